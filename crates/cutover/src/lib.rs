@@ -1,0 +1,1 @@
+//! The cutover protocol as a pure machine (L1).

@@ -1,0 +1,1 @@
+//! Composition: config, build, supervise; performs the effects the cores ask for (L3).

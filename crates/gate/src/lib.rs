@@ -1,0 +1,1 @@
+//! HTTP and PostgreSQL gates: sockets, holds, per-core runtimes (L2).

@@ -1,0 +1,1 @@
+//! The plan document: parse, check, explain (L1).

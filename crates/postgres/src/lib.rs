@@ -1,0 +1,1 @@
+//! Source and target: replication session, COPY, apply, schema, seal (L2).

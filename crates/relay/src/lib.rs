@@ -1,0 +1,1 @@
+//! From a change stream to whole target transactions: ordering, batching, segments, progress, verification logic (L1).

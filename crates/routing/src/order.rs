@@ -1,0 +1,206 @@
+//! What a run tells a gate, and what the gate answers: one JSON object a line over a Unix socket.
+//!
+//! Every changing order carries an [`OrderNumber`]. A gate keeps the highest it has obeyed on disk
+//! and refuses anything not higher, so a revived controller cannot move it backwards. The number is
+//! kept apart from the *authority epoch*, which alone is compared with rows in the databases: an
+//! attempt that was called off uses up order numbers, never authority.
+
+use std::collections::BTreeMap;
+
+use changeover_types::{Epoch, Side};
+use serde::{Deserialize, Serialize};
+
+/// The version of this protocol; both ends refuse another.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Orders a gate's life: first by attempt, then within it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct OrderNumber {
+    /// The newest epoch the run knew when it gave the order.
+    pub epoch: Epoch,
+    /// Counts within the epoch.
+    pub sequence: u64,
+}
+
+/// Where HTTP traffic goes and which side's database the PostgreSQL gate uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Share of HTTP keys that go to the target, in tenths of a per cent: 0 to 1000.
+    pub target_permille: u16,
+    /// The side whose database accepts writes.
+    pub authority: Side,
+    /// The epoch of the row that says so.
+    pub authority_epoch: Epoch,
+}
+
+/// A line to the gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`PROTOCOL_VERSION`].
+    pub v: u32,
+    /// Echoed in the answer.
+    pub id: u64,
+    /// What to do.
+    pub order: Order,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Order {
+    /// Say who you are and where you stand. Changes nothing.
+    Status,
+    /// Counters and histograms since the gate started. Changes nothing.
+    Metrics,
+    /// Use this route from now on; new work sees it at once. Ends no hold.
+    Route {
+        /// Must be higher than any obeyed before.
+        number: OrderNumber,
+        /// The route.
+        route: Route,
+    },
+    /// Park new work at the next safe boundary, for at most `budget_ms` from now.
+    Hold {
+        /// Must be higher than any obeyed before.
+        number: OrderNumber,
+        /// After this the hold lapses by the gate's own clock.
+        budget_ms: u64,
+    },
+    /// Let the present hold last `budget_ms` from now. Refused when it has lapsed.
+    Renew {
+        /// Must be higher than any obeyed before.
+        number: OrderNumber,
+        /// The new remaining time.
+        budget_ms: u64,
+    },
+    /// The seal of `from` is about to be committed in `epoch`: from now on a lapse means "ask both
+    /// databases who has authority", not "open to the old side".
+    Sealing {
+        /// Must be higher than any obeyed before.
+        number: OrderNumber,
+        /// The attempt.
+        epoch: Epoch,
+        /// The side that gives authority away.
+        from: Side,
+    },
+    /// End the hold; parked work goes on, oldest first, along the present route.
+    Release {
+        /// Must be higher than any obeyed before.
+        number: OrderNumber,
+    },
+}
+
+/// A line from the gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// [`PROTOCOL_VERSION`].
+    pub v: u32,
+    /// The request's id.
+    pub id: u64,
+    /// The outcome.
+    pub answer: Answer,
+}
+
+/// The outcome of an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Answer {
+    /// Obeyed; this is the state afterwards.
+    Status(GateStatus),
+    /// The metrics asked for.
+    Metrics(GateMetrics),
+    /// Not obeyed, nothing changed.
+    Refused {
+        /// Why, in words for the operator.
+        why: String,
+        /// The highest number obeyed so far.
+        obeyed: OrderNumber,
+    },
+}
+
+/// Where a gate stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateStatus {
+    /// Random per process: a changed one means that the gate restarted.
+    pub incarnation: u64,
+    /// The highest number obeyed.
+    pub obeyed: OrderNumber,
+    /// The present route; `None` until the first order or the first answer of the databases.
+    pub route: Option<Route>,
+    /// The present hold.
+    pub hold: Option<HoldStatus>,
+    /// Work that is under way and has not reached a safe boundary: open transactions, requests.
+    pub open: Vec<OpenWork>,
+    /// How much new work is parked.
+    pub parked: u64,
+    /// Client connections.
+    pub clients: u64,
+}
+
+/// A hold as the gate sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldStatus {
+    /// How long it still lasts, in milliseconds.
+    pub remaining_ms: u64,
+    /// Whether the gate knows that a seal is under way.
+    pub sealing: Option<Epoch>,
+}
+
+/// A piece of work that keeps a hold from being complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenWork {
+    /// `postgres` or `http`.
+    pub gate: String,
+    /// The client's address.
+    pub client: String,
+    /// User and application name, or method and path. Never a statement or a value.
+    pub what: String,
+    /// `in transaction`, `running`, `copy`, `pinned: temporary tables`, …
+    pub state: String,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+    /// The server process that serves it, for PostgreSQL.
+    pub server_pid: Option<i32>,
+}
+
+/// Counters since the gate started; all monotonic.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GateMetrics {
+    /// HTTP, by the environment that answered.
+    pub http: BTreeMap<Side, HttpMetrics>,
+    /// PostgreSQL, by the side that served.
+    pub postgres: BTreeMap<Side, PostgresMetrics>,
+    /// Longest time a piece of work was parked, in microseconds, since the last hold began.
+    pub longest_park_us: u64,
+    /// How many pieces of work were parked since the last hold began.
+    pub parked_total: u64,
+    /// How many holds lapsed.
+    pub lapsed: u64,
+}
+
+/// One environment's HTTP counters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpMetrics {
+    /// Requests answered or failed.
+    pub requests: u64,
+    /// Answers of 500 and above, resets and timeouts.
+    pub errors: u64,
+    /// Latency in microseconds: `(upper bound, count)` of the filled HDR buckets.
+    pub latency_us: Vec<(u64, u64)>,
+}
+
+/// One side's PostgreSQL counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PostgresMetrics {
+    /// ReadyForQuery messages forwarded: queries or pipelines answered.
+    pub answered: u64,
+    /// ErrorResponse messages forwarded.
+    pub errors: u64,
+    /// Server connections open now.
+    pub servers: u64,
+    /// Sessions moved to this side while they lived.
+    pub moved_in: u64,
+}

@@ -1,0 +1,1 @@
+//! The durable run: phases, steps, rollback (L1).

@@ -1,0 +1,1 @@
+//! World, models and seeds that drive the cores (development only).

@@ -1,0 +1,21 @@
+//! Words without logic: what every other crate of Changeover speaks in (L0).
+//!
+//! A type lives where its invariant is enforced; it is here only because at least two crates
+//! need it. Reading order: [`names`] (what things are called), [`authority`] (who may write),
+//! [`time`] (two kinds of time that must not be mixed), [`stream`] (a decoded change stream),
+//! [`markers`] (the rows of our own that travel in that stream).
+
+mod authority;
+mod markers;
+mod names;
+mod stream;
+mod time;
+
+pub use authority::{AttemptId, Epoch, Side};
+pub use markers::{EpochKind, Marker, MarkerError, SignalKind, TOKEN_SETTING, seal_token};
+pub use names::{InvalidName, MigrationName, TableName, quote_ident, quote_literal};
+pub use stream::{
+    Change, Column, Lsn, OldRow, ParseLsnError, RelationId, ReplicaIdentity, StreamEvent,
+    TableShape, Tuple, Value,
+};
+pub use time::{Tick, WallMs};

@@ -1,1 +1,7 @@
-//! HTTP and PostgreSQL gates: sockets, holds, per-core runtimes (L2).
+//! HTTP and PostgreSQL gates (L2).
+
+pub mod control;
+pub mod http;
+pub mod postgres;
+pub mod process;
+pub mod state;

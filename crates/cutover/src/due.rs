@@ -1,0 +1,125 @@
+//! What the shell must do now. Derived from the state alone.
+
+use std::time::Duration;
+
+use changeover_types::{Epoch, Side, WallMs};
+
+use crate::state::{Attempt, BackendIdent, Stage, State};
+
+/// An effect for the shell to perform; each is safe to perform again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Step 0: lock rehearsal with NOWAIT, ping barriers, lock-table room, standbys, reverse relay.
+    Rehearse,
+    /// Step 1: gates hold and acknowledge; wait until no gate has open work.
+    Hold,
+    /// Step 2: open L, lock tables and sequences, take the catalogue digest.
+    Lease,
+    /// Step 3: create and enable the seal in L; barrier by a second session, wait until it is
+    /// applied; carry the sequences over.
+    Drain,
+    /// Step 4: open U on the taking side with the unseal executed; open its proof snapshot.
+    Prepare,
+    /// Step 5: digest again, renew holds, tell the gates `sealing`, commit L.
+    Seal,
+    /// Step 5 in doubt: terminate L, take the migration's lock, read the epoch row.
+    ResolveSeal {
+        /// L.
+        lease: BackendIdent,
+    },
+    /// Step 6: wait until the seal row is applied on the taking side; standbys; digest; proof
+    /// snapshot of the giving side.
+    AwaitSeal,
+    /// Step 7: commit U.
+    Grant,
+    /// Step 7 after U was lost: terminate it, and do the whole grant under the migration's lock.
+    RedoGrant {
+        /// The lost U.
+        unsealer: Option<BackendIdent>,
+    },
+    /// Step 8: route the gates to the new authority, release; make the old triggers inert.
+    Flip,
+    /// Roll L and U back; release the gates where they are.
+    CallOff,
+    /// Write the burn row of the attempt's epoch on the taking side.
+    Burn,
+    /// Write the unseal row on the giving side in this epoch.
+    Unseal {
+        /// The epoch that gives authority back.
+        epoch: Epoch,
+    },
+    /// Route the gates to the old authority under its new epoch, release.
+    Return,
+}
+
+/// What is to be done in this state; nothing when no attempt is under way.
+#[must_use]
+pub fn due(state: &State) -> Option<Command> {
+    let attempt = state.attempt.as_ref()?;
+    Some(match &attempt.stage {
+        Stage::Rehearsing => Command::Rehearse,
+        Stage::Holding => Command::Hold,
+        Stage::Leasing => Command::Lease,
+        Stage::Draining => Command::Drain,
+        Stage::Preparing => Command::Prepare,
+        Stage::Sealing { in_doubt: false, .. } => Command::Seal,
+        Stage::Sealing { in_doubt: true, lease } => Command::ResolveSeal { lease: lease.clone() },
+        Stage::Sealed { .. } => Command::AwaitSeal,
+        Stage::Granting { redo: false, .. } => Command::Grant,
+        Stage::Granting { redo: true, unsealer } => {
+            Command::RedoGrant { unsealer: unsealer.clone() }
+        }
+        Stage::Flipping => Command::Flip,
+        Stage::CallingOff { .. } => Command::CallOff,
+        Stage::Burning { .. } => Command::Burn,
+        Stage::Unsealing { .. } => Command::Unseal { epoch: attempt.epoch.next() },
+        Stage::Returning { .. } => Command::Return,
+    })
+}
+
+/// When the shell must give [`crate::Input::Deadline`]: the end of the write pause, as long as the
+/// attempt can still be called off for nothing.
+#[must_use]
+pub fn wake(state: &State) -> Option<WallMs> {
+    let attempt = state.attempt.as_ref()?;
+    let calling_off = matches!(attempt.stage, Stage::CallingOff { .. });
+    if calling_off || !attempt.stage.is_before_seal() { None } else { deadline(attempt) }
+}
+
+/// When the write pause of this attempt is used up.
+pub(crate) fn deadline(attempt: &Attempt) -> Option<WallMs> {
+    attempt.held_at.map(|at| WallMs(at.0.saturating_add(attempt.write_pause_ms)))
+}
+
+impl Attempt {
+    /// How much of the write pause is left at `now`; all of it before the hold.
+    #[must_use]
+    pub fn pause_left(&self, now: WallMs) -> Duration {
+        match deadline(self) {
+            Some(end) => end.since(now),
+            None => Duration::from_millis(self.write_pause_ms),
+        }
+    }
+
+    /// The side on which the given command's session works, for messages.
+    #[must_use]
+    pub fn side_of(&self, command: &Command) -> Side {
+        match command {
+            Command::Prepare
+            | Command::Grant
+            | Command::RedoGrant { .. }
+            | Command::Burn
+            | Command::Flip => self.to(),
+            Command::Rehearse
+            | Command::Hold
+            | Command::Lease
+            | Command::Drain
+            | Command::Seal
+            | Command::ResolveSeal { .. }
+            | Command::AwaitSeal
+            | Command::CallOff
+            | Command::Unseal { .. }
+            | Command::Return => self.from,
+        }
+    }
+}

@@ -1,8 +1,17 @@
 //! Weights, stickiness, holds and the orders a gate obeys (L1).
+//!
+//! Reading order: [`Order`] (what a run tells a gate), [`Router`] (the gate's state and its rules),
+//! [`Readings`] (who has authority when nobody says), [`side_for`] (who goes where).
 
+mod authority;
 mod order;
+mod router;
+mod split;
 
+pub use authority::{Reading, Readings};
 pub use order::{
     Answer, GateMetrics, GateStatus, HoldStatus, HttpMetrics, OpenWork, Order, OrderNumber,
     PROTOCOL_VERSION, PostgresMetrics, Request, Response, Route,
 };
+pub use router::{Effects, HoldView, Lapse, Refusal, Router, Saved, Sealing};
+pub use split::{PERMILLE_ALL, side_for, sticky_hash};

@@ -146,11 +146,7 @@ fn at_deadline(attempt: &Attempt, now: WallMs) -> Vec<Event> {
     let passed = deadline(attempt).is_some_and(|end| now >= end);
     let running =
         attempt.stage.is_before_seal() && !matches!(attempt.stage, Stage::CallingOff { .. });
-    if passed && running {
-        vec![Event::CalledOff { why: out_of_time(attempt) }]
-    } else {
-        vec![]
-    }
+    if passed && running { vec![Event::CalledOff { why: out_of_time(attempt) }] } else { vec![] }
 }
 
 fn out_of_time(attempt: &Attempt) -> String {

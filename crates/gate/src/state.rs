@@ -1,1 +1,259 @@
-//! state
+//! What the cores of a gate share: the route, the hold, who is at work, and the counters.
+//!
+//! The request path takes no lock that another core holds: the route is one `arc-swap` load, the
+//! hold a `watch`, open work and histograms lie in per-core sinks. Orders are rare; they go through
+//! one mutex and are durable in `route.json` before they take effect and are acknowledged.
+//!
+//! **How work must begin**, so that an acknowledged hold is the truth: register first
+//! ([`Shared::begin_work`]), *then* look at [`Shared::hold_view`]; if it is not open, drop the guard
+//! and park ([`Shared::park`]). The other order has a window in which work is neither listed nor
+//! parked.
+
+mod config;
+mod counters;
+mod disk;
+mod work;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use changeover_routing::{Answer, GateStatus, HoldView, Order, Readings, Route, Router, Saved};
+use changeover_types::{MigrationName, Side, Tick};
+use tokio::sync::watch;
+
+pub use config::{GateConfig, HttpGateConfig, Upstream};
+pub use counters::{CoreCounters, PostgresCounters};
+pub use disk::{DiskError, RouteFile};
+pub use work::{ParkGuard, WorkGuard, WorkLabel, WorkState};
+
+use counters::Counters;
+use work::Registry;
+
+/// At most this many pieces of open work are listed in a status, the oldest first.
+const LISTED_WORK: usize = 200;
+
+/// The shared state of a gate process. See the module.
+#[derive(Debug)]
+pub struct Shared {
+    migration: MigrationName,
+    incarnation: u64,
+    started: Instant,
+    router: Mutex<Router>,
+    file: RouteFile,
+    route: ArcSwapOption<Route>,
+    hold: watch::Sender<HoldView>,
+    /// Wakes whoever sleeps until the hold's deadline.
+    changed: tokio::sync::Notify,
+    work: Registry,
+    counters: Counters,
+    clients: AtomicU64,
+}
+
+impl Shared {
+    /// Reads `route.json` below `state_dir` and starts from it. With `prove` (a PostgreSQL gate is
+    /// configured) nothing goes on before the databases have proven who has authority.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be read or understood.
+    pub fn open(
+        migration: MigrationName,
+        state_dir: &Path,
+        prove: bool,
+    ) -> Result<Arc<Shared>, DiskError> {
+        let file = RouteFile::new(state_dir);
+        let saved = file.read()?.unwrap_or_default();
+        Ok(Arc::new(Shared::from_saved(migration, file, saved, prove)))
+    }
+
+    fn from_saved(migration: MigrationName, file: RouteFile, saved: Saved, prove: bool) -> Shared {
+        let router = Router::start(saved, prove);
+        Shared {
+            migration,
+            incarnation: rand::random(),
+            started: Instant::now(),
+            route: ArcSwapOption::from_pointee(router.route()),
+            hold: watch::Sender::new(router.view()),
+            router: Mutex::new(router),
+            file,
+            changed: tokio::sync::Notify::new(),
+            work: Registry::default(),
+            counters: Counters::default(),
+            clients: AtomicU64::new(0),
+        }
+    }
+
+    /// The migration this gate serves.
+    pub fn migration(&self) -> &MigrationName {
+        &self.migration
+    }
+
+    /// Microseconds since the gate started.
+    pub fn now(&self) -> Tick {
+        Tick::default().after(self.started.elapsed())
+    }
+
+    /// The present route; `None` only while [`Shared::hold_view`] is not open. One atomic load.
+    pub fn route(&self) -> Option<Route> {
+        self.route.load().as_deref().copied()
+    }
+
+    /// The side whose database new transactions use; `None` as for [`Shared::route`].
+    pub fn authority(&self) -> Option<Side> {
+        self.route().map(|route| route.authority)
+    }
+
+    /// How new work is treated at this moment.
+    pub fn hold_view(&self) -> HoldView {
+        *self.hold.borrow()
+    }
+
+    /// The hold as it changes. After it becomes open, read [`Shared::route`] anew.
+    pub fn hold(&self) -> watch::Receiver<HoldView> {
+        self.hold.subscribe()
+    }
+
+    /// Obeys or refuses an order; durable before this returns. Writes to disk: call it from the
+    /// control thread, never from a core that carries traffic.
+    pub fn obey(&self, order: &Order) -> Answer {
+        let mut router = self.lock();
+        let now = self.now();
+        let mut next = *router;
+        let effects = match next.handle_order(order, now) {
+            Ok(effects) => effects,
+            Err(refusal) => {
+                // Time passed even so: adopt a lapse that was due.
+                self.adopt(&mut router, next);
+                return Answer::Refused { why: refusal.to_string(), obeyed: router.obeyed() };
+            }
+        };
+        if effects.save
+            && let Err(error) = self.file.write(&next.saved())
+        {
+            tracing::error!(%error, "the order was not obeyed: it could not be made durable");
+            let why = format!("not obeyed, for it could not be made durable: {error}");
+            return Answer::Refused { why, obeyed: router.obeyed() };
+        }
+        if effects.hold_began {
+            self.counters.begin_hold();
+        }
+        self.adopt(&mut router, next);
+        match order {
+            Order::Metrics => Answer::Metrics(self.counters.metrics(router.lapsed())),
+            _ => Answer::Status(self.status(&router, now)),
+        }
+    }
+
+    /// Hands over what both databases said. True if it proved a side and new work goes on.
+    ///
+    /// # Errors
+    /// If the outcome cannot be made durable; nothing changed then.
+    pub fn resolve(&self, readings: Readings) -> Result<bool, DiskError> {
+        let mut router = self.lock();
+        let mut next = *router;
+        let resolved = next.handle_authority(readings, self.now());
+        if resolved {
+            self.file.write(&next.saved())?;
+        }
+        self.adopt(&mut router, next);
+        Ok(resolved)
+    }
+
+    /// Ends holds whose deadline has come, for ever. The control thread runs it once.
+    pub async fn keep_time(&self) {
+        loop {
+            let changed = self.changed.notified();
+            let wake = {
+                let mut router = self.lock();
+                let mut next = *router;
+                if let Some(lapse) = next.poll(self.now()) {
+                    tracing::warn!(?lapse, "the hold lapsed: nobody renewed or released it");
+                }
+                self.adopt(&mut router, next);
+                next.wake()
+            };
+            match wake {
+                Some(deadline) => {
+                    let left = deadline.since(self.now()) + Duration::from_micros(1);
+                    tokio::select! {
+                        () = tokio::time::sleep(left) => {}
+                        () = changed => {}
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Registers work that a hold must wait for, until the guard is dropped.
+    pub fn begin_work(self: &Arc<Self>, label: WorkLabel) -> WorkGuard {
+        WorkGuard::new(Arc::clone(self), label)
+    }
+
+    /// Counts a piece of work as parked until the guard is dropped, and how long it was.
+    pub fn park(self: &Arc<Self>) -> ParkGuard {
+        ParkGuard::new(Arc::clone(self))
+    }
+
+    /// How much work is parked now.
+    pub fn parked(&self) -> u64 {
+        self.counters.parked()
+    }
+
+    /// How much work is open now.
+    pub fn open_work(&self) -> usize {
+        self.work.len()
+    }
+
+    /// A new sink for one core's counters; they are merged when metrics are asked for. Take one
+    /// per core and gate, once.
+    pub fn core_counters(&self) -> Arc<CoreCounters> {
+        self.counters.add_core()
+    }
+
+    /// Counts one client connection in.
+    pub fn client_came(&self) {
+        self.clients.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one client connection out.
+    pub fn client_left(&self) {
+        self.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn status(&self, router: &Router, now: Tick) -> GateStatus {
+        GateStatus {
+            incarnation: self.incarnation,
+            obeyed: router.obeyed(),
+            route: router.route(),
+            hold: router.hold_status(now),
+            open: self.work.list(now, LISTED_WORK),
+            parked: self.counters.parked(),
+            clients: self.clients.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Route first, hold second: whoever sees the hold open sees the route that goes with it.
+    fn adopt(&self, router: &mut Router, next: Router) {
+        if *router == next {
+            return;
+        }
+        if router.route() != next.route() {
+            self.route.store(next.route().map(Arc::new));
+        }
+        *router = next;
+        self.hold.send_if_modified(|view| {
+            let differs = *view != next.view();
+            *view = next.view();
+            differs
+        });
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Router> {
+        // A panic elsewhere cannot leave the router half changed: it is replaced whole.
+        self.router.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

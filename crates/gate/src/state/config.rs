@@ -1,0 +1,61 @@
+//! What a gate is told at its start. Plain values; the engine fills them from the plan.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use changeover_types::MigrationName;
+
+use crate::postgres::PostgresGateConfig;
+
+/// A whole gate process.
+#[derive(Clone, Debug)]
+pub struct GateConfig {
+    /// The migration it serves.
+    pub migration: MigrationName,
+    /// Where `route.json` lives.
+    pub state_dir: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// How many cores carry traffic; at least one is used.
+    pub workers: usize,
+    /// The HTTP gate, if the plan has one.
+    pub http: Option<HttpGateConfig>,
+    /// The PostgreSQL gate, if the plan has one.
+    pub postgres: Option<PostgresGateConfig>,
+}
+
+/// The HTTP gate.
+#[derive(Clone, Debug)]
+pub struct HttpGateConfig {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// The cookie that keeps a client on its side; without one each request is split by itself.
+    pub sticky_cookie: Option<String>,
+    /// The source's instances.
+    pub source: Vec<Upstream>,
+    /// The target's instances.
+    pub target: Vec<Upstream>,
+    /// Whether a hold parks HTTP requests. False when the PostgreSQL gate holds instead: requests
+    /// then wait inside the application.
+    pub holds: bool,
+}
+
+/// One instance of the service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Upstream {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Counters and histograms, kept per core and merged by the reader.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use changeover_routing::{GateMetrics, HttpMetrics, PostgresMetrics};
+use changeover_types::Side;
+use hdrhistogram::Histogram;
+
+/// Latencies are kept to two significant digits up to this; longer ones count as this.
+const HIGHEST_LATENCY_US: u64 = 600_000_000;
+
+/// One core's counters. Only that core writes, so its locks are free but while somebody reads.
+#[derive(Debug)]
+pub struct CoreCounters {
+    http: [Mutex<HttpCounters>; 2],
+    postgres: [PostgresCounters; 2],
+}
+
+/// What a core's PostgreSQL sessions count, for one side.
+#[derive(Debug, Default)]
+pub struct PostgresCounters {
+    /// ReadyForQuery messages forwarded.
+    pub answered: AtomicU64,
+    /// ErrorResponse messages forwarded.
+    pub errors: AtomicU64,
+    /// Server connections open now; may be counted in on one core and out on the same only.
+    pub servers: AtomicU64,
+    /// Sessions moved to this side while they lived.
+    pub moved_in: AtomicU64,
+}
+
+#[derive(Debug)]
+struct HttpCounters {
+    requests: u64,
+    errors: u64,
+    latency_us: Histogram<u64>,
+}
+
+fn index(side: Side) -> usize {
+    match side {
+        Side::Source => 0,
+        Side::Target => 1,
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, HIGHEST_LATENCY_US, 2)
+        .expect("the bounds are constants: 1 <= low, 2 * low <= high, digits <= 5")
+}
+
+impl CoreCounters {
+    fn new() -> CoreCounters {
+        let http = || Mutex::new(HttpCounters { requests: 0, errors: 0, latency_us: histogram() });
+        CoreCounters { http: [http(), http()], postgres: Default::default() }
+    }
+
+    /// Counts an HTTP request that the side answered or failed.
+    pub fn http_request(&self, side: Side, latency: Duration, error: bool) {
+        let mut http = self.http[index(side)].lock().unwrap_or_else(PoisonError::into_inner);
+        http.requests += 1;
+        http.errors += u64::from(error);
+        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        http.latency_us.saturating_record(latency_us.max(1));
+    }
+
+    /// The PostgreSQL counters of a side.
+    pub fn postgres(&self, side: Side) -> &PostgresCounters {
+        &self.postgres[index(side)]
+    }
+}
+
+/// All cores' sinks, and what is counted per hold.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    cores: Mutex<Vec<Arc<CoreCounters>>>,
+    parked: AtomicU64,
+    parked_total: AtomicU64,
+    longest_park_us: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn add_core(&self) -> Arc<CoreCounters> {
+        let core = Arc::new(CoreCounters::new());
+        self.cores.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&core));
+        core
+    }
+
+    pub(super) fn begin_hold(&self) {
+        self.longest_park_us.store(0, Ordering::Relaxed);
+        self.parked_total.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn parked_in(&self) {
+        self.parked.fetch_add(1, Ordering::Relaxed);
+        self.parked_total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn parked_out(&self, parked: Duration) {
+        let us = u64::try_from(parked.as_micros()).unwrap_or(u64::MAX);
+        self.longest_park_us.fetch_max(us, Ordering::Relaxed);
+        self.parked.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn parked(&self) -> u64 {
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn metrics(&self, lapsed: u64) -> GateMetrics {
+        let cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut metrics = GateMetrics {
+            http: BTreeMap::new(),
+            postgres: BTreeMap::new(),
+            longest_park_us: self.longest_park_us.load(Ordering::Relaxed),
+            parked_total: self.parked_total.load(Ordering::Relaxed),
+            lapsed,
+        };
+        for side in [Side::Source, Side::Target] {
+            metrics.http.insert(side, merged_http(&cores, side));
+            metrics.postgres.insert(side, merged_postgres(&cores, side));
+        }
+        metrics
+    }
+}
+
+fn merged_http(cores: &[Arc<CoreCounters>], side: Side) -> HttpMetrics {
+    let mut merged = HttpMetrics::default();
+    let mut latency_us = histogram();
+    for core in cores {
+        let http = core.http[index(side)].lock().unwrap_or_else(PoisonError::into_inner);
+        merged.requests += http.requests;
+        merged.errors += http.errors;
+        if latency_us.add(&http.latency_us).is_err() {
+            // Same bounds on every core, so this cannot be; a lost histogram must not go unseen.
+            tracing::error!("a core's latency histogram could not be merged");
+        }
+    }
+    merged.latency_us = latency_us
+        .iter_recorded()
+        .map(|bucket| {
+            (latency_us.highest_equivalent(bucket.value_iterated_to()), bucket.count_at_value())
+        })
+        .collect();
+    merged
+}
+
+fn merged_postgres(cores: &[Arc<CoreCounters>], side: Side) -> PostgresMetrics {
+    let mut merged = PostgresMetrics::default();
+    for core in cores {
+        let counters = core.postgres(side);
+        merged.answered += counters.answered.load(Ordering::Relaxed);
+        merged.errors += counters.errors.load(Ordering::Relaxed);
+        merged.servers += counters.servers.load(Ordering::Relaxed);
+        merged.moved_in += counters.moved_in.load(Ordering::Relaxed);
+    }
+    merged
+}

@@ -1,1 +1,43 @@
 //! The plan document: parse, check, explain (L1).
+//!
+//! A plan is the one file an operator writes, so a mistake in it must be told where it stands,
+//! what was found and what was expected, and all mistakes at once. [`parse`] turns text into a
+//! [`Plan`] or [`Faults`]; it touches no file. Reading order: [`Plan`] (what others use), `node`
+//! (YAML with positions), `reader` (typed access that collects faults), `read` (one module per
+//! section), `rules` (what contradicts), [`explain`] (what will happen).
+
+mod address;
+mod defaults;
+mod digest;
+mod explain;
+mod fault;
+mod model;
+mod node;
+mod read;
+mod reader;
+mod rules;
+mod template;
+mod units;
+
+pub use explain::{ExplainedStep, Reversible, explain};
+pub use fault::{Fault, FaultKind, Faults};
+pub use model::{
+    Against, ClientAuth, Data, Environment, Expect, GateUser, Gates, HttpGate, HttpSide,
+    Objectives, Phase, PlacedStep, Plan, PostgresGate, PostgresSide, SecretRef, SmokeRequest,
+    SmokeSql, Standbys, Step, Unmovable,
+};
+pub use template::{TemplateKind, template};
+
+/// Reads the text of a plan. `file` is only used to say where a fault is.
+///
+/// # Errors
+/// With every fault that was found, in the order of the file.
+pub fn parse(file: &str, text: &str) -> Result<Plan, Faults> {
+    let mut reader = reader::Reader::default();
+    let root = node::build(text, &mut reader);
+    let plan = root.as_ref().and_then(|root| read::plan(root, &mut reader));
+    match plan {
+        Some(plan) if reader.is_clean() => Ok(plan),
+        _ => Err(reader.into_faults(file, text)),
+    }
+}

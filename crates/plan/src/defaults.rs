@@ -1,0 +1,82 @@
+//! What holds where the plan says nothing.
+
+use std::time::Duration;
+
+use crate::model::{Data, Environment, Gates, Objectives, Phase, Step};
+
+/// Attempts of a cutover, and the time between them.
+pub(crate) const CUTOVER: (u32, Duration) = (5, Duration::from_secs(10));
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The defaults of `objectives`.
+pub(crate) fn objectives() -> Objectives {
+    Objectives { write_pause: Duration::from_millis(500), error_rate: None, latency_p99: None }
+}
+
+/// The defaults of `data`.
+pub(crate) fn data() -> Data {
+    Data {
+        include: Vec::new(),
+        exclude: Vec::new(),
+        copy_jobs: 4,
+        reverse_keep: Duration::from_secs(72 * 3600),
+    }
+}
+
+/// The parts of a canary step.
+pub(crate) struct Canary {
+    pub(crate) weights: Vec<u16>,
+    pub(crate) dwell: Duration,
+    pub(crate) max_error_rate: f64,
+    pub(crate) max_latency_ratio: f64,
+    pub(crate) minimum_requests: u64,
+}
+
+impl Canary {
+    pub(crate) fn into_step(self) -> Step {
+        let Canary { weights, dwell, max_error_rate, max_latency_ratio, minimum_requests } = self;
+        Step::Canary { weights, dwell, max_error_rate, max_latency_ratio, minimum_requests }
+    }
+}
+
+/// The defaults of a canary.
+pub(crate) fn canary(objectives: &Objectives) -> Canary {
+    Canary {
+        weights: vec![50, 250, 500],
+        dwell: MINUTE,
+        max_error_rate: objectives.error_rate.unwrap_or(0.01),
+        max_latency_ratio: 2.0,
+        minimum_requests: 100,
+    }
+}
+
+/// The phases of a plan that names none.
+pub(crate) fn phases(
+    source: &Environment,
+    target: &Environment,
+    gates: &Gates,
+    objectives: &Objectives,
+) -> Vec<Phase> {
+    let data = source.postgres.is_some() && target.postgres.is_some();
+    let http = source.http.is_some() && target.http.is_some() && gates.http.is_some();
+    let (attempts, retry_after) = CUTOVER;
+    let plan = [
+        ("copy", data, vec![Step::Replicate, Step::Verify]),
+        ("canary", http, vec![canary(objectives).into_step()]),
+        (
+            "cutover",
+            data || http,
+            [
+                data.then_some(Step::Cutover { attempts, retry_after }),
+                http.then_some(Step::Shift { target_permille: 1000 }),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        ),
+        ("verify", data, vec![Step::Verify]),
+    ];
+    let wanted = plan.into_iter().filter(|(_, wanted, _)| *wanted);
+    wanted.map(|(name, _, steps)| Phase { name: name.to_owned(), steps }).collect()
+}

@@ -1,0 +1,130 @@
+//! What a plan will do, in words, before it does it.
+
+use serde::Serialize;
+
+use crate::model::{Plan, Step};
+use crate::units::{show_duration, show_permille};
+
+/// Whether a step can be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reversible {
+    /// It changes nothing.
+    ReadOnly,
+    /// At any time.
+    Always,
+    /// `abort` until the grant; after it `rollback`, until `finish`.
+    UntilFinish,
+    /// Never.
+    Never,
+}
+
+/// One step in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedStep {
+    /// As [`crate::PlacedStep::path`].
+    pub path: String,
+    /// What happens.
+    pub what: String,
+    /// What happens if it does not work out.
+    pub fallback: String,
+    /// Whether it can be taken back.
+    pub reversible: Reversible,
+}
+
+/// Explains every step in order.
+#[must_use]
+pub fn explain(plan: &Plan) -> Vec<ExplainedStep> {
+    plan.steps()
+        .map(|placed| {
+            let (what, fallback, reversible) = words(plan, placed.step);
+            ExplainedStep { path: placed.path, what, fallback: fallback.to_owned(), reversible }
+        })
+        .collect()
+}
+
+fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
+    match step {
+        Step::Replicate => (
+            replicate(plan),
+            "abort: slot, publication and what was copied are removed; the source is as before",
+            Reversible::Always,
+        ),
+        Step::Verify => (
+            "compare every row of both sides at one position".to_owned(),
+            "pause with the differing keys; nothing has moved",
+            Reversible::ReadOnly,
+        ),
+        Step::Smoke { requests, sql, .. } => (
+            format!("ask {} HTTP and {} SQL questions", requests.len(), sql.len()),
+            "pause with the wrong answer; nothing has moved",
+            Reversible::ReadOnly,
+        ),
+        Step::Canary { .. } => {
+            (canary(step), "all requests go back to the source at once", Reversible::Always)
+        }
+        Step::Cutover { attempts, retry_after } => (
+            format!(
+                "hold new work, seal the source, grant the target; at most {} of pause, up to \
+                 {attempts} attempts, {} apart",
+                show_duration(plan.objectives.write_pause),
+                show_duration(*retry_after)
+            ),
+            "before the grant the attempt is called off and nothing happened; after it `rollback`",
+            Reversible::UntilFinish,
+        ),
+        Step::Shift { target_permille } => (
+            format!("send {} of the requests to the target", show_permille(*target_permille)),
+            "`rollback`: the weights go back first",
+            Reversible::Always,
+        ),
+        Step::Soak { for_ } => (
+            format!("wait and watch for {}", show_duration(*for_)),
+            "`rollback` at any time",
+            Reversible::ReadOnly,
+        ),
+        Step::Finish => (
+            "end the way back; remove our objects; the source keeps its seal".to_owned(),
+            "none: this is the point of no return",
+            Reversible::Never,
+        ),
+    }
+}
+
+fn replicate(plan: &Plan) -> String {
+    let what = if plan.data.include.is_empty() {
+        "all schemas".to_owned()
+    } else {
+        plan.data.include.join(", ")
+    };
+    let without = match plan.data.exclude.as_slice() {
+        [] => String::new(),
+        excluded => format!(" without {}", excluded.join(", ")),
+    };
+    format!(
+        "copy schema and rows of {what}{without}, {} tables at a time, then follow the source",
+        plan.data.copy_jobs
+    )
+}
+
+fn canary(step: &Step) -> String {
+    let Step::Canary { weights, dwell, max_error_rate, max_latency_ratio, minimum_requests } = step
+    else {
+        return String::new();
+    };
+    let shares: Vec<String> = weights.iter().map(|weight| show_permille(*weight)).collect();
+    format!(
+        "send {} of the requests to the target, each for at least {} and {minimum_requests} \
+         requests, while it fails at most {} and its p99 stays below {max_latency_ratio} times \
+         the source's",
+        shares.join(", then "),
+        show_duration(*dwell),
+        show_percentage(*max_error_rate),
+    )
+}
+
+/// 0.001 as `0.1 %`, without the noise of binary fractions.
+fn show_percentage(share: f64) -> String {
+    let text = format!("{:.4}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}

@@ -1,0 +1,385 @@
+//! What a plan says, once it is known to be sound.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, iter};
+
+use changeover_types::{MigrationName, Side};
+use serde::Serialize;
+
+/// A sound plan: every value checked, every default filled in.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// Names state folder, slots and publications.
+    pub name: MigrationName,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Where it is tracked.
+    pub ticket: Option<String>,
+    /// What must hold during the move.
+    pub objectives: Objectives,
+    /// Where the service lives.
+    pub source: Environment,
+    /// Where it goes.
+    pub target: Environment,
+    /// What clients go through.
+    pub gates: Gates,
+    /// What is copied, and how.
+    pub data: Data,
+    /// What happens, in order. Never empty, nor is a phase.
+    pub phases: Vec<Phase>,
+    /// Same meaning, same digest: 32 hex digits over keys and values without comments, order of
+    /// keys or style. For telling a changed plan from the same one, not for security.
+    pub digest: String,
+}
+
+/// What must hold during the move.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Objectives {
+    /// From the first held write to the seal; a longer one is called off.
+    pub write_pause: Duration,
+    /// Share of requests that may fail: 0.001 is 0.1 %.
+    pub error_rate: Option<f64>,
+    /// Upper limit of the 99th percentile of latency.
+    pub latency_p99: Option<Duration>,
+}
+
+/// One side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Environment {
+    /// Its HTTP upstreams.
+    pub http: Option<HttpSide>,
+    /// Its database.
+    pub postgres: Option<PostgresSide>,
+}
+
+/// One side's HTTP upstreams.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HttpSide {
+    /// Each `http://host:port`, the port always written; never empty.
+    pub upstreams: Vec<String>,
+}
+
+/// One side's database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PostgresSide {
+    /// Where its URL is.
+    pub url: SecretRef,
+    /// What is known of servers that could be promoted in its place.
+    pub standbys: Standbys,
+}
+
+/// What the plan says of a database's standbys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standbys {
+    /// Nothing: a cutover is refused if there are any.
+    Undeclared,
+    /// None of them will be promoted while the migration lasts.
+    NotPromotable,
+}
+
+/// Where a secret is. The plan never holds one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretRef {
+    /// In this environment variable.
+    Env(String),
+    /// In this file; a relative path starts at the plan's folder.
+    File(PathBuf),
+    /// A URL without a password, written in the plan. Never used for a password.
+    Inline(String),
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretRef::Env(name) => write!(f, "environment variable {name}"),
+            SecretRef::File(path) => write!(f, "file {}", path.display()),
+            SecretRef::Inline(url) => f.write_str(url),
+        }
+    }
+}
+
+/// What clients go through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Gates {
+    /// The HTTP gate.
+    pub http: Option<HttpGate>,
+    /// The PostgreSQL gate.
+    pub postgres: Option<PostgresGate>,
+}
+
+/// The HTTP gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HttpGate {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The cookie that keeps a client on its side.
+    pub sticky_cookie: Option<String>,
+}
+
+/// The PostgreSQL gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PostgresGate {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How clients prove who they are.
+    pub auth: ClientAuth,
+    /// Who may come in, and with which password the gate logs in to the servers for them.
+    pub users: Vec<GateUser>,
+    /// What to do with sessions whose state cannot move.
+    pub unmovable: Unmovable,
+}
+
+/// How clients of the PostgreSQL gate prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAuth {
+    /// Not at all; only on a loopback address.
+    Trust,
+    /// With the password in clear text.
+    Password,
+    /// SCRAM-SHA-256.
+    Scram,
+}
+
+/// A user of the PostgreSQL gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GateUser {
+    /// The role's name.
+    pub name: String,
+    /// Where its password is.
+    pub password: SecretRef,
+}
+
+/// What to do with a session whose state cannot move (temporary tables, advisory locks, …).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unmovable {
+    /// Wait for it to end; if that takes too long, call the cutover off and name it.
+    Wait,
+    /// End it.
+    Terminate,
+}
+
+/// What is copied, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Data {
+    /// Schemas or `schema.table`; everything if empty.
+    pub include: Vec<String>,
+    /// Schemas or `schema.table` left out.
+    pub exclude: Vec<String>,
+    /// How many tables are copied at the same time.
+    pub copy_jobs: usize,
+    /// After this the run asks for `finish`; nothing closes by itself.
+    pub reverse_keep: Duration,
+}
+
+/// Steps with a common purpose.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Phase {
+    /// Unique in the plan.
+    pub name: String,
+    /// In order; never empty.
+    pub steps: Vec<Step>,
+}
+
+/// One effect with its undo.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// Copy schema and rows, then follow the source.
+    Replicate,
+    /// Compare both sides at one position.
+    Verify,
+    /// Ask a few questions and expect certain answers.
+    Smoke {
+        /// HTTP requests, in order.
+        requests: Vec<SmokeRequest>,
+        /// Queries, in order.
+        sql: Vec<SmokeSql>,
+        /// Whom it asks where a request or query does not say.
+        against: Against,
+    },
+    /// Send a growing share of requests to the target, and stay while it does as well.
+    Canary {
+        /// Shares in tenths of a per cent, ascending.
+        weights: Vec<u16>,
+        /// At each weight, at least for this long.
+        dwell: Duration,
+        /// A higher share of failed requests on the target ends the canary.
+        max_error_rate: f64,
+        /// A p99 of the target above this multiple of the source's ends the canary.
+        max_latency_ratio: f64,
+        /// At each weight, at least so many requests on the target.
+        minimum_requests: u64,
+    },
+    /// Move authority over the data to the target.
+    Cutover {
+        /// How often it is tried before the run pauses.
+        attempts: u32,
+        /// Time between two attempts.
+        retry_after: Duration,
+    },
+    /// Set the target's share of requests.
+    Shift {
+        /// In tenths of a per cent.
+        target_permille: u16,
+    },
+    /// Wait and watch.
+    Soak {
+        /// For how long.
+        for_: Duration,
+    },
+    /// End the way back.
+    Finish,
+}
+
+impl Step {
+    /// As written in the plan.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Step::Replicate => "replicate",
+            Step::Verify => "verify",
+            Step::Smoke { .. } => "smoke",
+            Step::Canary { .. } => "canary",
+            Step::Cutover { .. } => "cutover",
+            Step::Shift { .. } => "shift",
+            Step::Soak { .. } => "soak",
+            Step::Finish => "finish",
+        }
+    }
+}
+
+/// Who is asked by a smoke check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Against {
+    /// The source, directly.
+    Source,
+    /// The target, directly.
+    Target,
+    /// Whoever the gate sends it to.
+    Gate,
+}
+
+impl Against {
+    /// The side that is asked directly; `None` for the gate.
+    #[must_use]
+    pub fn side(self) -> Option<Side> {
+        match self {
+            Against::Source => Some(Side::Source),
+            Against::Target => Some(Side::Target),
+            Against::Gate => None,
+        }
+    }
+
+    /// As written in the plan.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.side().map_or("gate", Side::as_str)
+    }
+}
+
+/// An HTTP request of a smoke check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SmokeRequest {
+    /// GET, HEAD or OPTIONS: a check changes nothing.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The status code that counts as success.
+    pub expect_status: u16,
+    /// Who is asked.
+    pub against: Against,
+}
+
+/// A query of a smoke check. It runs in a read-only transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SmokeSql {
+    /// One statement.
+    pub query: String,
+    /// What counts as success.
+    pub expect: Expect,
+    /// Who is asked.
+    pub against: Against,
+}
+
+/// What a smoke check's query must give.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expect {
+    /// This many rows.
+    Rows(u64),
+    /// One row whose first column has this text form.
+    Value(String),
+}
+
+/// A step and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlacedStep<'a> {
+    /// `phase/step`; a second one of the same kind in a phase is `phase/step-2`.
+    pub path: String,
+    /// Index into [`Plan::phases`].
+    pub phase: usize,
+    /// Index into [`Phase::steps`].
+    pub index: usize,
+    /// The step.
+    pub step: &'a Step,
+}
+
+impl Plan {
+    /// One side's environment.
+    #[must_use]
+    pub fn side(&self, side: Side) -> &Environment {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+
+    /// All steps in order, each with its path.
+    pub fn steps(&self) -> impl Iterator<Item = PlacedStep<'_>> {
+        self.phases.iter().enumerate().flat_map(|(phase, it)| {
+            let place =
+                move |(index, step)| PlacedStep { path: path_in(it, index), phase, index, step };
+            it.steps.iter().enumerate().map(place)
+        })
+    }
+
+    /// The path of a step given by its indices; `None` if there is no such step.
+    #[must_use]
+    pub fn path_of(&self, phase: usize, index: usize) -> Option<String> {
+        let phase = self.phases.get(phase)?;
+        phase.steps.get(index)?;
+        Some(path_in(phase, index))
+    }
+
+    /// The step with this path.
+    #[must_use]
+    pub fn step_at(&self, path: &str) -> Option<&Step> {
+        self.steps().find(|placed| placed.path == path).map(|placed| placed.step)
+    }
+
+    /// Whether a database is moved.
+    #[must_use]
+    pub fn moves_data(&self) -> bool {
+        self.source.postgres.is_some() && self.target.postgres.is_some()
+    }
+
+    /// Whether HTTP traffic is moved.
+    #[must_use]
+    pub fn moves_http(&self) -> bool {
+        self.gates.http.is_some() && self.source.http.is_some() && self.target.http.is_some()
+    }
+}
+
+fn path_in(phase: &Phase, index: usize) -> String {
+    let name = phase.steps[index].name();
+    let earlier = phase.steps[..index].iter().filter(|step| step.name() == name).count();
+    let suffix = iter::once(format!("-{}", earlier + 1)).filter(|_| earlier > 0);
+    iter::once(format!("{}/{name}", phase.name)).chain(suffix).collect()
+}

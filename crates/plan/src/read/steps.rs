@@ -1,0 +1,177 @@
+//! One step: `- verify`, `- verify:` or `- verify: {…}`.
+
+use std::time::Duration;
+
+use crate::fault::FaultKind;
+use crate::model::{Objectives, Step};
+use crate::node::{Node, Shape, quoted};
+use crate::reader::{Field, Fields, Reader, one_of};
+use crate::{defaults, units};
+
+use super::{StepDraft, duration, percentage, smoke};
+
+const STEPS: &[&str] =
+    &["replicate", "verify", "smoke", "canary", "cutover", "shift", "soak", "finish"];
+const UNBUILT: &[&str] = &["load", "run", "terraform", "approve", "notify", "scale", "promote"];
+const WEIGHTS_MAX: usize = 50;
+
+pub(super) fn read(
+    field: &Field<'_>,
+    objectives: &Objectives,
+    reader: &mut Reader,
+) -> Option<StepDraft> {
+    let expected = format!("a step: {}", one_of(STEPS));
+    let (name, place, value) = match &field.node.shape {
+        Shape::Text(text) => (text.clone(), field.place(), None),
+        Shape::Map(_) => {
+            let fields = reader.map(field)?;
+            let Some(entry) = fields.only() else {
+                reader.bad(FaultKind::WrongType, field, "a mapping with one key, the step");
+                return None;
+            };
+            (entry.key.clone(), entry.place, Some(&entry.value))
+        }
+        _ => {
+            reader.bad(FaultKind::WrongType, field, expected);
+            return None;
+        }
+    };
+    if UNBUILT.contains(&&*name) {
+        let found = format!("the step `{name}`, which is not built yet");
+        reader.fault(FaultKind::NotBuilt, place, &field.path, found, "a plan without it");
+        return None;
+    }
+    if !STEPS.contains(&&*name) {
+        let found = format!("the unknown step {}", quoted(&name));
+        reader.fault(FaultKind::UnknownKey, place, &field.path, found, expected);
+        reader.suggest(&name, STEPS);
+        return None;
+    }
+    let path = format!("{}.{name}", field.path);
+    let none = Node { place, shape: Shape::Map(Vec::new()) };
+    let node = value.filter(|node| !matches!(node.shape, Shape::Null)).unwrap_or(&none);
+    let field = Field { node, path: path.clone() };
+    let mut fields = reader.map(&field)?;
+    let step = step(&name, &field, &mut fields, objectives, reader);
+    Some(StepDraft { place, path, step: step? })
+}
+
+/// Reads all fields of the step, so that [`Fields::done`] is called exactly once for each.
+fn step(
+    name: &str,
+    field: &Field<'_>,
+    fields: &mut Fields<'_>,
+    objectives: &Objectives,
+    reader: &mut Reader,
+) -> Option<Step> {
+    let (step, unbuilt): (Option<Step>, &[&str]) = match name {
+        "replicate" => (Some(Step::Replicate), &["throttle", "jobs"]),
+        "verify" => {
+            if let Some(mode) = fields.get("mode") {
+                reader.word(&mode, &[("full", ())]);
+            }
+            (Some(Step::Verify), &["tables", "sample", "continuous", "repair"])
+        }
+        "smoke" => (smoke::read(field, fields, reader), &["file", "retries"]),
+        "canary" => {
+            let unbuilt = &["false_alarm", "metrics", "on_fail", "analysis"];
+            (canary(fields, objectives, reader), unbuilt)
+        }
+        "cutover" => (cutover(fields, reader), &["window", "order"]),
+        "shift" => (shift(fields, reader), &["over", "step"]),
+        "soak" => (soak(fields, reader), &["until"]),
+        _ => (Some(Step::Finish), &["decommission"]),
+    };
+    fields.finish(unbuilt, reader);
+    step
+}
+
+fn canary(fields: &mut Fields<'_>, objectives: &Objectives, reader: &mut Reader) -> Option<Step> {
+    let mut canary = defaults::canary(objectives);
+    let weights_field = fields.get("weights");
+    let dwell_field = fields.get("dwell");
+    let errors_field = fields.get("max_error_rate");
+    let latency_field = fields.get("max_latency_ratio");
+    let requests_field = fields.get("minimum_requests");
+    // A part that cannot be read leaves its default: the fault is recorded, and the others are
+    // still looked at.
+    if let Some(weights) = weights_field.and_then(|field| weights(&field, reader)) {
+        canary.weights = weights;
+    }
+    let limits = (Duration::from_secs(1), Duration::from_secs(7 * 86_400));
+    if let Some(dwell) = dwell_field.and_then(|field| duration(&field, limits, reader)) {
+        canary.dwell = dwell;
+    }
+    if let Some(rate) = errors_field.and_then(|field| percentage(&field, reader)) {
+        canary.max_error_rate = rate;
+    }
+    let multiple = "a multiple written like 1.5x";
+    if let Some(ratio) = latency_field
+        .and_then(|field| reader.parsed(&field, FaultKind::WrongUnit, multiple, units::ratio))
+    {
+        canary.max_latency_ratio = ratio;
+    }
+    if let Some(least) = requests_field.and_then(|f| reader.number(&f, 0, 1_000_000_000)) {
+        canary.minimum_requests = least;
+    }
+    Some(canary.into_step())
+}
+
+fn weights(field: &Field<'_>, reader: &mut Reader) -> Option<Vec<u16>> {
+    let items = reader.list(field, "weights like [5%, 25%, 50%]")?;
+    if items.is_empty() || items.len() > WEIGHTS_MAX {
+        reader.bad(FaultKind::WrongValue, field, format!("1 to {WEIGHTS_MAX} weights"));
+        return None;
+    }
+    let mut weights: Vec<u16> = Vec::new();
+    for item in &items {
+        let Some(weight) = permille(item, reader) else { continue };
+        if weight == 0 || weight == 1000 {
+            let expected = "a weight above 0% and below 100% (100% is a `shift`)";
+            reader.bad(FaultKind::WrongValue, item, expected);
+        } else if weights.last().is_some_and(|last| *last >= weight) {
+            reader.bad(FaultKind::Contradiction, item, "weights that ascend");
+        }
+        weights.push(weight);
+    }
+    Some(weights)
+}
+
+fn permille(field: &Field<'_>, reader: &mut Reader) -> Option<u16> {
+    let expected = "a percentage from 0% to 100% in tenths, written like 5% or 0.5%";
+    reader.parsed(field, FaultKind::WrongUnit, expected, units::permille)
+}
+
+fn cutover(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Step> {
+    let (mut attempts, mut retry_after) = defaults::CUTOVER;
+    let attempts_field = fields.get("attempts");
+    let retry_field = fields.get("retry_after");
+    if let Some(field) = fields.get("blocked_sessions") {
+        let text = reader.text(&field, "`wait`");
+        if text == Some("terminate") {
+            reader.bad(FaultKind::NotBuilt, &field, "`wait`");
+            reader.hint("ending other people's sessions is not built yet");
+        } else {
+            reader.word(&field, &[("wait", ())]);
+        }
+    }
+    if let Some(number) = attempts_field.and_then(|field| reader.number(&field, 1, 1000)) {
+        attempts = u32::try_from(number).unwrap_or(attempts);
+    }
+    let limits = (Duration::from_millis(100), Duration::from_secs(86_400));
+    if let Some(value) = retry_field.and_then(|field| duration(&field, limits, reader)) {
+        retry_after = value;
+    }
+    Some(Step::Cutover { attempts, retry_after })
+}
+
+fn shift(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Step> {
+    let field = fields.need("to", "the target's share, like `to: 100%`", reader)?;
+    Some(Step::Shift { target_permille: permille(&field, reader)? })
+}
+
+fn soak(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Step> {
+    let field = fields.need("for", "a duration, like `for: 24h`", reader)?;
+    let limits = (Duration::from_secs(1), Duration::from_secs(30 * 86_400));
+    Some(Step::Soak { for_: duration(&field, limits, reader)? })
+}

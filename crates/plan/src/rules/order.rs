@@ -1,0 +1,169 @@
+//! Whether the steps make sense in this order.
+
+use crate::fault::FaultKind;
+use crate::model::{Against, Step};
+use crate::read::{Draft, PhaseDraft, StepDraft};
+use crate::reader::Reader;
+use crate::units::show_permille;
+
+/// What earlier steps have brought about.
+struct Walk<'a> {
+    draft: &'a Draft,
+    reader: &'a mut Reader,
+    replicated: bool,
+    cut_over: bool,
+    finished: bool,
+    target_permille: u16,
+}
+
+pub(super) fn check(draft: &Draft, phases: &[PhaseDraft], reader: &mut Reader) {
+    let mut walk = Walk {
+        draft,
+        reader,
+        replicated: false,
+        cut_over: false,
+        finished: false,
+        target_permille: 0,
+    };
+    for step in phases.iter().flat_map(|phase| &phase.steps) {
+        walk.step(step);
+    }
+}
+
+impl Walk<'_> {
+    fn fault(&mut self, at: &StepDraft, found: &str, expected: &str) {
+        self.reader.fault(FaultKind::Contradiction, at.place, &at.path, found, expected);
+    }
+
+    fn step(&mut self, at: &StepDraft) {
+        if self.finished {
+            let found = format!("`{}` after `finish`", at.step.name());
+            self.fault(at, &found, "`finish` as the last step");
+        }
+        match &at.step {
+            Step::Replicate => self.replicate(at),
+            Step::Verify => {
+                self.needs_postgres(at);
+                if !self.replicated {
+                    self.fault(at, "`verify` before `replicate`", "`replicate` before it");
+                }
+            }
+            Step::Smoke { requests, sql, .. } => {
+                self.smoke_http(at, requests.iter().map(|request| request.against));
+                self.smoke_sql(at, sql.iter().map(|query| query.against));
+            }
+            Step::Canary { weights, .. } => {
+                self.needs_http(at);
+                if self.cut_over {
+                    let expected = "`canary` before `cutover`, while the way back is a weight";
+                    self.fault(at, "`canary` after `cutover`", expected);
+                }
+                self.weights(at, weights);
+            }
+            Step::Cutover { .. } => self.cutover(at),
+            Step::Shift { target_permille } => {
+                self.needs_http(at);
+                self.weights(at, &[*target_permille]);
+            }
+            Step::Soak { .. } => {}
+            Step::Finish => self.finish(at),
+        }
+    }
+
+    fn replicate(&mut self, at: &StepDraft) {
+        self.needs_postgres(at);
+        if self.replicated {
+            self.fault(at, "`replicate` a second time", "it once");
+        } else if self.cut_over {
+            self.fault(at, "`replicate` after `cutover`", "`replicate` before it");
+        }
+        self.replicated = true;
+    }
+
+    fn cutover(&mut self, at: &StepDraft) {
+        self.needs_postgres(at);
+        if self.cut_over {
+            self.fault(at, "`cutover` a second time", "it once; `rollback` is a verb");
+        } else if !self.replicated {
+            let expected = "`replicate` in an earlier step";
+            self.fault(at, "`cutover` before `replicate`", expected);
+        }
+        self.cut_over = true;
+    }
+
+    fn finish(&mut self, at: &StepDraft) {
+        if self.draft.source.postgres.is_some() && !self.cut_over {
+            let found = "`finish` without a `cutover`";
+            self.fault(at, found, "`cutover` before it: the data would stay on the source");
+        }
+        if self.moves_http() && self.target_permille < 1000 {
+            let found =
+                format!("`finish` with {} on the target", show_permille(self.target_permille));
+            self.fault(at, &found, "`shift: {to: 100%}` before it");
+        }
+        self.finished = true;
+    }
+
+    fn weights(&mut self, at: &StepDraft, weights: &[u16]) {
+        let Some((first, last)) = weights.first().zip(weights.last()) else { return };
+        if *first <= self.target_permille {
+            let (first, now) = (show_permille(*first), show_permille(self.target_permille));
+            let found = format!("{first} when the target already has {now}");
+            self.fault(at, &found, "weights that ascend; less traffic is a `rollback`");
+        }
+        self.target_permille = self.target_permille.max(*last);
+    }
+
+    fn moves_http(&self) -> bool {
+        self.draft.gates.http.is_some()
+            && self.draft.source.http.is_some()
+            && self.draft.target.http.is_some()
+    }
+
+    fn needs_http(&mut self, at: &StepDraft) {
+        if !self.moves_http() {
+            let found = format!("`{}` in a plan that moves no requests", at.step.name());
+            self.fault(at, &found, "`http` on both sides and `gates.http`");
+        }
+    }
+
+    fn needs_postgres(&mut self, at: &StepDraft) {
+        if self.draft.source.postgres.is_none() && self.draft.target.postgres.is_none() {
+            let found = format!("`{}` in a plan without a database", at.step.name());
+            self.fault(at, &found, "`postgres` on both sides");
+        }
+    }
+
+    fn smoke_http(&mut self, at: &StepDraft, asked: impl Iterator<Item = Against>) {
+        let sides = (self.draft.source.http, self.draft.target.http, self.draft.gates.http);
+        self.asked(at, asked, "http", sides);
+    }
+
+    fn smoke_sql(&mut self, at: &StepDraft, asked: impl Iterator<Item = Against>) {
+        let draft = self.draft;
+        let sides = (draft.source.postgres, draft.target.postgres, draft.gates.postgres);
+        self.asked(at, asked, "postgres", sides);
+    }
+
+    fn asked<P: Copy>(
+        &mut self,
+        at: &StepDraft,
+        asked: impl Iterator<Item = Against>,
+        what: &str,
+        (source, target, gate): (Option<P>, Option<P>, Option<P>),
+    ) {
+        let mut told = Vec::new();
+        for against in asked {
+            let (there, section) = match against {
+                Against::Source => (source.is_some(), "source"),
+                Against::Target => (target.is_some(), "target"),
+                Against::Gate => (gate.is_some(), "gates"),
+            };
+            if !there && !told.contains(&section) {
+                let found = format!("a question to `{section}.{what}`, which the plan lacks");
+                self.fault(at, &found, &format!("`{section}.{what}`, or to ask elsewhere"));
+                told.push(section);
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Numbers with units, as people write them.
+
+use std::time::Duration;
+
+/// `500ms`, `10s`, `5m`, `24h`, `3d`.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(number.checked_mul(unit_ms)?))
+}
+
+/// A duration as [`duration`] reads it, in the largest unit without a rest.
+pub(crate) fn show_duration(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
+        .iter()
+        .find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms))
+        .map_or_else(|| format!("{ms}ms"), |(unit, unit_ms)| format!("{}{unit}", ms / unit_ms))
+}
+
+/// `0.1%` as 0.001; 0 % to 100 %.
+pub(crate) fn percentage(text: &str) -> Option<f64> {
+    let number = decimal(text.strip_suffix('%')?)?;
+    (number <= 100.0).then_some(number / 100.0)
+}
+
+/// `5%`, `0.5%`: tenths of a per cent, 0 to 1000.
+pub(crate) fn permille(text: &str) -> Option<u16> {
+    let number = text.strip_suffix('%')?;
+    let (whole, tenths) = match number.split_once('.') {
+        Some((whole, tenths)) if tenths.len() == 1 => (whole, tenths.parse::<u16>().ok()?),
+        Some(_) => return None,
+        None => (number, 0),
+    };
+    let all_digits = !whole.is_empty() && whole.bytes().all(|b| b.is_ascii_digit());
+    let whole: u16 = if all_digits { whole.parse().ok()? } else { return None };
+    let permille = whole.checked_mul(10)?.checked_add(tenths)?;
+    (permille <= 1000).then_some(permille)
+}
+
+/// Tenths of a per cent as [`permille`] reads them.
+pub(crate) fn show_permille(permille: u16) -> String {
+    match permille % 10 {
+        0 => format!("{}%", permille / 10),
+        tenths => format!("{}.{tenths}%", permille / 10),
+    }
+}
+
+/// `1.5x`, above 0 and at most 1000.
+pub(crate) fn ratio(text: &str) -> Option<f64> {
+    let number = decimal(text.strip_suffix('x')?)?;
+    (number > 0.0 && number <= 1000.0).then_some(number)
+}
+
+/// Digits with at most one point: no sign, exponent, infinity or NaN.
+fn decimal(text: &str) -> Option<f64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let bounded = text.len() <= 12 && text.starts_with(|c: char| c.is_ascii_digit());
+    if plain && bounded { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(duration("10s"), Some(Duration::from_secs(10)));
+        assert_eq!(duration("3d"), Some(Duration::from_secs(259_200)));
+        for bad in ["", "5", "s", "1.5s", "-1s", "5 s", "5min", "99999999999999999999d"] {
+            assert_eq!(duration(bad), None, "{bad}");
+        }
+        for text in ["500ms", "1s", "90s", "5m", "3h", "2d"] {
+            assert_eq!(duration(text).map(show_duration).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn shares() {
+        assert_eq!(permille("5%"), Some(50));
+        assert_eq!(permille("0.5%"), Some(5));
+        assert_eq!(permille("100%"), Some(1000));
+        for bad in ["", "%", "5", "0.05%", "100.1%", "-1%", "+1%", ".5%", "1.%", "1e1%"] {
+            assert_eq!(permille(bad), None, "{bad}");
+        }
+        assert_eq!(show_permille(5), "0.5%");
+        assert_eq!(percentage("0.1%"), Some(0.001));
+        assert_eq!(percentage("101%"), None);
+        assert_eq!(ratio("1.5x"), Some(1.5));
+        assert_eq!(ratio("1.5"), None);
+        assert_eq!(ratio("infx"), None);
+    }
+}

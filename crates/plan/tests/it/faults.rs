@@ -1,0 +1,193 @@
+//! Every kind of fault, as the user sees it.
+
+use changeover_plan::{FaultKind, parse};
+
+const HEAD: &str = "apiVersion: changeover/v1\nkind: Migration\nmetadata: {name: shop}\n";
+const DATABASES: &str =
+    "source: {postgres: {url: {env: OLD}}}\ntarget: {postgres: {url: {env: NEW}}}\n";
+const BOTH: &str = r#"source:
+  http: {upstreams: ["http://10.0.0.5:8080"]}
+  postgres: {url: {env: OLD}}
+target:
+  http: {upstreams: ["http://10.1.0.5:8080"]}
+  postgres: {url: {env: NEW}}
+gates:
+  http: {listen: "0.0.0.0:8000"}
+"#;
+
+fn shown(text: &str) -> String {
+    match parse("plan.yaml", text) {
+        Ok(_) => "(sound)".to_owned(),
+        Err(faults) => faults.to_string(),
+    }
+}
+
+#[test]
+fn not_yaml() {
+    let texts = [
+        "",
+        "a: [1, 2",
+        "a: 'b\n",
+        "\tkind: x",
+        "a: 1\n---\nb: 2",
+        "a: &x 1\nb: *x",
+        "a: !!str 1",
+        "? [a]\n: 1",
+        "just words",
+        "- a list",
+    ];
+    let all: Vec<String> = texts.iter().map(|t| format!("{t:?}\n{}", shown(t))).collect();
+    insta::assert_snapshot!(all.join("\n\n"));
+}
+
+#[test]
+fn keys() {
+    insta::assert_snapshot!(shown(
+        r"apiVersion: changeover/v2
+kind: migration
+metadata: {nam: shop}
+kind: Migration
+source:
+  database: {url: {env: OLD}}
+target:
+  postgres: {url: {env: NEW}, url: {env: NEWER}, colour: blue}
+traffic: {}
+guards: []
+objectives: {deadline: 2026-12-13T05:00:00+01:00, write-pause: 1s}
+data: {throttle: {}, include: [public]}
+"
+    ));
+}
+
+#[test]
+fn values_and_units() {
+    insta::assert_snapshot!(shown(
+        r#"apiVersion: changeover/v1
+kind: Migration
+metadata: {name: "My Shop", owner: [a]}
+objectives: {write_pause: 500, error_rate: 0.1, latency_p99: 1.5s}
+source:
+  http: {upstreams: ["10.0.0.5:8080", "https://a", "http://a/path", "http://u:pw@a", "http://b", "http://b:80/"]}
+  postgres: {url: mysql://x, standbys: maybe}
+target:
+  http: {upstreams: []}
+  postgres: {url: {env: "NOT A NAME"}}
+gates:
+  http: {listen: "localhost:80", sticky: {cookie: "a b"}}
+  postgres: {listen: "0.0.0.0:0", auth: scran, unmovable: kill, users: []}
+data: {copy_jobs: many, include: ["public.*", "a.b.c"], reverse: {keep: forever}}
+"#
+    ));
+}
+
+#[test]
+fn secrets() {
+    insta::assert_snapshot!(shown(&format!(
+        r#"{HEAD}
+source:
+  postgres: {{url: "postgres://app:hunter2@10.0.0.5/shop"}}
+target:
+  postgres: {{url: "postgres://10.1.0.5/shop?password=hunter2"}}
+gates:
+  postgres:
+    listen: 127.0.0.1:6432
+    users:
+      - {{name: app, password: hunter2}}
+      - {{name: web, password: {{env: A, file: B}}}}
+      - {{name: ops, password: {{}}}}
+      - {{name: ops, password: {{vault: x}}}}
+"#
+    )));
+}
+
+#[test]
+fn contradictory_environments() {
+    let lone = format!(
+        "{HEAD}source: {{http: {{upstreams: ['http://a']}}, postgres: {{url: {{env: A}}}}}}\n\
+         target: {{http: {{upstreams: ['http://a:80']}}}}\ngates: {{http: {{listen: '0.0.0.0:80'}}, \
+         postgres: {{listen: '0.0.0.0:80', auth: trust}}}}\n"
+    );
+    let same = format!(
+        "{HEAD}source: {{postgres: {{url: {{env: A}}}}}}\ntarget: {{postgres: {{url: {{env: A}}}}}}\n\
+         gates: {{http: {{listen: '127.0.0.1:80'}}, postgres: {{listen: '127.0.0.1:5'}}}}\n\
+         data: {{include: [a], exclude: [a]}}\n"
+    );
+    let neither = format!("{HEAD}source: {{}}\ntarget: {{}}\ndata: {{copy_jobs: 2}}\n");
+    let no_gate = format!(
+        "{HEAD}source: {{http: {{upstreams: ['http://a']}}}}\ntarget: {{http: {{upstreams: \
+         ['http://b']}}}}\n"
+    );
+    let itself = format!(
+        "{HEAD}source: {{http: {{upstreams: ['http://localhost:81']}}}}\ntarget: {{http: \
+         {{upstreams: ['http://b']}}}}\ngates: {{http: {{listen: '0.0.0.0:81'}}}}\n"
+    );
+    let all: Vec<String> =
+        [lone, same, neither, no_gate, itself].iter().map(|text| shown(text)).collect();
+    insta::assert_snapshot!(all.join("\n\n========\n\n"));
+}
+
+#[test]
+fn steps_that_are_wrong() {
+    insta::assert_snapshot!(shown(&format!(
+        "{HEAD}{BOTH}phases:
+  - name: copy
+    steps:
+      - replicat
+      - load: {{}}
+      - {{replicate: {{}}, verify: {{}}}}
+      - [replicate]
+      - replicate: {{throttle: 1}}
+      - verify: {{mode: quick}}
+      - smoke: {{against: somewhere, file: smoke.yaml}}
+      - smoke: {{}}
+      - smoke:
+          requests: [{{path: health, method: POST, expect_status: 99}}, {{}}]
+          sql: [{{query: select 1, expect: {{rows: 1, value: 1}}}}, {{expect: {{rows: x}}}}]
+  - name: copy
+    approve: {{}}
+    steps:
+      - canary: {{weights: [0%, 5, 25%, 20%, 0.05%], at_least: 10m, dwell: 10, max_error_rate: 1, max_latency_ratio: 2, minimum_requests: -1, false_alarm: 1%}}
+      - cutover: {{attempts: 0, blocked_sessions: terminate, retry_after: soon}}
+      - shift
+      - shift: {{to: 101%}}
+      - soak: {{for: 24 hours}}
+  - name: Empty
+    steps: []
+  - steps: [verify]
+"
+    )));
+}
+
+#[test]
+fn steps_in_a_wrong_order() {
+    let phases = |steps: &str| format!("phases: [{{name: all, steps: [{steps}]}}]\n");
+    let both = |steps: &str| shown(&format!("{HEAD}{BOTH}{}", phases(steps)));
+    let data = |steps: &str| shown(&format!("{HEAD}{DATABASES}{}", phases(steps)));
+    let http = "source: {http: {upstreams: ['http://a']}}\ntarget: {http: {upstreams: ['http://b']}}\n\
+                gates: {http: {listen: '127.0.0.1:1'}}\n";
+    let http = |steps: &str| shown(&format!("{HEAD}{http}{}", phases(steps)));
+    let all = [
+        both("verify, cutover, replicate, canary, cutover, replicate"),
+        both("replicate, canary, shift: {to: 20%}, canary"),
+        both("replicate, finish, soak: {for: 1s}"),
+        data("replicate, canary, shift: {to: 100%}"),
+        data(
+            "smoke: {requests: [{path: /}, {path: /}], sql: [{query: a, expect: {rows: 1}, against: gate}]}",
+        ),
+        http("replicate, verify, cutover"),
+        http("canary, finish"),
+        http("canary, shift: {to: 100%}, finish"),
+        data("replicate, verify"),
+    ];
+    insta::assert_snapshot!(all.join("\n\n========\n\n"));
+}
+
+#[test]
+fn faults_come_in_the_order_of_the_file_and_all_at_once() {
+    let text = "kind: Migration\nsource: 1\nmetadata: {name: X}\ntarget: []\nwhat: 1\n";
+    let faults = parse("p", text).unwrap_err().0;
+    let lines: Vec<usize> = faults.iter().map(|fault| fault.line).collect();
+    assert_eq!(lines, [1, 2, 3, 4, 5]);
+    assert_eq!(faults[0].kind, FaultKind::Missing);
+    assert_eq!(faults[4].kind, FaultKind::UnknownKey);
+}

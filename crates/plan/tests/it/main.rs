@@ -1,0 +1,5 @@
+//! Plans as their users write them.
+
+mod faults;
+mod hostile;
+mod sound;

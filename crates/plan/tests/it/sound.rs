@@ -1,0 +1,130 @@
+//! Plans that are right.
+
+use std::time::Duration;
+
+use changeover_plan::{
+    Against, ClientAuth, Expect, Reversible, SecretRef, Standbys, Step, TemplateKind, Unmovable,
+    explain, parse, template,
+};
+
+/// The plan of the design, without what is not built yet.
+const DESIGN: &str = include_str!("design.yaml");
+
+#[test]
+fn every_template_is_a_sound_plan() {
+    for kind in [TemplateKind::Service, TemplateKind::Database, TemplateKind::Http] {
+        let plan = parse("changeover.yaml", template(kind));
+        assert!(plan.is_ok(), "{kind:?}:\n{}", plan.unwrap_err());
+    }
+}
+
+#[test]
+fn the_example_of_the_design_is_read_in_full() {
+    let plan = parse("plan.yaml", DESIGN).unwrap();
+    assert_eq!(plan.name.as_str(), "shop");
+    assert_eq!(plan.owner.as_deref(), Some("team-shop"));
+    assert_eq!(plan.ticket.as_deref(), Some("OPS-42"));
+    assert_eq!(plan.objectives.error_rate, Some(0.001));
+    assert_eq!(plan.objectives.latency_p99, Some(Duration::from_millis(250)));
+    assert_eq!(plan.objectives.write_pause, Duration::from_millis(500));
+    let source = plan.source.postgres.as_ref().unwrap();
+    assert_eq!(source.url, SecretRef::Env("OLD_DATABASE_URL".into()));
+    assert_eq!(source.standbys, Standbys::NotPromotable);
+    let target = plan.target.http.as_ref().unwrap();
+    assert_eq!(target.upstreams, ["http://10.1.0.5:8080", "http://10.1.1.5:8080"]);
+    let gate = plan.gates.postgres.as_ref().unwrap();
+    assert_eq!((gate.auth, gate.unmovable), (ClientAuth::Scram, Unmovable::Wait));
+    assert_eq!(gate.users[0].name, "app");
+    assert_eq!(plan.gates.http.as_ref().unwrap().sticky_cookie.as_deref(), Some("shop_side"));
+    assert_eq!(plan.data.include, ["public", "billing"]);
+    assert_eq!(plan.data.reverse_keep, Duration::from_secs(72 * 3600));
+    let paths: Vec<String> = plan.steps().map(|step| step.path).collect();
+    assert_eq!(
+        paths,
+        [
+            "copy/replicate",
+            "copy/verify",
+            "copy/smoke",
+            "canary/canary",
+            "cutover/cutover",
+            "cutover/shift",
+            "cutover/smoke",
+            "cutover/smoke-2",
+            "watch/soak",
+            "finish/finish"
+        ]
+    );
+    let Some(Step::Smoke { requests, sql, against }) = plan.step_at("copy/smoke") else {
+        panic!("no smoke step")
+    };
+    assert_eq!(*against, Against::Target);
+    assert_eq!((requests[0].expect_status, requests[0].against), (200, Against::Target));
+    assert_eq!((&sql[0].expect, sql[0].against), (&Expect::Rows(1), Against::Source));
+    assert_eq!(plan.path_of(2, 3).as_deref(), Some("cutover/smoke-2"));
+    assert_eq!(plan.path_of(2, 9), None);
+}
+
+#[test]
+fn a_plan_without_phases_gets_the_usual_ones() {
+    let paths = |text: &str| {
+        let plan = parse("p", text).unwrap_or_else(|faults| panic!("{faults}"));
+        plan.steps().map(|step| step.path).collect::<Vec<_>>()
+    };
+    let database = "source: {postgres: {url: {env: A}}}\ntarget: {postgres: {url: {env: B}}}\n";
+    let http = "source: {http: {upstreams: ['http://a']}}\ntarget: {http: {upstreams: ['http://b']}}\n\
+                gates: {http: {listen: '127.0.0.1:1'}}\n";
+    let head = "apiVersion: changeover/v1\nkind: Migration\nmetadata: {name: x}\n";
+    assert_eq!(
+        paths(&format!("{head}{database}")),
+        ["copy/replicate", "copy/verify", "cutover/cutover", "verify/verify"]
+    );
+    assert_eq!(paths(&format!("{head}{http}")), ["canary/canary", "cutover/shift"]);
+    assert_eq!(
+        paths(template(TemplateKind::Service)),
+        [
+            "copy/replicate",
+            "copy/verify",
+            "canary/canary",
+            "cutover/cutover",
+            "cutover/shift",
+            "verify/verify"
+        ]
+    );
+}
+
+#[test]
+fn json_is_a_plan_too() {
+    let text = r#"{"apiVersion": "changeover/v1", "kind": "Migration", "metadata": {"name": "x"},
+      "source": {"postgres": {"url": {"env": "A"}}},
+      "target": {"postgres": {"url": "postgres://u@h:5433/db"}}}"#;
+    let plan = parse("plan.json", text).unwrap();
+    let url = plan.target.postgres.unwrap().url;
+    assert_eq!(url, SecretRef::Inline("postgres://u@h:5433/db".into()));
+}
+
+#[test]
+fn the_digest_follows_the_meaning() {
+    let plan = |text: &str| parse("p", text).unwrap().digest;
+    let text = template(TemplateKind::Service);
+    let digest = plan(text);
+    assert_eq!(digest.len(), 32);
+    let comments = text.replace("# 100", "").replace("kind: Migration", "kind:   'Migration' # x");
+    assert_eq!(plan(&comments), digest);
+    assert_ne!(plan(&text.replace("500ms", "501ms")), digest);
+    assert_ne!(plan(&text.replace("[5%, 25%, 50%]", "[5%, 25%]")), digest);
+}
+
+#[test]
+fn explains_every_step() {
+    let plan = parse("plan.yaml", DESIGN).unwrap();
+    let explained = explain(&plan);
+    assert_eq!(explained.len(), plan.steps().count());
+    assert_eq!(explained.last().unwrap().reversible, Reversible::Never);
+    let text: Vec<String> = explained
+        .iter()
+        .map(|step| {
+            format!("{} [{:?}]\n  {}\n  {}", step.path, step.reversible, step.what, step.fallback)
+        })
+        .collect();
+    insta::assert_snapshot!(text.join("\n"));
+}

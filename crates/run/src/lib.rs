@@ -1,1 +1,19 @@
-//! The durable run: phases, steps, rollback (L1).
+//! The durable run as a pure machine (L1): phases, steps, rollback.
+//!
+//! The one core that joins cores: it interprets a [`changeover_plan::Plan`] and carries the
+//! [`changeover_cutover`] machine inside. A plan is data, so nothing is ever replayed as code: the
+//! journal's [`Event`]s rebuild the [`State`], and [`due`] says what to do next.
+//!
+//! Reading order: [`State`], [`due`], [`decide`], [`apply`]; [`canary`] is the verdict on its own.
+
+pub mod canary;
+
+mod apply;
+mod decide;
+mod due;
+mod state;
+
+pub use apply::{Event, apply};
+pub use decide::{Input, Refusal, decide};
+pub use due::{Command, Relays, due, relays, wake};
+pub use state::{DataStage, Mode, Pause, State};

@@ -1,0 +1,172 @@
+//! What happened, and what it makes of the state.
+
+use changeover_cutover as cutover;
+use changeover_types::WallMs;
+use serde::{Deserialize, Serialize};
+
+use crate::state::{DataStage, Mode, Pause, State};
+
+/// A journal record of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Event {
+    /// The present step begins.
+    StepBegun {
+        /// When.
+        at: WallMs,
+    },
+    /// The present step is done; the next one is present.
+    StepDone,
+    /// All steps are done.
+    PlanDone,
+    /// Our objects are in both databases.
+    Installed,
+    /// The copy begins.
+    CopyBegun,
+    /// The copy's snapshot is gone.
+    CopyLost,
+    /// What the lost copy left is removed.
+    CopyUndone,
+    /// The rows are there.
+    Copied {
+        /// How many.
+        rows: u64,
+        /// How many bytes of the copy format.
+        bytes: u64,
+        /// How long the rows took, in milliseconds.
+        took_ms: u64,
+    },
+    /// Indexes and constraints are there.
+    Built,
+    /// The target has caught up.
+    CaughtUp,
+    /// The way back is live.
+    ReverseReady,
+    /// Both sides were compared.
+    Verified {
+        /// Rows compared.
+        rows: u64,
+        /// Rows that differ.
+        different: u64,
+    },
+    /// The snapshots taken at the seal were compared.
+    Proven {
+        /// Rows compared; `None` if the proof was lost with a process.
+        rows: Option<u64>,
+        /// Rows that differ.
+        different: u64,
+    },
+    /// The gates obey this share.
+    WeightSet {
+        /// In tenths of a per cent.
+        target_permille: u16,
+        /// When.
+        at: WallMs,
+    },
+    /// The present weight of the canary did well.
+    WeightPassed,
+    /// The next attempt waits.
+    AttemptPutOff {
+        /// Until when; `None` ends the waiting.
+        until: Option<WallMs>,
+    },
+    /// A change of authority made a step.
+    Cutover {
+        /// Which.
+        event: cutover::Event,
+    },
+    /// Nothing is begun until the operator says so.
+    Paused {
+        /// Why, and what goes on.
+        pause: Pause,
+    },
+    /// The operator said so.
+    Resumed,
+    /// The way back begins.
+    RollbackBegun {
+        /// Why.
+        why: String,
+    },
+    /// The source has everything again.
+    RolledBack,
+    /// After a rollback the plan is tried again from this step on.
+    TriedAgain {
+        /// Among the plan's steps.
+        from: usize,
+    },
+    /// Everything of ours will be removed.
+    AbortBegun,
+    /// It is.
+    Aborted,
+    /// The way back will be ended.
+    FinishBegun,
+    /// It is.
+    Finished,
+}
+
+/// Makes the event so. Total.
+pub fn apply(state: &mut State, event: &Event) {
+    match event {
+        Event::StepBegun { at } => state.since = Some(*at),
+        Event::StepDone => {
+            state.at += 1;
+            begin_afresh(state);
+        }
+        Event::PlanDone => state.mode = Mode::Done,
+        Event::Installed | Event::CopyUndone => state.data = DataStage::Installed,
+        Event::CopyBegun => state.data = DataStage::Copying,
+        Event::CopyLost => state.data = DataStage::CopyLost,
+        Event::Copied { .. } => state.data = DataStage::Copied,
+        Event::Built => state.data = DataStage::Built,
+        Event::CaughtUp => state.data = DataStage::Following,
+        Event::ReverseReady => state.reverse_ready = true,
+        Event::Verified { .. } | Event::Proven { .. } => {}
+        Event::WeightSet { target_permille, at } => {
+            state.target_permille = *target_permille;
+            state.since = Some(*at);
+        }
+        Event::WeightPassed => state.canary_index += 1,
+        Event::AttemptPutOff { until } => {
+            if until.is_some() {
+                state.attempts_used += 1;
+            }
+            state.next_attempt_at = *until;
+        }
+        Event::Cutover { event } => cutover::apply(&mut state.cutover, event),
+        Event::Paused { pause } => state.pause = Some(pause.clone()),
+        Event::Resumed => {
+            state.pause = None;
+            state.attempts_used = 0;
+            state.next_attempt_at = None;
+        }
+        Event::RollbackBegun { why } => turn(state, Mode::RollingBack { why: why.clone() }),
+        Event::RolledBack => {
+            let why = match &state.mode {
+                Mode::RollingBack { why } => why.clone(),
+                _ => String::new(),
+            };
+            turn(state, Mode::RolledBack { why });
+        }
+        Event::TriedAgain { from } => {
+            turn(state, Mode::Forward);
+            state.at = *from;
+        }
+        Event::AbortBegun => turn(state, Mode::Aborting),
+        Event::Aborted => turn(state, Mode::Aborted),
+        Event::FinishBegun => turn(state, Mode::Finishing),
+        Event::Finished => turn(state, Mode::Finished),
+    }
+}
+
+fn turn(state: &mut State, mode: Mode) {
+    state.mode = mode;
+    state.pause = None;
+    begin_afresh(state);
+}
+
+fn begin_afresh(state: &mut State) {
+    state.since = None;
+    state.canary_index = 0;
+    state.attempts_used = 0;
+    state.next_attempt_at = None;
+}

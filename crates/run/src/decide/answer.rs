@@ -1,0 +1,137 @@
+//! What the shell's answers to due commands mean.
+
+use changeover_cutover as cutover;
+use changeover_plan::{Plan, Step};
+use changeover_types::{Side, WallMs};
+
+use super::{Input, Refusal, name_of};
+use crate::apply::Event;
+use crate::due::Command;
+use crate::state::{DataStage, Mode, Pause, State};
+
+/// How many attempts a rollback makes before it asks, and how long it waits between two.
+const ROLLBACK_ATTEMPTS: u32 = 5;
+const ROLLBACK_RETRY_MS: u64 = 5_000;
+
+pub(super) fn pause(why: String, next: &str) -> Event {
+    Event::Paused { pause: Pause { why, next: next.to_owned() } }
+}
+
+/// The one table of the run: what was due and what came of it.
+pub(super) fn to_due(
+    state: &State,
+    plan: &Plan,
+    due: Option<&Command>,
+    input: &Input,
+    now: WallMs,
+) -> Result<Vec<Event>, Refusal> {
+    let Some(command) = due else { return Err(out_of_step(input, due)) };
+    Ok(match (command, input) {
+        (Command::Cutover(_), Input::Failed { why, .. }) => {
+            let failed = cutover::Input::Failed { why: why.clone() };
+            return super::cutover_events(state, &failed, now);
+        }
+        (Command::Cutover(_), Input::Done) => {
+            return super::cutover_events(state, &cutover::Input::Done, now);
+        }
+        (Command::Copy, Input::Failed { why, next }) => {
+            vec![Event::CopyLost, pause(why.clone(), next)]
+        }
+        (_, Input::Failed { why, next }) => vec![pause(why.clone(), next)],
+        (_, Input::CheckFailed { why }) => check_failed(state, why),
+
+        (Command::Install, Input::Done) => vec![Event::Installed, Event::CopyBegun],
+        (Command::UndoCopy, Input::Done) => vec![Event::CopyUndone, Event::CopyBegun],
+        (Command::Copy, Input::Copied { rows, bytes, took_ms }) => {
+            vec![Event::Copied { rows: *rows, bytes: *bytes, took_ms: *took_ms }]
+        }
+        (Command::Build, Input::Done) => vec![Event::Built],
+        (Command::CatchUp, Input::Done) => vec![Event::CaughtUp, Event::StepDone],
+        (Command::PrepareReverse, Input::Done) => vec![Event::ReverseReady],
+        (Command::Verify, Input::Verified { rows, different }) => verified(*rows, *different),
+        (Command::Smoke { .. }, Input::Done) => vec![Event::StepDone],
+        (Command::SetWeight { target_permille }, Input::Done) => {
+            weight_set(state, plan, *target_permille, now)
+        }
+        (Command::Watch { step, .. }, Input::Done) => weight_passed(state, plan, *step),
+        (Command::Wait { .. }, Input::Waited) => waited(state),
+        (Command::RetireAborted, Input::Done) => vec![Event::Aborted],
+        (Command::RetireFinished, Input::Done) => vec![Event::Finished],
+        (_, _) => return Err(out_of_step(input, due)),
+    })
+}
+
+fn out_of_step(input: &Input, due: Option<&Command>) -> Refusal {
+    Refusal::OutOfStep { input: format!("{input:?}"), due: name_of(due) }
+}
+
+/// A check that says no takes back what has moved; when nothing has, the operator decides.
+fn check_failed(state: &State, why: &str) -> Vec<Event> {
+    if state.has_moved_something() && state.mode == Mode::Forward {
+        vec![Event::RollbackBegun { why: why.to_owned() }]
+    } else {
+        vec![pause(why.to_owned(), "changeover apply")]
+    }
+}
+
+fn verified(rows: u64, different: u64) -> Vec<Event> {
+    let verified = Event::Verified { rows, different };
+    if different == 0 {
+        return vec![verified, Event::StepDone];
+    }
+    let why = format!("{different} of {rows} rows differ between the sides");
+    vec![verified, pause(why, "changeover verify")]
+}
+
+fn weight_set(state: &State, plan: &Plan, target_permille: u16, now: WallMs) -> Vec<Event> {
+    let set = Event::WeightSet { target_permille, at: now };
+    let present = plan.steps().nth(state.at).map(|placed| placed.step);
+    let is_the_step = matches!(present, Some(Step::Shift { .. })) && state.mode == Mode::Forward;
+    if is_the_step { vec![set, Event::StepDone] } else { vec![set] }
+}
+
+fn weight_passed(state: &State, plan: &Plan, step: usize) -> Vec<Event> {
+    let last = match plan.steps().nth(step).map(|placed| placed.step) {
+        Some(Step::Canary { weights, .. }) => state.canary_index + 1 >= weights.len(),
+        _ => true,
+    };
+    if last { vec![Event::WeightPassed, Event::StepDone] } else { vec![Event::WeightPassed] }
+}
+
+fn waited(state: &State) -> Vec<Event> {
+    if state.next_attempt_at.is_some() {
+        vec![Event::AttemptPutOff { until: None }]
+    } else {
+        vec![Event::StepDone]
+    }
+}
+
+/// A cutover step ends when authority is where it should be.
+pub(super) fn ends_by_itself(state: &State, step: &Step) -> Option<Event> {
+    match step {
+        Step::Cutover { .. } if state.cutover.authority == Side::Target => Some(Event::StepDone),
+        Step::Replicate if state.data == DataStage::Following => Some(Event::StepDone),
+        _ => None,
+    }
+}
+
+/// What an attempt that ended without moving authority leads to.
+pub(super) fn attempt_ended(state: &State, plan: &Plan, why: &str, now: WallMs) -> Vec<Event> {
+    let (attempts, retry_ms, next) = match (&state.mode, plan.steps().nth(state.at)) {
+        (Mode::Forward, Some(placed)) => match placed.step {
+            Step::Cutover { attempts, retry_after } => {
+                let retry_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+                (*attempts, retry_ms, "changeover apply")
+            }
+            _ => return vec![],
+        },
+        (Mode::RollingBack { .. }, _) => {
+            (ROLLBACK_ATTEMPTS, ROLLBACK_RETRY_MS, "changeover rollback")
+        }
+        _ => return vec![],
+    };
+    if state.attempts_used + 1 >= attempts {
+        return vec![pause(format!("the cutover was called off: {why}"), next)];
+    }
+    vec![Event::AttemptPutOff { until: Some(WallMs(now.0.saturating_add(retry_ms))) }]
+}

@@ -1,0 +1,157 @@
+//! What the shell must do now. Derived from the state and the plan alone.
+
+use changeover_cutover as cutover;
+use changeover_plan::{Plan, Step};
+use changeover_types::{Side, WallMs};
+
+use crate::state::{DataStage, Mode, State};
+
+/// An effect for the shell to perform; each is safe to perform again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Preflight; our schema, genesis row and publication on both sides.
+    Install,
+    /// Slot, snapshot, schema, seal of the target, rows.
+    Copy,
+    /// Remove what a lost copy left: slot and copied rows.
+    UndoCopy,
+    /// Indexes, constraints and the rest of the schema.
+    Build,
+    /// Wait until the forward relay has caught up.
+    CatchUp,
+    /// Slot on the target, reverse relay live in discard mode.
+    PrepareReverse,
+    /// Compare both sides at one position.
+    Verify,
+    /// Ask the questions of the step at this index.
+    Smoke {
+        /// Among the plan's steps.
+        step: usize,
+    },
+    /// Order the gates to send this share of requests to the target.
+    SetWeight {
+        /// In tenths of a per cent.
+        target_permille: u16,
+    },
+    /// Watch the canary of the step at this index at its present weight, and judge.
+    Watch {
+        /// Among the plan's steps.
+        step: usize,
+        /// When the weight was set.
+        since: WallMs,
+    },
+    /// Nothing but time.
+    Wait {
+        /// When to give [`crate::Input::Waited`].
+        until: WallMs,
+    },
+    /// Read the highest epoch of both databases and begin a change of authority.
+    BeginCutover {
+        /// The side that shall have authority.
+        to: Side,
+    },
+    /// A step of the cutover protocol.
+    Cutover(cutover::Command),
+    /// Remove everything of ours from both sides.
+    RetireAborted,
+    /// End the way back; the side without authority keeps its seal.
+    RetireFinished,
+}
+
+/// Which relays must be running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relays {
+    /// Source to target.
+    pub forward: bool,
+    /// Target to source.
+    pub reverse: bool,
+}
+
+/// Which relays must be running in this state; they are kept by the shell beside what is due.
+#[must_use]
+pub fn relays(state: &State) -> Relays {
+    let live =
+        !matches!(state.mode, Mode::Aborting | Mode::Aborted | Mode::Finishing | Mode::Finished);
+    Relays { forward: live && state.data >= DataStage::Built, reverse: live && state.reverse_ready }
+}
+
+/// What is to be done in this state; nothing when the run waits for its operator or is over.
+#[must_use]
+pub fn due(state: &State, plan: &Plan) -> Option<Command> {
+    // A change of authority that has begun is always brought to its end first.
+    if let Some(command) = cutover::due(&state.cutover) {
+        return Some(Command::Cutover(command));
+    }
+    if state.pause.is_some() {
+        return None;
+    }
+    match &state.mode {
+        Mode::Forward => forward(state, plan),
+        Mode::RollingBack { .. } => rolling_back(state),
+        Mode::Aborting if state.target_permille > 0 => {
+            Some(Command::SetWeight { target_permille: 0 })
+        }
+        Mode::Aborting => Some(Command::RetireAborted),
+        Mode::Finishing => Some(Command::RetireFinished),
+        Mode::Done | Mode::RolledBack { .. } | Mode::Aborted | Mode::Finished => None,
+    }
+}
+
+fn forward(state: &State, plan: &Plan) -> Option<Command> {
+    let placed = plan.steps().nth(state.at)?;
+    match placed.step {
+        Step::Replicate => match state.data {
+            DataStage::Nothing => Some(Command::Install),
+            DataStage::Installed | DataStage::Copying => Some(Command::Copy),
+            DataStage::CopyLost => Some(Command::UndoCopy),
+            DataStage::Copied => Some(Command::Build),
+            DataStage::Built | DataStage::Following => Some(Command::CatchUp),
+        },
+        Step::Verify => Some(Command::Verify),
+        Step::Smoke { .. } => Some(Command::Smoke { step: state.at }),
+        Step::Canary { weights, .. } => {
+            let wanted = *weights.get(state.canary_index)?;
+            match state.since {
+                Some(since) if state.target_permille == wanted => {
+                    Some(Command::Watch { step: state.at, since })
+                }
+                _ => Some(Command::SetWeight { target_permille: wanted }),
+            }
+        }
+        Step::Cutover { .. } => Some(towards(Side::Target, state)),
+        Step::Shift { target_permille } => {
+            Some(Command::SetWeight { target_permille: *target_permille })
+        }
+        Step::Soak { for_ } => {
+            let since = state.since?;
+            let wait_ms = u64::try_from(for_.as_millis()).unwrap_or(u64::MAX);
+            Some(Command::Wait { until: WallMs(since.0.saturating_add(wait_ms)) })
+        }
+        // The one step that cannot be taken back is never begun without the operator's verb.
+        Step::Finish => None,
+    }
+}
+
+fn towards(to: Side, state: &State) -> Command {
+    if !state.reverse_ready {
+        return Command::PrepareReverse;
+    }
+    match state.next_attempt_at {
+        Some(until) => Command::Wait { until },
+        None => Command::BeginCutover { to },
+    }
+}
+
+/// Weights first, then authority.
+fn rolling_back(state: &State) -> Option<Command> {
+    if state.target_permille > 0 {
+        return Some(Command::SetWeight { target_permille: 0 });
+    }
+    (state.cutover.authority == Side::Target).then(|| towards(Side::Source, state))
+}
+
+/// When the shell must give [`crate::Input::Deadline`].
+#[must_use]
+pub fn wake(state: &State) -> Option<WallMs> {
+    cutover::wake(&state.cutover)
+}

@@ -1,0 +1,129 @@
+//! Where a run stands.
+
+use changeover_cutover as cutover;
+use changeover_types::{Side, WallMs};
+use serde::{Deserialize, Serialize};
+
+/// All that is known about a run. Rebuilt from the journal's events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// What the run is about.
+    pub mode: Mode,
+    /// Why nothing is begun at the moment, if so.
+    pub pause: Option<Pause>,
+    /// Index of the present step among the plan's steps; their count when all are done.
+    pub at: usize,
+    /// When the present step (or the present weight of a canary) began.
+    pub since: Option<WallMs>,
+    /// Which weight of the present canary is being watched.
+    pub canary_index: usize,
+    /// How far the copy and the relay are.
+    pub data: DataStage,
+    /// Whether the way back is live: slot, and relay in discard mode.
+    pub reverse_ready: bool,
+    /// The target's share of requests as last ordered, in tenths of a per cent.
+    pub target_permille: u16,
+    /// Who has authority, and the change of it that is under way.
+    pub cutover: cutover::State,
+    /// Attempts of the present change of authority that ended without moving it.
+    pub attempts_used: u32,
+    /// When the next attempt may begin.
+    pub next_attempt_at: Option<WallMs>,
+}
+
+impl State {
+    /// Before the first step.
+    #[must_use]
+    pub fn new() -> State {
+        State {
+            mode: Mode::Forward,
+            pause: None,
+            at: 0,
+            since: None,
+            canary_index: 0,
+            data: DataStage::Nothing,
+            reverse_ready: false,
+            target_permille: 0,
+            cutover: cutover::State::genesis(),
+            attempts_used: 0,
+            next_attempt_at: None,
+        }
+    }
+
+    /// Whether the service, or part of it, runs on the target.
+    #[must_use]
+    pub fn has_moved_something(&self) -> bool {
+        self.target_permille > 0 || self.cutover.authority == Side::Target
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State::new()
+    }
+}
+
+/// What a run is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "kebab-case")]
+pub enum Mode {
+    /// Going through the plan's steps.
+    Forward,
+    /// All steps are done; the way back is open.
+    Done,
+    /// Taking weights and authority back to the source.
+    RollingBack {
+        /// Why.
+        why: String,
+    },
+    /// The source has everything again; the target is sealed and follows.
+    RolledBack {
+        /// Why.
+        why: String,
+    },
+    /// Removing everything we made, the source untouched in authority.
+    Aborting,
+    /// Removed.
+    Aborted,
+    /// Ending the way back.
+    Finishing,
+    /// Ended.
+    Finished,
+}
+
+impl Mode {
+    /// Whether nothing will ever be due again.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self, Mode::Aborted | Mode::Finished)
+    }
+}
+
+/// Why a run waits for its operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// What happened.
+    pub why: String,
+    /// The command that goes on.
+    pub next: String,
+}
+
+/// How far the copy and the relay are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataStage {
+    /// Nothing of ours is in the databases.
+    Nothing,
+    /// Schema `changeover`, genesis and publications are there.
+    Installed,
+    /// A copy was begun; its snapshot lives only as long as the process that holds it.
+    Copying,
+    /// That snapshot is gone; what was copied must be removed.
+    CopyLost,
+    /// All rows of the snapshot are on the target.
+    Copied,
+    /// Indexes and constraints are there; the forward relay runs.
+    Built,
+    /// The target has caught up once; the forward relay runs.
+    Following,
+}

@@ -1,0 +1,217 @@
+//! Every state of a run that answers of the shell and words of the operator can lead to.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use changeover_cutover as cutover;
+use changeover_plan::Plan;
+use changeover_run::{Command, Input, Mode, State, apply, decide, due};
+use changeover_types::{Epoch, Lsn, Side, WallMs};
+
+const PLAN: &str = r#"
+apiVersion: changeover/v1
+kind: Migration
+metadata: {name: shop}
+source:
+  http: {upstreams: ["http://127.0.0.1:8081"]}
+  postgres: {url: "postgresql://postgres@127.0.0.1:5001/shop"}
+target:
+  http: {upstreams: ["http://127.0.0.1:8082"]}
+  postgres: {url: "postgresql://postgres@127.0.0.1:5002/shop"}
+gates:
+  http: {listen: "127.0.0.1:8080"}
+  postgres: {listen: "127.0.0.1:6432", auth: trust}
+phases:
+  - name: copy
+    steps:
+      - replicate: {}
+      - verify: {}
+  - name: canary
+    steps:
+      - canary: {weights: [5%, 50%], dwell: 1s}
+  - name: cutover
+    steps:
+      - cutover: {attempts: 2, retry_after: 1s}
+      - shift: {to: 100%}
+      - verify: {}
+"#;
+
+fn plan() -> Plan {
+    changeover_plan::parse("plan.yaml", PLAN).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+fn ident() -> cutover::BackendIdent {
+    cutover::BackendIdent { pid: 1, backend_start: String::new() }
+}
+
+/// The answer of a shell for which everything works.
+fn success(command: &Command) -> Input {
+    match command {
+        Command::Copy => Input::Copied { rows: 1, bytes: 1, took_ms: 1 },
+        Command::Verify => Input::Verified { rows: 1, different: 0 },
+        Command::Wait { .. } => Input::Waited,
+        Command::BeginCutover { to } => Input::Cutover(cutover::Input::Begin {
+            to: *to,
+            highest_seen: Epoch(1),
+            write_pause_ms: 500,
+        }),
+        Command::Cutover(cutover::Command::Prepare) => {
+            Input::Cutover(cutover::Input::Prepared { lease: ident() })
+        }
+        Command::Cutover(cutover::Command::Seal) => {
+            Input::Cutover(cutover::Input::SealCommitted { lsn: Lsn(1), unsealer: Some(ident()) })
+        }
+        Command::Cutover(cutover::Command::ResolveSeal { .. }) => {
+            Input::Cutover(cutover::Input::SealResolved { committed: true })
+        }
+        _ => Input::Done,
+    }
+}
+
+/// Everything a shell or an operator may say in this state.
+fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
+    let mut inputs = vec![
+        Input::Restarted,
+        Input::GoOn,
+        Input::RollBack { why: "asked".into() },
+        Input::Abort,
+        Input::Finish,
+        Input::Deadline,
+    ];
+    let Some(command) = due(state, plan) else { return inputs };
+    inputs.push(success(&command));
+    inputs.push(Input::Failed { why: "failed".into(), next: "changeover apply".into() });
+    match command {
+        Command::Verify => inputs.push(Input::Verified { rows: 2, different: 1 }),
+        Command::Watch { .. } | Command::Smoke { .. } => {
+            inputs.push(Input::CheckFailed { why: "bad".into() });
+        }
+        Command::Cutover(cutover::Command::Seal | cutover::Command::Grant) => {
+            inputs.push(Input::Cutover(cutover::Input::InDoubt));
+        }
+        Command::Cutover(cutover::Command::ResolveSeal { .. }) => {
+            inputs.push(Input::Cutover(cutover::Input::SealResolved { committed: false }));
+        }
+        _ => {}
+    }
+    inputs
+}
+
+fn after(state: &State, plan: &Plan, input: &Input) -> State {
+    let mut next = state.clone();
+    if let Ok(events) = decide(state, plan, input, WallMs(0)) {
+        events.iter().for_each(|event| apply(&mut next, event));
+    }
+    // Epochs count up for ever; what matters is their order, which the cutover's model checks.
+    let highest = next.cutover.highest.0;
+    if highest > 40 {
+        next.cutover.highest = Epoch(40);
+    }
+    next
+}
+
+/// Lets everything work until the run rests.
+fn heal(mut state: State, plan: &Plan) -> State {
+    for _ in 0..200 {
+        match due(&state, plan) {
+            Some(command) => state = after(&state, plan, &success(&command)),
+            None if state.pause.is_some() => state = after(&state, plan, &Input::GoOn),
+            None => return state,
+        }
+    }
+    panic!("the run does not rest: {state:?}");
+}
+
+fn every_state(plan: &Plan) -> Vec<State> {
+    let mut first = State::new();
+    first = after(&first, plan, &Input::Restarted);
+    let mut seen = BTreeSet::new();
+    let mut queue = VecDeque::from([first]);
+    let mut all = Vec::new();
+    while let Some(state) = queue.pop_front() {
+        // Two states that differ only in their epochs are the same for a run.
+        let mut shape = state.clone();
+        shape.cutover.highest = Epoch(0);
+        shape.cutover.authority_epoch = Epoch(0);
+        shape.cutover.last = None;
+        if let Some(attempt) = &mut shape.cutover.attempt {
+            attempt.epoch = Epoch(0);
+        }
+        if !seen.insert(format!("{shape:?}")) {
+            continue;
+        }
+        for input in inputs(&state, plan) {
+            queue.push_back(after(&state, plan, &input));
+        }
+        all.push(state);
+    }
+    all
+}
+
+#[test]
+fn from_every_state_the_run_comes_to_rest_where_it_was_told_to() {
+    let plan = plan();
+    let states = every_state(&plan);
+    println!("{} states", states.len());
+    assert!(states.len() > 200);
+    for state in &states {
+        let rested = heal(state.clone(), &plan);
+        match &rested.mode {
+            Mode::Done | Mode::Finished => {
+                assert_eq!(rested.cutover.authority, Side::Target, "{state:?}");
+                assert_eq!(rested.target_permille, 1000, "{state:?}");
+            }
+            Mode::RolledBack { .. } | Mode::Aborted => {
+                assert_eq!(rested.cutover.authority, Side::Source, "{state:?}");
+                assert_eq!(rested.target_permille, 0, "{state:?}");
+            }
+            other => panic!("rests in {other:?}, coming from {state:?}"),
+        }
+    }
+}
+
+#[test]
+fn from_every_state_that_is_not_ended_a_rollback_leads_to_the_source() {
+    let plan = plan();
+    for state in every_state(&plan) {
+        if !matches!(state.mode, Mode::Forward | Mode::Done | Mode::RollingBack { .. }) {
+            continue;
+        }
+        let asked = after(&state, &plan, &Input::RollBack { why: "asked".into() });
+        let rested = heal(asked, &plan);
+        assert!(matches!(rested.mode, Mode::RolledBack { .. }), "{state:?} → {rested:?}");
+        assert!(!rested.has_moved_something(), "{state:?}");
+    }
+}
+
+#[test]
+fn an_abort_is_refused_exactly_while_the_target_has_or_is_given_authority() {
+    let plan = plan();
+    for state in every_state(&plan) {
+        if !matches!(state.mode, Mode::Forward | Mode::Done) {
+            continue;
+        }
+        let asked = decide(&state, &plan, &Input::Abort, WallMs(0));
+        if asked.is_ok() {
+            let rested = heal(after(&state, &plan, &Input::Abort), &plan);
+            assert_eq!(rested.mode, Mode::Aborted, "{state:?}");
+            assert_eq!(rested.cutover.authority, Side::Source, "{state:?}");
+        } else {
+            let given = state.cutover.authority == Side::Target
+                || state.cutover.attempt.as_ref().is_some_and(|a| !a.stage.is_before_seal());
+            assert!(given, "refused without need: {state:?}");
+        }
+    }
+}
+
+#[test]
+fn the_copy_is_done_again_after_a_restart_in_its_middle() {
+    let plan = plan();
+    let mut state = after(&State::new(), &plan, &Input::Restarted);
+    assert_eq!(due(&state, &plan), Some(Command::Install));
+    state = after(&state, &plan, &Input::Done);
+    assert_eq!(due(&state, &plan), Some(Command::Copy));
+    state = after(&state, &plan, &Input::Restarted);
+    assert_eq!(due(&state, &plan), Some(Command::UndoCopy));
+    state = after(&state, &plan, &Input::Done);
+    assert_eq!(due(&state, &plan), Some(Command::Copy));
+}

@@ -147,7 +147,11 @@ struct Cart {
 }
 
 /// Insert or update; leaves the long `history` untouched.
-async fn cart(State(shop): State<Arc<Shop>>, Path(id): Path<i64>, Json(cart): Json<Cart>) -> Answer {
+async fn cart(
+    State(shop): State<Arc<Shop>>,
+    Path(id): Path<i64>,
+    Json(cart): Json<Cart>,
+) -> Answer {
     let lent = shop.pool.borrow().await?;
     let row = lent
         .session

@@ -35,7 +35,10 @@ struct Placed {
 }
 
 /// `POST /orders`. The answer is sent after the COMMIT was acknowledged, never before.
-pub(crate) async fn place(State(shop): State<Arc<Shop>>, Json(mut order): Json<NewOrder>) -> Answer {
+pub(crate) async fn place(
+    State(shop): State<Arc<Shop>>,
+    Json(mut order): Json<NewOrder>,
+) -> Answer {
     if order.lines.is_empty() || order.lines.iter().any(|line| line.quantity < 1) {
         return Err(Refusal::Invalid("an order needs lines, each of at least one piece".into()));
     }
@@ -85,9 +88,7 @@ async fn write(
         if found == 0 {
             return Err(Refusal::Invalid(format!("there is no product {}", line.product_id)));
         }
-        transaction
-            .execute(&prepared.take_stock, &[&line.quantity, &line.product_id])
-            .await?;
+        transaction.execute(&prepared.take_stock, &[&line.quantity, &line.product_id]).await?;
     }
     let paid = Label("paid".to_owned());
     let total: String =

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::defaults;
 use crate::fault::{FaultKind, Place};
 use crate::model::Data;
+use crate::node::Shape;
 use crate::reader::{Field, Fields, Reader};
 
 const UNBUILT: &[&str] = &["throttle", "verify", "engine", "transform"];
@@ -17,7 +18,7 @@ pub(super) fn read(fields: &mut Fields<'_>, reader: &mut Reader) -> (Option<Plac
     let include = fields.get("include");
     if let Some(field) = &include {
         data.include = relations(field, reader);
-        if data.include.is_empty() {
+        if matches!(&field.node.shape, Shape::List(items) if items.is_empty()) {
             let expected = "at least one schema or table (everything, if left out)";
             reader.bad(FaultKind::WrongValue, field, expected);
         }

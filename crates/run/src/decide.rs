@@ -64,6 +64,13 @@ pub enum Input {
         /// The command that goes on once the cause is gone.
         next: String,
     },
+    /// Something that runs beside what is due has stopped for good (a relay), or was found broken.
+    Alarm {
+        /// What happened.
+        why: String,
+        /// The command that goes on once the cause is gone.
+        next: String,
+    },
     /// The time of a due wait has come.
     Waited,
     /// The time of [`crate::wake`] has come.
@@ -113,6 +120,8 @@ pub fn decide(
         Input::Abort => operator::abort(state, now)?,
         Input::Finish => operator::finish(state, plan)?,
         Input::Proven { rows, different } => proven(*rows, *different),
+        Input::Alarm { .. } if state.pause.is_some() || state.mode.is_over() => vec![],
+        Input::Alarm { why, next } => vec![answer::pause(why.clone(), next)],
         Input::Deadline => cutover_events(state, &cutover::Input::Deadline, now)?,
         Input::Cutover(input) => cutover_events(state, input, now)?,
         answer => answer::to_due(state, plan, due(state, plan).as_ref(), answer, now)?,

@@ -76,6 +76,7 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
         Input::Abort,
         Input::Finish,
         Input::Deadline,
+        Input::Alarm { why: "a relay stopped".into(), next: "changeover apply".into() },
     ];
     let Some(command) = due(state, plan) else { return inputs };
     inputs.push(success(&command));
@@ -107,6 +108,18 @@ fn after(state: &State, plan: &Plan, input: &Input) -> State {
         next.cutover.highest = Epoch(40);
     }
     next
+}
+
+/// The process dies between two records of one decision and comes back (P6).
+fn cut_short(state: &State, plan: &Plan, input: &Input) -> Vec<State> {
+    let events = decide(state, plan, input, WallMs(0)).unwrap_or_default();
+    (1..events.len())
+        .map(|written| {
+            let mut next = state.clone();
+            events[..written].iter().for_each(|event| apply(&mut next, event));
+            after(&next, plan, &Input::Restarted)
+        })
+        .collect()
 }
 
 /// Lets everything work until the run rests.
@@ -141,6 +154,7 @@ fn every_state(plan: &Plan) -> Vec<State> {
         }
         for input in inputs(&state, plan) {
             queue.push_back(after(&state, plan, &input));
+            queue.extend(cut_short(&state, plan, &input));
         }
         all.push(state);
     }

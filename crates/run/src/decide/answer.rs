@@ -46,14 +46,14 @@ pub(super) fn to_due(
             vec![Event::Copied { rows: *rows, bytes: *bytes, took_ms: *took_ms }]
         }
         (Command::Build, Input::Done) => vec![Event::Built],
-        (Command::CatchUp, Input::Done) => vec![Event::CaughtUp, Event::StepDone],
+        (Command::CatchUp, Input::Done) => vec![Event::CaughtUp],
         (Command::PrepareReverse, Input::Done) => vec![Event::ReverseReady],
         (Command::Verify, Input::Verified { rows, different }) => verified(*rows, *different),
         (Command::Smoke { .. }, Input::Done) => vec![Event::StepDone],
         (Command::SetWeight { target_permille }, Input::Done) => {
             weight_set(state, plan, *target_permille, now)
         }
-        (Command::Watch { step, .. }, Input::Done) => weight_passed(state, plan, *step),
+        (Command::Watch { .. }, Input::Done) => vec![Event::WeightPassed],
         (Command::Wait { .. }, Input::Waited) => waited(state),
         (Command::RetireAborted, Input::Done) => vec![Event::Aborted],
         (Command::RetireFinished, Input::Done) => vec![Event::Finished],
@@ -90,14 +90,6 @@ fn weight_set(state: &State, plan: &Plan, target_permille: u16, now: WallMs) -> 
     if is_the_step { vec![set, Event::StepDone] } else { vec![set] }
 }
 
-fn weight_passed(state: &State, plan: &Plan, step: usize) -> Vec<Event> {
-    let last = match plan.steps().nth(step).map(|placed| placed.step) {
-        Some(Step::Canary { weights, .. }) => state.canary_index + 1 >= weights.len(),
-        _ => true,
-    };
-    if last { vec![Event::WeightPassed, Event::StepDone] } else { vec![Event::WeightPassed] }
-}
-
 fn waited(state: &State) -> Vec<Event> {
     if state.next_attempt_at.is_some() {
         vec![Event::AttemptPutOff { until: None }]
@@ -106,11 +98,14 @@ fn waited(state: &State) -> Vec<Event> {
     }
 }
 
-/// A cutover step ends when authority is where it should be.
+/// Steps whose end is a fact of the state.
 pub(super) fn ends_by_itself(state: &State, step: &Step) -> Option<Event> {
     match step {
         Step::Cutover { .. } if state.cutover.authority == Side::Target => Some(Event::StepDone),
         Step::Replicate if state.data == DataStage::Following => Some(Event::StepDone),
+        Step::Canary { weights, .. } if state.canary_index >= weights.len() => {
+            Some(Event::StepDone)
+        }
         _ => None,
     }
 }

@@ -1,0 +1,170 @@
+//! Opening a session.
+
+use std::io;
+use std::path::Path;
+
+use bytes::BytesMut;
+use changeover_pgwire::backend::BackendMessage;
+use changeover_pgwire::frame::Phase;
+use changeover_pgwire::login::{Credential, LoggedIn, Login, LoginError, Progress};
+use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
+
+use super::wire::{Socket, Wire, WireFault};
+use crate::config::ConnectConfig;
+use crate::error::{Error, Result};
+
+/// What every session of ours is set to, whatever the role or the database says: texts that mean
+/// the same on both sides, names that cannot be shadowed, no timeout that ends a copy or a
+/// lease behind our back, row security that refuses instead of filtering in silence, and a
+/// server that notices in two minutes when our host is gone.
+const SETTINGS: [(&str, &str); 16] = [
+    ("client_encoding", "UTF8"),
+    ("DateStyle", "ISO"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "UTC"),
+    ("extra_float_digits", "3"),
+    ("bytea_output", "hex"),
+    ("standard_conforming_strings", "on"),
+    ("search_path", "pg_catalog"),
+    ("row_security", "off"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("default_transaction_read_only", "off"),
+    ("tcp_keepalives_idle", "60"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "6"),
+];
+
+/// Connects and logs in within the configured time.
+pub(super) async fn open(
+    config: &ConnectConfig,
+    application: &str,
+    replication: bool,
+) -> Result<(Wire, LoggedIn)> {
+    let place = config.redacted();
+    let opening = async {
+        let socket = dial(config).await.map_err(|error| {
+            Error::connect(
+                config.side,
+                format!("connecting to {place}: is the server running and the address right?"),
+            )
+            .with_source(error)
+        })?;
+        let mut wire = Wire::new(socket);
+        let told = log_in(&mut wire, config, application, replication).await?;
+        wire.phase = Phase::ServerReady;
+        Ok((wire, told))
+    };
+    match tokio::time::timeout(config.connect_timeout, opening).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::connect(
+            config.side,
+            format!("connecting to {place}: no session within {:?}", config.connect_timeout),
+        )),
+    }
+}
+
+/// Opens the connection alone.
+pub(super) async fn dial(config: &ConnectConfig) -> io::Result<Socket> {
+    if config.host.starts_with('/') {
+        let path = Path::new(&config.host).join(format!(".s.PGSQL.{}", config.port));
+        return UnixStream::connect(path).await.map(Socket::Unix);
+    }
+    let mut fault = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for address in lookup_host((config.host.as_str(), config.port)).await? {
+        match dial_address(address).await {
+            Ok(stream) => return Ok(Socket::Tcp(stream)),
+            Err(error) => fault = error,
+        }
+    }
+    Err(fault)
+}
+
+async fn dial_address(address: std::net::SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_keepalive(true)?;
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn log_in(
+    wire: &mut Wire,
+    config: &ConnectConfig,
+    application: &str,
+    replication: bool,
+) -> Result<LoggedIn> {
+    let mut out = BytesMut::new();
+    let credential = match &config.password {
+        Some(password) => Credential::Password(password.expose().to_owned()),
+        None => Credential::None,
+    };
+    let parameters = parameters(config, application, replication);
+    let mut login = Login::start(parameters, credential, &nonce(), &mut out);
+    loop {
+        wire.queue(out.split().freeze());
+        let message = match wire.frame().await {
+            Ok(frame) => BackendMessage::decode(&frame)
+                .map_err(|fault| login_failed(config, LoginError::Wire(fault)))?,
+            Err(WireFault::Bytes(fault)) => {
+                return Err(login_failed(config, LoginError::Wire(fault)));
+            }
+            Err(WireFault::Io(error)) => {
+                return Err(Error::connect(
+                    config.side,
+                    format!("logging in to {}: the connection broke", config.redacted()),
+                )
+                .with_source(error));
+            }
+        };
+        match login.handle(message, &mut out).map_err(|fault| login_failed(config, fault))? {
+            Progress::Continue(next) => login = next,
+            Progress::Done(told) => return Ok(told),
+        }
+    }
+}
+
+fn parameters<'a>(
+    config: &'a ConnectConfig,
+    application: &'a str,
+    replication: bool,
+) -> Vec<(&'a str, &'a str)> {
+    let mut parameters = vec![
+        ("user", config.user.as_str()),
+        ("database", config.database.as_str()),
+        ("application_name", application),
+    ];
+    if replication {
+        parameters.push(("replication", "database"));
+    }
+    parameters.extend(SETTINGS);
+    parameters.extend(config.options.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    parameters
+}
+
+/// 24 random bytes as hexadecimal text.
+fn nonce() -> String {
+    rand::random::<[u8; 24]>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn login_failed(config: &ConnectConfig, fault: LoginError) -> Error {
+    let side = config.side;
+    let doing = format!("logging in to {}", config.redacted());
+    match fault {
+        LoginError::Server(error) if error.sqlstate.starts_with("28") => {
+            Error::auth(side, doing).with_server(*error)
+        }
+        LoginError::Server(error) => Error::connect(side, doing).with_server(*error),
+        LoginError::NoPassword | LoginError::Method(_) => {
+            Error::auth(side, format!("{doing}: {fault}"))
+        }
+        LoginError::Scram(_) | LoginError::Unproven => {
+            Error::auth(side, format!("{doing}: {fault}; check the password"))
+        }
+        LoginError::Unexpected(_) | LoginError::Wire(_) => Error::protocol(
+            side,
+            format!("{doing}: {fault}; is this a PostgreSQL server, reached without a pooler?"),
+        ),
+    }
+}

@@ -66,6 +66,11 @@ impl CoreCounters {
         http.latency_us.saturating_record(latency_us.max(1));
     }
 
+    /// Counts an answer that was already counted as begun and that the side then broke off.
+    pub fn http_broken_off(&self, side: Side) {
+        self.http[index(side)].lock().unwrap_or_else(PoisonError::into_inner).errors += 1;
+    }
+
     /// The PostgreSQL counters of a side.
     pub fn postgres(&self, side: Side) -> &PostgresCounters {
         &self.postgres[index(side)]

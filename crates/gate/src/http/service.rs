@@ -1,0 +1,233 @@
+//! What happens to one request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use changeover_types::Side;
+use http::header::{self, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use tokio_util::sync::CancellationToken;
+
+use super::body::{AnswerBody, Passage, RequestBody, Upload};
+use super::client_io::Ambiguity;
+use super::forward::{Failure, Forwarder};
+use super::head::{self, Reject};
+use super::parking::{Parking, Turned};
+use super::pool::Pool;
+use super::sticky::Key;
+use super::stream::SharedStream;
+use super::upstream::Upstreams;
+use crate::state::{CoreCounters, HttpGateConfig, Shared, WorkGuard, WorkLabel};
+
+/// How often it is looked whether a held client with an unread body is still there.
+const LOOK_AFTER: Duration = Duration::from_millis(250);
+
+/// What the connections of one core share.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) shared: Arc<Shared>,
+    pub(super) forwarder: Forwarder,
+    pub(super) parking: Parking,
+    pub(super) drain: CancellationToken,
+    counters: Arc<CoreCounters>,
+    sticky_cookie: Option<String>,
+    holds: bool,
+}
+
+impl Core {
+    pub(super) fn new(
+        config: &HttpGateConfig,
+        shared: Arc<Shared>,
+        drain: CancellationToken,
+    ) -> Core {
+        let upstreams = Upstreams::new(config);
+        Core {
+            forwarder: Forwarder { pool: Pool::new(upstreams.len()), upstreams },
+            parking: Parking::new(Arc::clone(&shared)),
+            counters: shared.core_counters(),
+            sticky_cookie: config.sticky_cookie.clone(),
+            holds: config.holds,
+            shared,
+            drain,
+        }
+    }
+
+    pub(super) fn count_client(&self) -> impl Drop + use<> {
+        struct Counted(Arc<Shared>);
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                self.0.client_left();
+            }
+        }
+        self.shared.client_came();
+        Counted(Arc::clone(&self.shared))
+    }
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    client: SocketAddr,
+    stream: SharedStream,
+    ambiguity: Arc<Ambiguity>,
+    requests: AtomicU64,
+}
+
+impl Peer {
+    pub(super) fn new(client: SocketAddr, stream: SharedStream, ambiguity: Arc<Ambiguity>) -> Peer {
+        Peer { client, stream, ambiguity, requests: AtomicU64::new(0) }
+    }
+}
+
+/// The client left; hyper closes what remains of its connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the client left")]
+pub(super) struct ClientLeft;
+
+/// Answers one request.
+pub(super) async fn answer(
+    core: Arc<Core>,
+    peer: Arc<Peer>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, ClientLeft> {
+    let arrived = Instant::now();
+    let number = peer.requests.fetch_add(1, Ordering::Relaxed);
+    if peer.ambiguity.concerns(number) {
+        return Ok(own(Reject {
+            status: StatusCode::BAD_REQUEST,
+            why: "the request could be read in two ways",
+        }));
+    }
+    if let Err(reject) = head::check(&request) {
+        return Ok(own(reject));
+    }
+    let work = match admit(&core, &peer, &request).await? {
+        Ok(work) => work,
+        Err(turned) => return Ok(unavailable(turned)),
+    };
+    let Some(route) = core.shared.route() else {
+        // Only a gate that does not hold can come here before it knows its route.
+        return Ok(unavailable(Turned::TooLong));
+    };
+    let key = Key::of(request.headers(), core.sticky_cookie.as_deref());
+    let side = key.side(route.target_permille);
+    let mut answer = forward(&core, &peer, request, side, arrived, work).await?;
+    if let Some(cookie) = key.set_cookie {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    if core.drain.is_cancelled() {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}
+
+/// Registers the request as open work, after waiting for the end of a hold.
+async fn admit(
+    core: &Core,
+    peer: &Peer,
+    request: &Request<Incoming>,
+) -> Result<Result<Option<WorkGuard>, Turned>, ClientLeft> {
+    if !core.holds {
+        return Ok(Ok(None));
+    }
+    let mut waited = false;
+    loop {
+        // Registered before the hold is looked at: see `state`.
+        let work = core.shared.begin_work(WorkLabel::Http {
+            client: peer.client,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+        });
+        let view_open = core.shared.hold_view() == changeover_routing::HoldView::Open;
+        if core.parking.is_open() || (waited && view_open) {
+            return Ok(Ok(Some(work)));
+        }
+        drop(work);
+        let unread_body = !request.body().is_end_stream();
+        tokio::select! {
+            turn = core.parking.wait() => {
+                if let Err(turned) = turn {
+                    return Ok(Err(turned));
+                }
+            }
+            // Without an unread body hyper sees the client leave and drops this future.
+            () = has_left(&peer.stream), if unread_body => return Err(ClientLeft),
+        }
+        waited = true;
+    }
+}
+
+async fn has_left(stream: &SharedStream) {
+    while !stream.peer_left().await {
+        tokio::time::sleep(LOOK_AFTER).await;
+    }
+}
+
+async fn forward(
+    core: &Core,
+    peer: &Peer,
+    request: Request<Incoming>,
+    side: Side,
+    arrived: Instant,
+    work: Option<WorkGuard>,
+) -> Result<Response<AnswerBody>, ClientLeft> {
+    let mut request = request.map(|body| {
+        if body.is_end_stream() {
+            RequestBody::Empty
+        } else {
+            RequestBody::Client { body, upload: Arc::new(Upload::default()) }
+        }
+    });
+    head::to_upstream(&mut request, peer.client);
+    let failure = match core.forwarder.send(side, request).await {
+        Ok((answer, lease)) => {
+            let error = answer.status().is_server_error();
+            core.counters.http_request(side, arrived.elapsed(), error);
+            let counters = Arc::clone(&core.counters);
+            let passage = Passage { lease, counters, side, _work: work };
+            let mut answer = answer.map(|body| AnswerBody::upstream(body, passage));
+            head::strip_hop_by_hop(answer.headers_mut());
+            *answer.version_mut() = Version::HTTP_11;
+            return Ok(answer);
+        }
+        Err(failure) => failure,
+    };
+    let (status, why) = match failure {
+        Failure::ClientLeft => return Err(ClientLeft),
+        Failure::Unreachable(why) | Failure::Broken(why) => (StatusCode::BAD_GATEWAY, why),
+        Failure::Late(why) => (StatusCode::GATEWAY_TIMEOUT, why),
+    };
+    core.counters.http_request(side, arrived.elapsed(), true);
+    tracing::warn!(client = %peer.client, %side, %why, "a request failed");
+    let text = format!("changeover: the {side} environment did not answer\n");
+    Ok(plain(status, text))
+}
+
+fn own(reject: Reject) -> Response<AnswerBody> {
+    let mut answer = plain(reject.status, format!("changeover: {}\n", reject.why));
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+fn unavailable(turned: Turned) -> Response<AnswerBody> {
+    let why = match turned {
+        Turned::Full => "too many requests are waiting while the service moves",
+        Turned::TooLong => "the service is moving and this request has waited too long",
+    };
+    let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, format!("changeover: {why}\n"));
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
+fn plain(status: StatusCode, text: String) -> Response<AnswerBody> {
+    let mut answer = Response::new(AnswerBody::Own(Full::new(Bytes::from(text))));
+    *answer.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
+}

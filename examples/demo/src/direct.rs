@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use changeover_testkit::Cluster;
 
 use crate::check::{self, Authority, RowsCheck};
-use crate::load::{Ledger, Load};
-use crate::options::{Options, Spoil};
+use crate::load::Load;
+use crate::options::Options;
 use crate::reaper::Reaper;
+use crate::spoil;
 use crate::stage;
 use crate::summary::{RunNumbers, Summary};
 
@@ -24,6 +25,7 @@ pub(crate) fn run(options: &Options, reaper: &Reaper) -> Result<Summary, String>
         .enable_all()
         .build()
         .map_err(|e| format!("starting: {e}"))?;
+    println!("folder {}", reaper.folder().display());
     let blue = stage::cluster("blue", reaper)?;
     stage::role_and_database(&blue, reaper)?;
     println!("blue: {}", stage::load_shop(&blue, reaper)?);
@@ -47,14 +49,14 @@ pub(crate) fn run(options: &Options, reaper: &Reaper) -> Result<Summary, String>
         let green = stage::cluster("green", reaper)?;
         stage::role_and_database(&green, reaper)?;
         stage::dump_and_restore(&blue, &green, reaper)?;
-        spoil_green(options.spoil, &green, reaper)?;
+        spoil::green(&options.spoil, &green, reaper)?;
         rows = runtime.block_on(async {
             let left = check::connect(&url).await?;
             let right = check::connect(&green.url(stage::DATABASE)).await?;
             check::compare(&left, &right).await
         })?;
     }
-    spoil_blue(options.spoil, &blue, &record.ledger, reaper)?;
+    spoil::blue(&options.spoil, &blue, &record.ledger, reaper)?;
     let writes = runtime.block_on(async {
         let client = check::connect(&url).await?;
         check::check_writes(&client, &record.ledger, &before).await
@@ -69,56 +71,4 @@ pub(crate) fn run(options: &Options, reaper: &Reaper) -> Result<Summary, String>
 async fn baseline(blue: &Cluster) -> Result<check::Baseline, String> {
     let client = check::connect(&blue.url(stage::DATABASE)).await?;
     check::baseline(&client).await
-}
-
-fn spoil_green(spoil: Option<Spoil>, green: &Cluster, reaper: &Reaper) -> Result<(), String> {
-    let damage = match spoil {
-        Some(Spoil::ChangedRow) => "UPDATE documents SET body = body || '!' WHERE title LIKE '% 7'",
-        Some(Spoil::MissingRow) => "DELETE FROM access_log WHERE ctid = '(0,1)'",
-        _ => return Ok(()),
-    };
-    stage::sql(green, stage::DATABASE, damage, reaper)
-}
-
-fn spoil_blue(
-    spoil: Option<Spoil>,
-    blue: &Cluster,
-    ledger: &Ledger,
-    reaper: &Reaper,
-) -> Result<(), String> {
-    let (Some(order), Some(touched), Some(cart)) =
-        (ledger.orders.keys().next(), ledger.touches.keys().next(), ledger.carts.keys().next())
-    else {
-        return Ok(());
-    };
-    let this = format!("WHERE request_id = '{order}'");
-    let damage = match spoil {
-        Some(Spoil::LostOrder) => format!(
-            "UPDATE stock SET on_hand = on_hand + quantity FROM order_lines l JOIN orders o ON \
-             o.id = l.order_id {this} AND l.product_id = stock.product_id; \
-             DELETE FROM billing.payments WHERE order_id = (SELECT id FROM orders {this}); \
-             DELETE FROM orders {this}"
-        ),
-        Some(Spoil::TornOrder) => format!(
-            "DELETE FROM order_lines WHERE line_no = 1 AND order_id = (SELECT id FROM orders {this})"
-        ),
-        Some(Spoil::DoubledOrder) => format!(
-            "ALTER TABLE orders DROP CONSTRAINT orders_request_id_key; \
-             ALTER TABLE orders DISABLE TRIGGER USER; \
-             INSERT INTO orders (request_id, customer_id, status, total, meta, placed_at) \
-             SELECT request_id, customer_id, status, total, meta, placed_at FROM orders {this}"
-        ),
-        Some(Spoil::InventedOrder) => {
-            "INSERT INTO orders (request_id, customer_id) VALUES (gen_random_uuid(), 1)".to_owned()
-        }
-        Some(Spoil::LostTouch) => {
-            format!("UPDATE customers SET touches = touches - 1 WHERE id = {touched}")
-        }
-        Some(Spoil::DoubledTouch) => {
-            format!("UPDATE customers SET touches = touches + 1 WHERE id = {touched}")
-        }
-        Some(Spoil::LostCart) => format!("DELETE FROM carts WHERE id = {cart}"),
-        Some(Spoil::ChangedRow | Spoil::MissingRow) | None => return Ok(()),
-    };
-    stage::sql(blue, stage::DATABASE, &damage, reaper)
 }

@@ -13,6 +13,7 @@ mod options;
 mod plan_file;
 mod reaper;
 mod signals;
+mod spoil;
 mod stage;
 mod summary;
 

@@ -54,6 +54,7 @@ pub(crate) fn run(options: &Options, reaper: &Reaper) -> Result<Summary, String>
 /// Clusters, data, gate, shops, load.
 fn set(options: &Options, out: &Path, reaper: &Reaper) -> Result<Scene, String> {
     let program = children::beside("changeover")?;
+    println!("folder {}", reaper.folder().display());
     let blue = stage::cluster("blue", reaper)?;
     let green = stage::cluster("green", reaper)?;
     for cluster in [&blue, &green] {

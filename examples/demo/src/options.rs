@@ -31,8 +31,8 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) dump: bool,
     /// With --direct: damage the data before the checks, which then must fail.
-    #[arg(long)]
-    pub(crate) spoil: Option<Spoil>,
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) spoil: Vec<Spoil>,
 }
 
 /// A way to damage the data.
@@ -50,7 +50,7 @@ pub(crate) enum Spoil {
     LostTouch,
     /// An update of a customer was made twice.
     DoubledTouch,
-    /// An acknowledged cart is gone.
+    /// An acknowledged cart, written once, is gone.
     LostCart,
     /// One row of green differs from blue's (needs --dump).
     ChangedRow,

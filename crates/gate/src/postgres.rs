@@ -1,1 +1,33 @@
-//! postgres
+//! The PostgreSQL gate: a proxy with one server connection per client connection, which can move
+//! a live session from one side's server to the other's.
+//!
+//! Clients stay connected through a cutover. Their messages are forwarded without parsing SQL and
+//! without collecting them; the gate only follows the headers ([`tracker`]) to know when a session
+//! is at a *safe boundary*. There a hold parks it, its state is read off the old server
+//! ([`capture`]) and, when authority has moved, made anew on the new one ([`replay`]), type
+//! numbers included ([`types`]). What cannot be made anew (temporary tables, advisory locks, …)
+//! *pins* a session: it is listed as open work, so that the cutover waits for it or is called off.
+//!
+//! Reading order: [`config`], [`listen`] (a connection's way in), [`session`] (its life),
+//! [`tracker`] (the rules), [`authority`] (a gate that does not know whom to serve).
+//!
+//! What it cannot do: TLS, MD5 and GSS on either leg; `currval`, `lastval`, `setseed` and the
+//! global data of procedural languages do not move along; a binary value that carries type
+//! numbers inside (an array of an enum, say) pins its session where the numbers differ.
+
+mod admit;
+mod authority;
+mod capture;
+mod config;
+mod listen;
+mod registry;
+mod replay;
+mod server;
+mod session;
+mod tracker;
+mod types;
+mod wire;
+
+pub use authority::{keep_authority, read_authority};
+pub use config::{ClientAuth, GateUser, Password, PostgresGateConfig, ServerConfig, Unmovable};
+pub use listen::serve;

@@ -1,0 +1,145 @@
+//! What the PostgreSQL gate is told before it starts.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use changeover_types::Side;
+
+use super::registry::Registry;
+
+/// A password; `Debug` hides it and nothing prints it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Takes the password.
+    pub fn new(text: impl Into<String>) -> Self {
+        Password(text.into())
+    }
+
+    /// The password itself, for the wire only.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<hidden>")
+    }
+}
+
+/// How clients prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// They are believed.
+    Trust,
+    /// They send the password in clear text.
+    Password,
+    /// SCRAM-SHA-256.
+    #[default]
+    Scram,
+}
+
+/// A role that may come through the gate, with the password it has on both servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateUser {
+    /// The role's name.
+    pub name: String,
+    /// Its password, towards clients and towards both servers.
+    pub password: Password,
+}
+
+/// One side's server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// This side's own database name; a client's is rewritten to it.
+    pub database: String,
+    /// The role the gate itself uses: to ask who has authority, and which types exist.
+    pub user: String,
+    /// That role's password, where the server asks for one.
+    pub password: Option<Password>,
+}
+
+/// What happens to a session with state that cannot be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Unmovable {
+    /// It is reported as open work, so the cutover waits for it or is called off.
+    #[default]
+    Wait,
+    /// It is ended with SQLSTATE 57P01 at a safe boundary during a hold.
+    Terminate,
+}
+
+/// The PostgreSQL gate's configuration. Build with [`PostgresGateConfig::new`], then set fields.
+#[derive(Clone, Debug)]
+pub struct PostgresGateConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How clients prove who they are.
+    pub auth: ClientAuth,
+    /// Roles with stored passwords.
+    pub users: Vec<GateUser>,
+    /// The source's server.
+    pub source: ServerConfig,
+    /// The target's server.
+    pub target: ServerConfig,
+    /// The policy for sessions that cannot be moved.
+    pub unmovable: Unmovable,
+    /// Most client connections at a time; more are refused with 53300.
+    pub max_clients: usize,
+    /// Custom settings (`app.tenant`) that are carried along with a session. The server lists
+    /// them nowhere, so those not declared are known only when a plain `SET` was seen.
+    pub watch_settings: Vec<String>,
+    /// What all cores that serve this gate share.
+    pub(crate) registry: Arc<Registry>,
+}
+
+impl PostgresGateConfig {
+    /// A gate with SCRAM, no users, policy [`Unmovable::Wait`] and 1000 clients.
+    #[must_use]
+    pub fn new(listen: SocketAddr, source: ServerConfig, target: ServerConfig) -> Self {
+        PostgresGateConfig {
+            listen,
+            auth: ClientAuth::default(),
+            users: Vec::new(),
+            source,
+            target,
+            unmovable: Unmovable::default(),
+            max_clients: 1000,
+            watch_settings: Vec::new(),
+            registry: Arc::default(),
+        }
+    }
+
+    /// The server of `side`.
+    #[must_use]
+    pub fn server(&self, side: Side) -> &ServerConfig {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+
+    /// The stored password of a role.
+    #[must_use]
+    pub fn password_of(&self, user: &str) -> Option<&Password> {
+        self.users.iter().find(|u| u.name == user).map(|u| &u.password)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_printed() {
+        let user = GateUser { name: "shop".into(), password: Password::new("s3cret") };
+        assert!(!format!("{user:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,243 @@
+//! What a session does at a safe boundary: have its state read, and go to the other side.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use changeover_pgwire::reply;
+use changeover_routing::HoldView;
+use changeover_types::Side;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::super::admit::fatal;
+use super::super::capture::capture;
+use super::super::config::{PostgresGateConfig, Unmovable};
+use super::super::replay::{ReplayFault, replay};
+use super::super::server::{Server, ServerFault};
+use super::super::types::{Known, Translation, Types};
+use super::{End, Session};
+
+/// A client is held so long while its new server cannot be reached.
+const MOVE_TIME: Duration = Duration::from_secs(30);
+
+/// Between two tries to reach it.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
+impl Session {
+    /// Reads the session's state off its server, and whether it can be moved at all.
+    pub(super) async fn read_state(&mut self) -> Result<(), End> {
+        let config = Arc::clone(&self.gate.config);
+        let permit = config.registry.asking.acquire().await;
+        self.refresh();
+        let at_home = self.authority == Some(self.server.side);
+        if self.view == HoldView::Open && at_home {
+            return Ok(());
+        }
+        let mut aside = BytesMut::new();
+        let user = &self.client.user;
+        let captured =
+            capture(&mut self.server, &self.tracker, user, &config.watch_settings, &mut aside)
+                .await?;
+        // Whatever came in between goes the way of all messages from the server.
+        aside.unsplit(self.server.wire.rx.split());
+        self.down.rx = aside;
+        self.captured = captured;
+        let held = std::mem::take(&mut self.captured.statements);
+        self.tracker.statements_mut().retain_named(|name| held.contains(name));
+        if self.tracker.statements().lost() {
+            self.captured.pins.insert("a prepared statement too long to keep".to_owned());
+        }
+        self.name_types(self.server.side.other()).await;
+        drop(permit);
+        self.pinned = !self.captured.pins.is_empty();
+        if self.pinned && config.unmovable == Unmovable::Terminate {
+            return Err(self.unmovable());
+        }
+        // Listed by itself before it leaves the list of those that are unread.
+        self.show();
+        if std::mem::take(&mut self.unread) {
+            config.registry.was_read();
+        }
+        Ok(())
+    }
+
+    fn unmovable(&self) -> End {
+        let pins: Vec<&str> = self.captured.pins.iter().map(String::as_str).collect();
+        let why = format!(
+            "terminating connection: the database moves to another server, and this session has \
+             state that cannot be moved ({}); reconnect",
+            pins.join(", ")
+        );
+        End::Tell(fatal("57P01", why))
+    }
+
+    /// Puts names to the type numbers the client has seen, and pins the session if one of them
+    /// could not be translated for the server of `to`.
+    async fn name_types(&mut self, to: Side) {
+        let Some(used) = self.tracker.used_types() else {
+            self.captured.pins.insert("too many user-defined types".to_owned());
+            return;
+        };
+        if used.is_empty() {
+            return;
+        }
+        let config = &self.gate.config;
+        let new: Vec<u32> =
+            used.keys().filter(|oid| !self.known.contains_key(oid)).copied().collect();
+        let here = Types::of(config, self.server.side, |types| {
+            new.iter().all(|oid| types.name(*oid).is_some())
+        });
+        let pin = match here.await {
+            Err(fault) => Some(format!("its types are unknown: {}", fault.for_client().message)),
+            Ok(here) => {
+                for oid in new {
+                    // One that is not there was dropped; nobody can use it any more.
+                    if let Some(name) = here.name(oid) {
+                        self.known.insert(oid, (Arc::clone(name), false));
+                    }
+                }
+                for (oid, (_, binary)) in &mut self.known {
+                    *binary |= used.get(oid).copied().unwrap_or_default();
+                }
+                plan_translation(config, &self.known, to).await.err()
+            }
+        };
+        self.captured.pins.extend(pin);
+    }
+
+    /// While a seal is under way: connects to the other side ahead of the move.
+    pub(super) fn warm_up(&mut self) {
+        if self.warm.is_some() || self.warming.is_some() {
+            return;
+        }
+        let config = Arc::clone(&self.gate.config);
+        let counters = Arc::clone(&self.gate.counters);
+        let parameters = self.client.parameters.clone();
+        let user = self.client.user.clone();
+        let side = self.server.side.other();
+        self.warming = Some(Box::pin(async move {
+            let permit = config.registry.asking.acquire().await;
+            let password = config.password_of(&user);
+            let opened =
+                Server::connect(&config, side, &parameters, password, Some(&counters)).await;
+            drop(permit);
+            opened
+        }));
+    }
+
+    /// Goes to `side`: connects, makes the state anew, tells the client what differs.
+    pub(super) async fn relocate(&mut self, side: Side) -> Result<(), End> {
+        let config = Arc::clone(&self.gate.config);
+        let deadline = Instant::now() + MOVE_TIME;
+        // One that nobody waits for lets those go first that somebody waits for.
+        let permit = if self.up.rx.is_empty() {
+            tokio::select! {
+                permit = config.registry.asking.acquire() => permit.ok(),
+                _ = self.stream.readable() => None,
+            }
+        } else {
+            None
+        };
+        if self.pinned || !self.captured.pins.is_empty() {
+            return Err(self.unmovable());
+        }
+        let moved = loop {
+            match timeout_at(deadline, self.rebuild(side)).await {
+                Ok(Ok(moved)) => break moved,
+                Ok(Err(ReplayFault::Server(fault))) if fault.may_pass() => {
+                    tracing::info!(%side, fault = %fault.for_client(), "a session waits to move");
+                    self.refresh();
+                    if self.authority != Some(side) || self.view == HoldView::Unsure {
+                        // It does not go there any more.
+                        return Ok(());
+                    }
+                    if Instant::now() + TRY_AGAIN >= deadline {
+                        return Err(not_reached(side, &fault));
+                    }
+                    sleep(TRY_AGAIN).await;
+                }
+                Ok(Err(ReplayFault::Server(fault))) => return Err(not_reached(side, &fault)),
+                Ok(Err(ReplayFault::Refused(why))) => {
+                    let why =
+                        format!("this session could not be moved to {side}: {why}; reconnect");
+                    return Err(End::Tell(fatal("57P01", why)));
+                }
+                Err(_) => return Err(not_reached(side, &ServerFault::Late(side))),
+            }
+        };
+        drop(permit);
+        self.adopt(moved);
+        Ok(())
+    }
+
+    async fn rebuild(&mut self, side: Side) -> Result<(Server, Translation), ReplayFault> {
+        let translation = plan_translation(&self.gate.config, &self.known, side)
+            .await
+            .map_err(ReplayFault::Refused)?;
+        let config = &self.gate.config;
+        let opened = match (self.warm.take(), self.warming.take()) {
+            (Some(server), _) if server.side == side => Some(Ok(server)),
+            (None, Some(opening)) => Some(opening.await),
+            _ => None,
+        };
+        let state = (&self.captured, self.tracker.statements());
+        if let Some(Ok(mut server)) = opened.filter(|o| o.as_ref().is_ok_and(|s| s.side == side)) {
+            match replay(&mut server, state.0, state.1, &translation).await {
+                // It may have died while it waited; a fresh one is tried.
+                Err(ReplayFault::Server(fault)) => {
+                    tracing::info!(%side, fault = %fault.for_client(), "a warm connection was dead");
+                }
+                Err(refused) => return Err(refused),
+                Ok(()) => return Ok((server, translation)),
+            }
+        }
+        let password = config.password_of(&self.client.user);
+        let parameters = &self.client.parameters;
+        let counters = Some(&self.gate.counters);
+        let mut server = Server::connect(config, side, parameters, password, counters).await?;
+        replay(&mut server, state.0, state.1, &translation).await?;
+        Ok((server, translation))
+    }
+
+    fn adopt(&mut self, (server, translation): (Server, Translation)) {
+        let mut old = std::mem::replace(&mut self.server, server);
+        old.say_farewell();
+        self.translation = translation;
+        self.last_was_error = false;
+        for (name, value) in &self.server.parameters {
+            if self.tracker.parameters().get(name) != Some(value) {
+                reply::parameter_status(&mut self.inject, name, value);
+                self.tracker.tell(name, value);
+            }
+        }
+        self.down.rx = self.server.wire.rx.split();
+        self.adopt_backend();
+        self.gate.counters.postgres(self.server.side).moved_in.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(to = %self.server.side, from_pid = old.pid, to_pid = self.server.pid, "moved");
+    }
+}
+
+fn not_reached(side: Side, fault: &ServerFault) -> End {
+    let why = format!(
+        "terminating connection: the database moved to {side}, which could not be reached: {}; \
+         reconnect",
+        fault.for_client().message
+    );
+    End::Tell(fatal("57P01", why))
+}
+
+async fn plan_translation(
+    config: &PostgresGateConfig,
+    known: &Known,
+    to: Side,
+) -> Result<Translation, String> {
+    if known.is_empty() {
+        return Ok(Translation::default());
+    }
+    let knows_all = |types: &Types| Translation::between(known, types).is_ok();
+    let there = Types::of(config, to, knows_all).await.map_err(|fault| {
+        format!("the types of {to} are unknown: {}", fault.for_client().message)
+    })?;
+    Translation::between(known, &there)
+}

@@ -1,0 +1,381 @@
+//! What the gate knows of a session from the headers of the messages that pass.
+//!
+//! No SQL is parsed and no message is kept, but for the few whose content is part of the session:
+//! Parse (a prepared statement is replayed on the new server), Close, ParameterStatus, and the
+//! type numbers in row and parameter descriptions. The caller hands over each message header in
+//! the order of the wire, one direction at a time; see [`SessionTracker::frontend`] and
+//! [`SessionTracker::backend`].
+//!
+//! **The safe boundary.** A session may be parked or moved iff: the last ReadyForQuery said idle;
+//! no reply is owed; no extended message was sent since the last Sync; no message is half
+//! forwarded in either direction; no COPY runs; and it is not a replication session (the gate
+//! refuses those at start-up). "No reply is owed" is a queue of expectations, one per message,
+//! since errors skip some replies: after an error in an extended message the server discards
+//! everything up to the next Sync, while after one in a simple query only that query ends.
+//!
+//! COPY FROM has two traps. A Sync sent before the copy's data (libpq does) is swallowed by the
+//! server without a ReadyForQuery. And when the server fails a copy it answers ReadyForQuery while
+//! the client still sends CopyData: the server ignores such messages outside a copy, and so would
+//! the next one, hence they bar nothing, but they are not the beginning of new work either
+//! ([`SessionTracker::begins_work`]).
+
+mod expect;
+mod statements;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) use expect::Copy;
+use expect::{Expect, Expectations};
+pub(crate) use statements::{Statement, Statements};
+
+/// More than so many unanswered messages are not forwarded: the client must read first.
+const MAX_EXPECTATIONS: usize = 16 * 1024;
+
+/// A Parse longer than this is not kept, so its session cannot be moved.
+pub(crate) const MAX_KEPT_PARSE: usize = 256 * 1024;
+
+/// User-defined types have numbers from here on.
+pub(crate) const FIRST_USER_TYPE: u32 = 16_384;
+
+/// More user types than this are not remembered; the session then cannot be moved.
+const MAX_USED_TYPES: usize = 4096;
+
+/// More reported settings than any server has.
+const MAX_PARAMETERS: usize = 256;
+
+/// The transaction status of a ReadyForQuery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// Not in a transaction.
+    Idle,
+    /// In a transaction.
+    Open,
+    /// In a failed transaction.
+    Failed,
+}
+
+/// What follows from a backend message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// Nothing to count.
+    Other,
+    /// A ReadyForQuery.
+    Ready,
+    /// An ErrorResponse.
+    Error,
+}
+
+/// A message broke the protocol in a way that makes the session's state unknowable.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server's message `{tag}` cannot be understood: {fault}", tag = char::from(*tag))]
+pub(crate) struct Violation {
+    /// The message's type.
+    pub(crate) tag: u8,
+    /// What is wrong.
+    pub(crate) fault: &'static str,
+}
+
+/// A session, as far as headers tell. See the module.
+#[derive(Debug)]
+pub(crate) struct SessionTracker {
+    status: Status,
+    expect: Expectations,
+    statements: Statements,
+    /// Last value of each setting the server reported and the client was told.
+    parameters: BTreeMap<String, String>,
+    /// User types named in descriptions and Parse messages; true if their values may have
+    /// travelled in binary form.
+    used_types: BTreeMap<u32, bool>,
+    too_many_types: bool,
+    /// Custom settings seen in the first words of a statement.
+    noticed: BTreeSet<String>,
+}
+
+impl SessionTracker {
+    /// A session that just received its first ReadyForQuery, with what the server reported.
+    pub(crate) fn new(parameters: BTreeMap<String, String>) -> Self {
+        SessionTracker {
+            status: Status::Idle,
+            expect: Expectations::default(),
+            statements: Statements::default(),
+            parameters,
+            used_types: BTreeMap::new(),
+            too_many_types: false,
+            noticed: BTreeSet::new(),
+        }
+    }
+
+    /// Whether nothing is under way, as far as whole messages tell; the caller adds "and no
+    /// message is half forwarded".
+    pub(crate) fn at_boundary(&self) -> bool {
+        self.status == Status::Idle && self.expect.is_quiet()
+    }
+
+    /// Whether all that was sent ends in a reply that needs nothing more from the client. While a
+    /// hold is on, nothing is forwarded then, until that reply shows how the session stands.
+    pub(crate) fn awaits_reply(&self) -> bool {
+        self.expect.awaits_reply()
+    }
+
+    /// Whether some reply is owed to the client, so that a cancel request makes sense.
+    pub(crate) fn owes_reply(&self) -> bool {
+        self.expect.owes_ready()
+    }
+
+    /// Whether the client must read replies before more is forwarded.
+    pub(crate) fn is_full(&self) -> bool {
+        self.expect.len() >= MAX_EXPECTATIONS
+    }
+
+    /// Whether a frontend message of this type is work that a hold parks. Terminate is not, nor
+    /// are the remains of a copy that the server has ended.
+    pub(crate) fn begins_work(tag: u8) -> bool {
+        !matches!(tag, b'X' | b'd' | b'c' | b'f')
+    }
+
+    /// Whether [`Self::frontend`] wants the body.
+    pub(crate) fn wants_frontend_body(tag: u8) -> bool {
+        matches!(tag, b'P' | b'C')
+    }
+
+    /// Whether [`Self::backend`] wants the body.
+    pub(crate) fn wants_backend_body(tag: u8) -> bool {
+        matches!(tag, b'Z' | b'C' | b'S' | b'T' | b't')
+    }
+
+    /// A frontend message is being forwarded. `body` is there if it was wanted and is not too
+    /// long to keep; `glimpse` is the beginning of the body in any case.
+    pub(crate) fn frontend(&mut self, tag: u8, body: Option<&[u8]>, glimpse: &[u8]) {
+        match tag {
+            b'Q' => {
+                self.notice(glimpse);
+                self.expect.push(Expect::Query);
+            }
+            b'F' => self.expect.push(Expect::Call),
+            b'S' => self.expect.push(Expect::Sync),
+            b'P' => {
+                let statement = body.and_then(Statement::from_parse);
+                if let Some(statement) = &statement {
+                    self.use_types(Some(statement.types()), true);
+                    if let Some(custom) = custom_setting(statement.query()) {
+                        self.noticed.insert(custom);
+                    }
+                }
+                self.expect.push(Expect::Parse(statement.map(Box::new)));
+            }
+            b'C' => {
+                let name = body.and_then(|b| b.strip_prefix(b"S")).and_then(until_nul);
+                self.expect.push(Expect::Close(name.map(Box::from)));
+            }
+            b'B' | b'D' | b'E' => self.expect.push(Expect::Step),
+            b'c' | b'f' => self.expect.push(Expect::CopyEnd),
+            _ => {}
+        }
+    }
+
+    /// A backend message is being forwarded; `body` is there if it was wanted and not too long.
+    pub(crate) fn backend(&mut self, tag: u8, body: Option<&[u8]>) -> Result<Backend, Violation> {
+        match tag {
+            b'Z' => {
+                self.ready(body)?;
+                return Ok(Backend::Ready);
+            }
+            b'E' => {
+                self.expect.error();
+                return Ok(Backend::Error);
+            }
+            b'G' => self.expect.copy_in(),
+            b'W' => return Err(Violation { tag, fault: "replication was not asked for" }),
+            b'1' => {
+                if let Some(Expect::Parse(statement)) = self.expect.step() {
+                    self.statements.keep(statement.map(|s| *s));
+                }
+            }
+            b'3' => {
+                if let Some(Expect::Close(Some(name))) = self.expect.step() {
+                    self.statements.close(&name);
+                }
+            }
+            b'C' => {
+                match body.and_then(until_nul) {
+                    Some(b"DISCARD ALL" | b"DEALLOCATE ALL") => self.statements.clear(),
+                    _ => {}
+                }
+                self.expect.step();
+            }
+            b'T' => {
+                // Simple queries answer in text; of Describe the format is not known yet.
+                let extended = self.expect.step().is_some();
+                self.use_types(row_types(body), extended);
+            }
+            b't' => self.use_types(parameter_types(body), true),
+            b'2' | b'I' | b's' | b'n' => {
+                self.expect.step();
+            }
+            b'S' => self.report(body),
+            _ => {}
+        }
+        Ok(Backend::Other)
+    }
+
+    /// How the session stands, for the list of open work.
+    pub(crate) fn describe(&self) -> &'static str {
+        if self.expect.copy() != Copy::None {
+            "copy"
+        } else if self.expect.is_quiet() && self.status != Status::Idle {
+            "in transaction"
+        } else {
+            "running"
+        }
+    }
+
+    /// The prepared statements the server holds.
+    pub(crate) fn statements(&self) -> &Statements {
+        &self.statements
+    }
+
+    /// The prepared statements the server holds.
+    pub(crate) fn statements_mut(&mut self) -> &mut Statements {
+        &mut self.statements
+    }
+
+    /// What the client was told of the server's settings.
+    pub(crate) fn parameters(&self) -> &BTreeMap<String, String> {
+        &self.parameters
+    }
+
+    /// A setting's value is being told to the client.
+    pub(crate) fn tell(&mut self, name: &str, value: &str) {
+        if self.parameters.len() < MAX_PARAMETERS || self.parameters.contains_key(name) {
+            self.parameters.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// The user types the client may know numbers of; `None` if there were too many.
+    pub(crate) fn used_types(&self) -> Option<&BTreeMap<u32, bool>> {
+        (!self.too_many_types).then_some(&self.used_types)
+    }
+
+    /// Custom settings seen.
+    pub(crate) fn noticed(&self) -> &BTreeSet<String> {
+        &self.noticed
+    }
+
+    fn ready(&mut self, body: Option<&[u8]>) -> Result<(), Violation> {
+        self.status = match body {
+            Some([b'I']) => Status::Idle,
+            Some([b'T']) => Status::Open,
+            Some([b'E']) => Status::Failed,
+            _ => return Err(Violation { tag: b'Z', fault: "no transaction status in it" }),
+        };
+        if self.expect.ready() {
+            self.statements.forget_unnamed();
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, body: Option<&[u8]>) {
+        let mut parts = body.unwrap_or_default().split(|b| *b == 0);
+        if let (Some(name), Some(value)) = (parts.next(), parts.next())
+            && let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value))
+        {
+            self.tell(name, value);
+        }
+    }
+
+    fn use_types(&mut self, types: Option<impl Iterator<Item = u32>>, binary: bool) {
+        let Some(types) = types else {
+            self.too_many_types = true;
+            return;
+        };
+        for oid in types.filter(|oid| *oid >= FIRST_USER_TYPE) {
+            if self.used_types.len() < MAX_USED_TYPES || self.used_types.contains_key(&oid) {
+                *self.used_types.entry(oid).or_default() |= binary;
+            } else {
+                self.too_many_types = true;
+            }
+        }
+    }
+
+    fn notice(&mut self, query: &[u8]) {
+        if self.noticed.len() < MAX_PARAMETERS
+            && let Some(name) = custom_setting(query)
+        {
+            self.noticed.insert(name);
+        }
+    }
+}
+
+fn until_nul(body: &[u8]) -> Option<&[u8]> {
+    body.iter().position(|b| *b == 0).map(|end| &body[..end])
+}
+
+/// Offsets, within a RowDescription's body, of its type numbers.
+pub(crate) fn row_type_offsets(body: &[u8]) -> Option<Vec<usize>> {
+    let columns = u16::from_be_bytes(body.first_chunk().copied()?);
+    let mut at = 2;
+    let mut offsets = Vec::with_capacity(usize::from(columns));
+    for _ in 0..columns {
+        let name = body.get(at..)?.iter().position(|b| *b == 0)?;
+        // After the name: table (4), column (2), type (4), size (2), modifier (4), format (2).
+        offsets.push(at + name + 1 + 6);
+        at += name + 1 + 18;
+    }
+    (at <= body.len()).then_some(offsets)
+}
+
+/// The type numbers of a RowDescription.
+fn row_types(body: Option<&[u8]>) -> Option<impl Iterator<Item = u32>> {
+    let body = body?;
+    let columns = u16::from_be_bytes(body.first_chunk().copied()?);
+    let mut rest = &body[2..];
+    Some((0..columns).map_while(move |_| {
+        let name = rest.iter().position(|b| *b == 0)?;
+        let oid = u32::from_be_bytes(rest.get(name + 7..)?.first_chunk().copied()?);
+        rest = rest.get(name + 19..)?;
+        Some(oid)
+    }))
+}
+
+/// The type numbers of a ParameterDescription.
+fn parameter_types(body: Option<&[u8]>) -> Option<impl Iterator<Item = u32>> {
+    let (oids, _) = body?.get(2..)?.as_chunks::<4>();
+    Some(oids.iter().map(|oid| u32::from_be_bytes(*oid)))
+}
+
+/// The dotted setting that a statement sets, where its first words say so plainly.
+///
+/// The server lists custom settings nowhere, so a session that sets one would lose it silently;
+/// this sees `SET [SESSION] a.b …` and `SELECT [pg_catalog.]set_config('a.b', …`.
+fn custom_setting(statement: &[u8]) -> Option<String> {
+    let glimpse = &statement[..statement.len().min(160)];
+    let glimpse = glimpse.trim_ascii_start();
+    if !glimpse.first().is_some_and(|b| b.eq_ignore_ascii_case(&b's')) {
+        return None;
+    }
+    let text = std::str::from_utf8(glimpse)
+        .unwrap_or_else(|e| std::str::from_utf8(&glimpse[..e.valid_up_to()]).unwrap_or_default());
+    let lower = text.to_ascii_lowercase();
+    let mut words = lower.split_whitespace();
+    let first = words.next()?;
+    let name = if first == "set" {
+        let name = words.next()?;
+        if name == "session" { words.next()? } else { name }
+    } else if first == "select" {
+        let rest = lower.get(6..)?.trim_start();
+        rest.strip_prefix("pg_catalog.")
+            .unwrap_or(rest)
+            .strip_prefix("set_config(")?
+            .trim_start()
+            .strip_prefix('\'')?
+    } else {
+        return None;
+    };
+    let name: String =
+        name.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')).collect();
+    let custom = name.contains('.') && !name.starts_with('.') && !name.ends_with('.');
+    custom.then_some(name)
+}
+
+#[cfg(test)]
+mod tests;

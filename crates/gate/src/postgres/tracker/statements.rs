@@ -1,0 +1,118 @@
+//! The prepared statements a session has on its server, kept so that they can be made anew.
+
+use std::collections::BTreeMap;
+
+/// All of a session's kept statements together may be this long.
+const MAX_KEPT: usize = 16 * 1024 * 1024;
+
+/// A Parse message's body: name, query, and parameter types as the client knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
+    body: Box<[u8]>,
+    query_at: usize,
+    types_at: usize,
+}
+
+impl Statement {
+    /// Takes a Parse message's body; `None` if it is malformed (the server will say so).
+    pub(crate) fn from_parse(body: &[u8]) -> Option<Statement> {
+        let query_at = body.iter().position(|b| *b == 0)? + 1;
+        let types_at = query_at + body[query_at..].iter().position(|b| *b == 0)? + 1;
+        let count = u16::from_be_bytes(body.get(types_at..)?.first_chunk().copied()?);
+        let whole = body.len() == types_at + 2 + 4 * usize::from(count);
+        whole.then(|| Statement { body: body.into(), query_at, types_at: types_at + 2 })
+    }
+
+    /// The name; empty for the unnamed statement.
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.body[..self.query_at - 1]
+    }
+
+    /// The query's text.
+    pub(crate) fn query(&self) -> &[u8] {
+        &self.body[self.query_at..self.types_at - 3]
+    }
+
+    /// The parameters' types.
+    pub(crate) fn types(&self) -> impl Iterator<Item = u32> {
+        self.body[self.types_at..].as_chunks::<4>().0.iter().map(|oid| u32::from_be_bytes(*oid))
+    }
+
+    /// The Parse message's body.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Where in the body the parameters' types begin, four bytes each.
+    pub(crate) fn types_at(&self) -> usize {
+        self.types_at
+    }
+}
+
+/// The statements by name.
+#[derive(Debug, Default)]
+pub(crate) struct Statements {
+    by_name: BTreeMap<Box<[u8]>, Statement>,
+    bytes: usize,
+    lost: bool,
+}
+
+impl Statements {
+    /// The server has confirmed a statement; `None` is one that was too long to keep.
+    pub(super) fn keep(&mut self, statement: Option<Statement>) {
+        let Some(statement) = statement else {
+            self.lost = true;
+            return;
+        };
+        self.close(&Box::from(statement.name()));
+        self.bytes += statement.body.len();
+        self.lost |= self.bytes > MAX_KEPT;
+        if self.bytes > MAX_KEPT {
+            self.bytes -= statement.body.len();
+        } else {
+            self.by_name.insert(statement.name().into(), statement);
+        }
+    }
+
+    pub(super) fn close(&mut self, name: &[u8]) {
+        if let Some(old) = self.by_name.remove(name) {
+            self.bytes -= old.body.len();
+        }
+    }
+
+    /// A simple query destroys the unnamed statement.
+    pub(super) fn forget_unnamed(&mut self) {
+        if !self.by_name.is_empty() {
+            self.close(b"");
+        }
+    }
+
+    /// DISCARD ALL and DEALLOCATE ALL spare only the unnamed statement.
+    pub(super) fn clear(&mut self) {
+        self.by_name.retain(|name, _| name.is_empty());
+        self.bytes = self.by_name.values().map(|s| s.body.len()).sum();
+        self.lost = false;
+    }
+
+    /// Forgets the named statements the server does not hold any more (a plain DEALLOCATE).
+    pub(crate) fn retain_named(&mut self, held: impl Fn(&[u8]) -> bool) {
+        self.by_name.retain(|name, _| name.is_empty() || held(name));
+        self.bytes = self.by_name.values().map(|s| s.body.len()).sum();
+    }
+
+    /// Whether the server may hold a statement that was not kept.
+    pub(crate) fn lost(&self) -> bool {
+        self.lost
+    }
+
+    /// The statement of this name.
+    #[cfg(test)]
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Statement> {
+        self.by_name.get(name)
+    }
+
+    /// All of them, the unnamed first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Statement> {
+        self.by_name.values()
+    }
+}

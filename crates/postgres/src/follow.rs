@@ -1,1 +1,343 @@
-//! follow
+//! Follows one stream: reads it, applies it, acknowledges what is durable, reconnects.
+//!
+//! All order and all bookkeeping is the [`Relay`]'s; this shell only moves bytes. It may be
+//! dropped or killed at any instant: where to go on is read from the receiving database's rows.
+
+mod handle;
+mod status;
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use changeover_relay::{Limits, Relay, RelayConfig, Step, Stream};
+use changeover_types::{Lsn, MigrationName};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+
+use crate::apply::{Applier, Head, is_passing};
+use crate::config::ConnectConfig;
+use crate::error::{Error, Result};
+use crate::replication::{Incoming, ReplicationStream};
+use handle::Control;
+pub use handle::FollowHandle;
+use status::Meter;
+pub use status::{FollowEvent, FollowState, FollowStatus};
+
+/// How often positions are acknowledged at most.
+const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(100);
+
+/// How often something is said to the sender at least.
+const SPEAK_EVERY: Duration = Duration::from_secs(1);
+
+/// The waits between attempts to reconnect.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What to follow.
+#[derive(Clone, Debug)]
+pub struct FollowConfig {
+    /// The sending server.
+    pub from: ConnectConfig,
+    /// The receiving server.
+    pub into: ConnectConfig,
+    /// The migration.
+    pub migration: MigrationName,
+    /// Which stream.
+    pub stream: Stream,
+    /// The slot on the sending server.
+    pub slot: String,
+    /// The publication on the sending server.
+    pub publication: String,
+    /// The bounds of batches.
+    pub limits: Limits,
+    /// With so many bytes read and not applied, the stream is not read further.
+    pub max_buffer_bytes: usize,
+}
+
+/// How a follower ended without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Stopped,
+}
+
+/// The follower of one stream.
+#[derive(Debug)]
+pub struct Follower {
+    config: FollowConfig,
+    control: mpsc::Receiver<Control>,
+    events: mpsc::Sender<FollowEvent>,
+    status: watch::Sender<FollowStatus>,
+    hold: Option<(Lsn, u64)>,
+    meter: Meter,
+}
+
+/// What lives as long as the two connections.
+struct Line {
+    relay: Relay,
+    stream: ReplicationStream,
+    ticker: Interval,
+    spoken: Instant,
+}
+
+impl Follower {
+    /// A follower, what steers it, and what it tells. The receiver of events must be read:
+    /// when 1024 of them wait, the follower waits too.
+    #[must_use]
+    pub fn new(config: FollowConfig) -> (Follower, FollowHandle, mpsc::Receiver<FollowEvent>) {
+        let (orders, control) = mpsc::channel(16);
+        let (events, told) = mpsc::channel(1_024);
+        let (status, watched) = watch::channel(FollowStatus::default());
+        let handle = FollowHandle::new(orders, watched, config.stream);
+        let meter = Meter::default();
+        (Follower { config, control, events, status, hold: None, meter }, handle, told)
+    }
+
+    /// Follows until told to stop. A broken connection on either side is made anew.
+    ///
+    /// # Errors
+    /// What trying again cannot mend: `Divergence` (a row or a definition that differs),
+    /// `Refused` (the fence, or rows of ours that make no sense), `Auth`, a lost slot.
+    pub async fn run(mut self) -> Result<()> {
+        let mut wait = BACKOFF.0;
+        loop {
+            let begun = Instant::now();
+            let error = match self.follow().await {
+                Ok(Ended::Stopped) => {
+                    self.status.send_modify(|status| status.state = FollowState::Stopped);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let lasting = !is_passing(&error);
+            let why = error.to_string();
+            tracing::warn!(stream = %self.config.stream, %why, lasting, "the stream broke");
+            self.status.send_modify(|status| {
+                status.state =
+                    if lasting { FollowState::Failed(why) } else { FollowState::Retrying(why) };
+            });
+            if lasting {
+                return Err(error);
+            }
+            if begun.elapsed() > BACKOFF.1 {
+                wait = BACKOFF.0;
+            }
+            if self.wait_or_stop(wait).await {
+                self.status.send_modify(|status| status.state = FollowState::Stopped);
+                return Ok(());
+            }
+            wait = (wait * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// Waits, heeding control; true if told to stop.
+    async fn wait_or_stop(&mut self, wait: Duration) -> bool {
+        let mut over = pin!(sleep(wait));
+        loop {
+            tokio::select! {
+                () = &mut over => return false,
+                order = self.control.recv() => match order {
+                    Some(Control::Hold { limit, ticket }) => {
+                        self.hold = limit.map(|limit| (limit, ticket));
+                    }
+                    Some(Control::Stop) | None => return true,
+                },
+            }
+        }
+    }
+
+    /// Connects and follows until something breaks or somebody says stop.
+    async fn follow(&mut self) -> Result<Ended> {
+        let c = &self.config;
+        let (mut applier, resume) = Applier::start(&c.into, &c.migration, c.stream).await?;
+        let stream = ReplicationStream::start(&c.from, &c.slot, &c.publication, Lsn::ZERO).await?;
+        let mut ticker = interval(ACKNOWLEDGE_EVERY);
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let config =
+            RelayConfig { migration: c.migration.clone(), stream: c.stream, limits: c.limits };
+        let mut line =
+            Line { relay: Relay::new(config, resume), stream, ticker, spoken: Instant::now() };
+        line.relay.hold_before(self.hold.map(|(limit, _)| limit));
+        self.meter.resumed(&line.relay);
+        self.status.send_modify(|status| status.resumed(resume));
+        self.tell(FollowEvent::Resumed(resume)).await;
+        loop {
+            while let Some(step) = line.relay.poll() {
+                self.perform(step, &mut applier, &mut line).await?;
+                while let Ok(order) = self.control.try_recv() {
+                    if self.heed(order, &mut line.relay) {
+                        return self.end(line).await;
+                    }
+                }
+            }
+            let room = line.relay.buffered_bytes() < self.config.max_buffer_bytes;
+            tokio::select! {
+                order = self.control.recv() => {
+                    if order.is_none_or(|order| self.heed(order, &mut line.relay)) {
+                        return self.end(line).await;
+                    }
+                }
+                incoming = line.stream.next(), if room => {
+                    let incoming = incoming?;
+                    self.take(incoming, &mut line).await?;
+                }
+                _ = line.ticker.tick() => self.tick(&mut line).await?,
+            }
+        }
+    }
+
+    async fn end(&mut self, mut line: Line) -> Result<Ended> {
+        let durable = line.relay.acknowledgeable();
+        line.stream.acknowledge(durable).await?;
+        Ok(Ended::Stopped)
+    }
+
+    /// Obeys an order; true if it is to stop.
+    fn heed(&mut self, order: Control, relay: &mut Relay) -> bool {
+        match order {
+            Control::Hold { limit, ticket } => {
+                self.hold = limit.map(|limit| (limit, ticket));
+                relay.hold_before(limit);
+                false
+            }
+            Control::Stop => true,
+        }
+    }
+
+    /// Takes a message and all that came with it, as far as there is room.
+    async fn take(&mut self, incoming: Incoming, line: &mut Line) -> Result<()> {
+        let mut next = Some(incoming);
+        let mut asked = false;
+        while let Some(incoming) = next {
+            match incoming {
+                Incoming::Event { wal_end, event } => {
+                    self.meter.sender_at(wal_end);
+                    line.relay.handle(event).map_err(|fault| {
+                        Error::refused(
+                            self.config.from.side,
+                            format!("following the {} stream: {fault}", self.config.stream),
+                        )
+                    })?;
+                }
+                Incoming::Keepalive { wal_end, reply_requested } => {
+                    self.meter.sender_at(wal_end);
+                    asked |= reply_requested;
+                }
+            }
+            let room = line.relay.buffered_bytes() < self.config.max_buffer_bytes;
+            next = if room { line.stream.try_next_buffered()? } else { None };
+        }
+        if asked {
+            self.speak(line).await?;
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self, line: &mut Line) -> Result<()> {
+        let news = line.relay.acknowledgeable() > self.status.borrow().acknowledged;
+        if news || line.spoken.elapsed() >= SPEAK_EVERY {
+            self.speak(line).await?;
+        }
+        let (meter, relay) = (&mut self.meter, &line.relay);
+        self.status.send_modify(|status| meter.show(relay, status));
+        Ok(())
+    }
+
+    async fn speak(&mut self, line: &mut Line) -> Result<()> {
+        let durable = line.relay.acknowledgeable();
+        line.stream.acknowledge(durable).await?;
+        line.spoken = Instant::now();
+        self.status.send_modify(|status| status.acknowledged = status.acknowledged.max(durable));
+        Ok(())
+    }
+
+    async fn perform(&mut self, step: Step, applier: &mut Applier, line: &mut Line) -> Result<()> {
+        match step {
+            Step::Open { predecessor, position, epoch, open } => {
+                applier.begin(Head { predecessor, position, epoch, open });
+                self.meter.opened(epoch, open);
+            }
+            Step::Changes(work) => self.meanwhile(applier.changes(&work), line).await?,
+            Step::Close { position, commit_time_us, markers, .. } => {
+                self.meanwhile(applier.commit(), line).await?;
+                line.relay.handle_durable(position);
+                self.meter.closed(position, commit_time_us);
+                let (meter, relay) = (&mut self.meter, &line.relay);
+                self.status.send_modify(|status| meter.show(relay, status));
+                for marker in markers {
+                    self.tell(FollowEvent::Applied { marker, commit_lsn: position }).await;
+                }
+            }
+            Step::Known { commit_lsn, markers } => {
+                for marker in markers {
+                    self.tell(FollowEvent::Applied { marker, commit_lsn }).await;
+                }
+            }
+            Step::Discarded { commit_lsn, markers } => {
+                for marker in markers {
+                    self.tell(FollowEvent::Discarded { marker, commit_lsn }).await;
+                }
+            }
+            Step::Foreign { commit_lsn, xid, table, after_seal } => {
+                self.tell(FollowEvent::Foreign { commit_lsn, xid, table, after_seal }).await;
+            }
+            Step::Reached { limit, position } => {
+                let ticket = self.hold.map(|(_, ticket)| ticket);
+                self.status.send_modify(|status| {
+                    status.held = ticket.map(|ticket| status::Held { limit, position, ticket });
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on reading, and speaking to the sender, while the other server works.
+    async fn meanwhile(
+        &mut self,
+        work: impl Future<Output = Result<()>>,
+        line: &mut Line,
+    ) -> Result<()> {
+        let mut work = pin!(work);
+        loop {
+            let room = line.relay.buffered_bytes() < self.config.max_buffer_bytes;
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                incoming = line.stream.next(), if room => {
+                    let incoming = incoming?;
+                    self.take(incoming, line).await?;
+                }
+                _ = line.ticker.tick() => self.tick(line).await?,
+            }
+        }
+    }
+
+    async fn tell(&mut self, event: FollowEvent) {
+        // Nobody listens: then nobody misses it.
+        if self.events.send(event).await.is_err() {
+            tracing::trace!("an event of the follower was not read");
+        }
+    }
+}
+
+impl FollowConfig {
+    /// The usual bounds, and the names this migration's objects have.
+    #[must_use]
+    pub fn new(
+        from: ConnectConfig,
+        into: ConnectConfig,
+        migration: &MigrationName,
+        stream: Stream,
+    ) -> Self {
+        let publication = migration.object_name();
+        FollowConfig {
+            from,
+            into,
+            migration: migration.clone(),
+            stream,
+            slot: format!("{publication}_{stream}"),
+            publication,
+            limits: Limits::default(),
+            max_buffer_bytes: 32 << 20,
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! Parameters are cast to the *receiving* column's type by name, since type OIDs differ between
 //! servers; the stream's text form is what the type's input function reads.
 
+mod compose;
 mod mask;
 mod sql;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use changeover_types::{Change, OldRow, ReplicaIdentity, TableName, TableShape, Tuple, Value};
 
+pub use compose::{Command, Plans, What, compose};
 pub use mask::Mask;
 
 /// How two values of a type are told apart.

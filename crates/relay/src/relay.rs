@@ -119,6 +119,14 @@ pub enum Step {
         /// The rows.
         markers: Vec<Marker>,
     },
+    /// Rows of ours in a transaction that was durable before this relay was made: whoever died
+    /// in between may not have told of them.
+    Known {
+        /// The transaction's commit LSN.
+        commit_lsn: Lsn,
+        /// The rows.
+        markers: Vec<Marker>,
+    },
     /// Somebody else than our applier wrote while the sender had no authority. Not applied.
     Foreign {
         /// The transaction's commit LSN.

@@ -29,7 +29,10 @@ impl TablePlan {
     /// The greatest number of rows, a power of two, that one INSERT of this table takes.
     #[must_use]
     pub fn max_insert_rows(&self) -> usize {
-        let fits = MAX_PARAMETERS / self.places.len().max(1);
+        if self.places.is_empty() {
+            return 1;
+        }
+        let fits = MAX_PARAMETERS / self.places.len();
         let mut rows = MAX_ROWS;
         while rows > fits {
             rows /= 2;
@@ -114,8 +117,8 @@ impl TablePlan {
             let value = self.parameter(n, next);
             match self.column(n).equality {
                 // A key's uniqueness is by `=`, whatever else may look equal.
+                _ if !find.any_one => tests.push(format!("{name} = {value}")),
                 Equality::Exact => tests.push(format!("{name} = {value}")),
-                Equality::Loose if !find.any_one => tests.push(format!("{name} = {value}")),
                 Equality::Loose => {
                     tests.push(format!("{name} = {value} AND {name}::text = {value}::text"));
                 }

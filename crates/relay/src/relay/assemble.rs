@@ -166,6 +166,10 @@ impl Relay {
     }
 
     fn marker(&mut self, incoming: &mut Incoming, marker: Marker) -> Result<(), RelayError> {
+        if incoming.fate == Fate::Known && marker != Marker::Progress {
+            incoming.markers.push(marker);
+            return Ok(());
+        }
         if matches!(incoming.fate, Fate::Known | Fate::Ours) {
             return Ok(());
         }
@@ -252,12 +256,8 @@ impl Relay {
         }
         if let Some(table) = incoming.foreign {
             self.counters.foreign += 1;
-            self.ready.push_back(Entry::Note(Step::Foreign {
-                commit_lsn,
-                xid: incoming.xid,
-                table,
-                after_seal: self.segment.after_seal,
-            }));
+            let (xid, after_seal) = (incoming.xid, self.segment.after_seal);
+            self.note(Step::Foreign { commit_lsn, xid, table, after_seal });
         }
         let tail = Tail {
             end_lsn,
@@ -279,13 +279,20 @@ impl Relay {
             Fate::Discard | Fate::Ours | Fate::Known => {
                 self.counters.discarded += 1;
                 self.discarded_end = end_lsn;
-                if incoming.fate == Fate::Discard && !tail.markers.is_empty() {
-                    let markers = tail.markers;
-                    self.ready.push_back(Entry::Note(Step::Discarded { commit_lsn, markers }));
+                let markers = tail.markers;
+                match incoming.fate {
+                    _ if markers.is_empty() => {}
+                    Fate::Known => self.note(Step::Known { commit_lsn, markers }),
+                    Fate::Discard => self.note(Step::Discarded { commit_lsn, markers }),
+                    _ => {}
                 }
             }
         }
         Ok(())
+    }
+
+    fn note(&mut self, step: Step) {
+        self.ready.push_back(Entry::Note(step));
     }
 
     fn whole(&mut self, head: Head, work: Vec<Work>, bytes: usize, tail: Tail) {

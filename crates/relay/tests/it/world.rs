@@ -205,7 +205,10 @@ impl Session {
                 receiver.rows.extend(rows);
                 self.committed = Some(position);
             }
-            Step::Discarded { .. } | Step::Foreign { .. } | Step::Reached { .. } => {}
+            Step::Known { .. }
+            | Step::Discarded { .. }
+            | Step::Foreign { .. }
+            | Step::Reached { .. } => {}
         }
         true
     }

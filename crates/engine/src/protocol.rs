@@ -1,1 +1,224 @@
-//! protocol
+//! What a verb asks of the run's daemon over `run.sock`, and what it answers: one JSON object a
+//! line, versioned like the gate's orders.
+//!
+//! A connection carries requests one after another; each gets one [`Reply`] with its id. After
+//! [`Ask::Watch`] the same connection carries nothing but replies with that id: first a
+//! [`Answer::Status`], then each [`Answer::Event`] as it happens and a [`Answer::Status`] at least
+//! every [`STATUS_EVERY_MS`], until one side closes it.
+
+mod status;
+
+use changeover_types::WallMs;
+use serde::{Deserialize, Serialize};
+
+use crate::Report;
+
+pub use status::{
+    CanaryStatus, CopyStatus, CutoverStatus, GatesStatus, RelayStatus, RunState, RunStatus,
+    VerifyStatus,
+};
+
+/// The version of this protocol; both ends refuse another.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// The socket's name in the state folder.
+pub const RUN_SOCKET: &str = "run.sock";
+/// The longest time between two statuses of a watch.
+pub const STATUS_EVERY_MS: u64 = 500;
+/// The longest line, in bytes; a longer one ends the connection.
+pub const LINE_MAX_BYTES: usize = 1024 * 1024;
+
+/// A line to the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`PROTOCOL_VERSION`].
+    pub v: u32,
+    /// Echoed in the replies.
+    pub id: u64,
+    /// What is wanted.
+    pub ask: Ask,
+}
+
+/// What is wanted of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Ask {
+    /// Say where the run stands. Changes nothing.
+    Status,
+    /// Send events and statuses from now on.
+    Watch {
+        /// Events with a higher number than this are sent first, as far as they are still known;
+        /// `None` starts with the next one.
+        after: Option<u64>,
+    },
+    /// Go on after a pause or a rollback. Accepted and without effect while the run is going on.
+    Retry,
+    /// Before the grant: remove everything we made.
+    Abort,
+    /// Take authority and weights back to the source.
+    Rollback {
+        /// Why, for the journal.
+        why: String,
+    },
+    /// End the way back.
+    Finish {
+        /// The migration's name, typed again: a slip must not reach the point of no return.
+        confirm: String,
+    },
+    /// Compare both sides now. Once accepted, [`RunStatus::verify`] is the new comparison, with
+    /// `complete` false until it is done.
+    Verify,
+    /// Stop the daemon and leave the migration as it is; slots retain.
+    Shutdown,
+}
+
+impl Ask {
+    /// As written on the command line.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Ask::Status => "status",
+            Ask::Watch { .. } => "watch",
+            Ask::Retry => "apply",
+            Ask::Abort => "abort",
+            Ask::Rollback { .. } => "rollback",
+            Ask::Finish { .. } => "finish",
+            Ask::Verify => "verify",
+            Ask::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// A line from the daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// [`PROTOCOL_VERSION`].
+    pub v: u32,
+    /// The request's id.
+    pub id: u64,
+    /// The outcome.
+    pub answer: Answer,
+}
+
+/// The outcome of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Answer {
+    /// Where the run stands.
+    Status(Box<RunStatus>),
+    /// Journalled and begun: the next status already shows it. Watch it to its end.
+    Accepted,
+    /// Something happened (only in a watch).
+    Event(Event),
+    /// Not done, nothing changed.
+    Refused(Fault),
+}
+
+/// A [`Report`] that travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// A stable code such as `CO0201`.
+    pub code: String,
+    /// What did not work, in one line.
+    pub headline: String,
+    /// The causes, outermost first.
+    pub chain: Vec<String>,
+    /// What to do next.
+    pub hints: Vec<String>,
+    /// The exit code of the verb.
+    pub exit: u8,
+}
+
+impl From<&Report> for Fault {
+    fn from(report: &Report) -> Fault {
+        Fault {
+            code: report.code.to_owned(),
+            headline: report.headline.clone(),
+            chain: report.chain.clone(),
+            hints: report.hints.clone(),
+            exit: report.exit,
+        }
+    }
+}
+
+/// Something that happened, for people and for logs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Grows with each event of a daemon's life.
+    pub number: u64,
+    /// When.
+    pub at: WallMs,
+    /// What kind.
+    pub kind: EventKind,
+    /// The step it belongs to, as `phase/step`.
+    pub step: Option<String>,
+    /// In one line, for a person.
+    pub text: String,
+    /// The same for a program; `null` if the line says all.
+    #[serde(default)]
+    pub data: serde_json::Value,
+}
+
+/// What kind of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// A step begins.
+    StepStarted,
+    /// A step is done.
+    StepFinished,
+    /// Something on the way that is worth a line.
+    Progress,
+    /// An attempt of the cutover was called off; the text names who blocked.
+    CalledOff,
+    /// Authority moved; `data` holds the pause and the longest wait.
+    AuthorityMoved,
+    /// Nothing failed, but somebody should know.
+    Warning,
+    /// The run waits for its operator.
+    Paused,
+    /// The run goes on.
+    Resumed,
+    /// The run reached an end: done, rolled back, aborted or finished.
+    Ended,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_readable_line() {
+        let request = Request { v: 1, id: 7, ask: Ask::Rollback { why: "late".into() } };
+        let line = serde_json::to_string(&request).unwrap();
+        assert_eq!(line, r#"{"v":1,"id":7,"ask":{"do":"rollback","why":"late"}}"#);
+        assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+        let plain = serde_json::to_string(&Ask::Status).unwrap();
+        assert_eq!(plain, r#"{"do":"status"}"#);
+        assert!(
+            serde_json::from_str::<Ask>(r#"{"do":"finish","confirm":"x","force":true}"#).is_err()
+        );
+    }
+
+    #[test]
+    fn every_answer_survives_its_line() {
+        let report = Report::new("CO0001", "no").cause("why").hint("changeover status").exit(5);
+        let event = Event {
+            number: 1,
+            at: WallMs(2),
+            kind: EventKind::CalledOff,
+            step: Some("cutover/cutover".into()),
+            text: "called off".into(),
+            data: serde_json::json!({"blockers": ["psql"]}),
+        };
+        for answer in [
+            Answer::Accepted,
+            Answer::Event(event),
+            Answer::Refused(Fault::from(&report)),
+            Answer::Status(Box::new(RunStatus::example())),
+        ] {
+            let reply = Reply { v: 1, id: 1, answer };
+            let line = serde_json::to_string(&reply).unwrap();
+            assert_eq!(serde_json::from_str::<Reply>(&line).unwrap(), reply);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Where a run stands.
+
+use changeover_types::{Epoch, Side};
+use serde::{Deserialize, Serialize};
+
+/// Where a run stands. Parts that do not apply, or are not known at the moment, are absent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunStatus {
+    /// The migration.
+    pub name: String,
+    /// Tells this run from an earlier one of the same name.
+    pub run_id: String,
+    /// The plan's digest.
+    pub plan_digest: String,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// What it is doing.
+    pub state: RunState,
+    /// The present phase; `None` when all steps are done.
+    pub phase: Option<String>,
+    /// The present step, as `phase/step`; `None` when all steps are done.
+    pub step: Option<String>,
+    /// How many steps are done.
+    pub steps_done: usize,
+    /// How many steps the plan has.
+    pub steps: usize,
+    /// The side whose database accepts writes.
+    pub authority: Side,
+    /// The newest epoch.
+    pub epoch: Epoch,
+    /// The target's share of requests, in tenths of a per cent.
+    pub target_permille: u16,
+    /// The copy.
+    pub copy: Option<CopyStatus>,
+    /// The relay from source to target.
+    pub forward: Option<RelayStatus>,
+    /// The relay from target to source.
+    pub reverse: Option<RelayStatus>,
+    /// The last or present comparison.
+    pub verify: Option<VerifyStatus>,
+    /// The canary.
+    pub canary: Option<CanaryStatus>,
+    /// The cutover.
+    pub cutover: Option<CutoverStatus>,
+    /// The gates.
+    pub gates: Option<GatesStatus>,
+}
+
+/// What a run is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum RunState {
+    /// Going through the plan's steps.
+    Running,
+    /// Waiting for its operator; relays go on.
+    Paused {
+        /// What happened.
+        reason: String,
+        /// The command that goes on.
+        next_command: String,
+    },
+    /// All steps are done; the way back is open.
+    Done,
+    /// Going back to the source.
+    RollingBack {
+        /// Why.
+        why: String,
+    },
+    /// The source has everything again; the target is sealed and follows.
+    RolledBack {
+        /// Why.
+        why: String,
+    },
+    /// Removing everything we made.
+    Aborting,
+    /// Removed.
+    Aborted,
+    /// Ending the way back.
+    Finishing,
+    /// Ended.
+    Finished,
+    /// The daemon cannot go on by itself.
+    Failed {
+        /// What happened.
+        reason: String,
+        /// What to do.
+        next_command: String,
+    },
+}
+
+impl RunState {
+    /// Whether it waits for a person or is at an end: a verb that watches may leave.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        !matches!(
+            self,
+            RunState::Running
+                | RunState::RollingBack { .. }
+                | RunState::Aborting
+                | RunState::Finishing
+        )
+    }
+
+    /// In one or two words.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            RunState::Running => "running",
+            RunState::Paused { .. } => "paused",
+            RunState::Done => "done",
+            RunState::RollingBack { .. } => "rolling back",
+            RunState::RolledBack { .. } => "rolled back",
+            RunState::Aborting => "aborting",
+            RunState::Aborted => "aborted",
+            RunState::Finishing => "finishing",
+            RunState::Finished => "finished",
+            RunState::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// The copy. Counts are of rows that are durable on the target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CopyStatus {
+    /// Tables that are complete.
+    pub tables_done: u64,
+    /// Tables in all.
+    pub tables: u64,
+    /// Rows.
+    pub rows: u64,
+    /// The catalogue's estimate of all rows; 0 if it has none.
+    pub rows_estimated: u64,
+    /// Bytes of the copy format.
+    pub bytes: u64,
+    /// The present rate.
+    pub bytes_per_s: u64,
+    /// Estimated seconds to the end.
+    pub eta_s: Option<u64>,
+    /// What is done at the moment: `schema`, `rows`, `indexes`, `constraints`, …
+    pub stage: String,
+}
+
+/// A relay.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RelayStatus {
+    /// Bytes of the sender's log that are not durable on the receiver.
+    pub lag_bytes: u64,
+    /// Age of the newest applied transaction, as the heartbeat shows it.
+    pub lag_ms: Option<u64>,
+    /// Transactions applied.
+    pub applied_tx: u64,
+    /// Row changes a second, lately.
+    pub changes_per_s: u64,
+    /// Whether its segment is open: it applies; otherwise it discards.
+    pub segment_open: bool,
+}
+
+/// A comparison.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VerifyStatus {
+    /// Tables compared.
+    pub tables_done: u64,
+    /// Tables in all.
+    pub tables: u64,
+    /// Rows compared.
+    pub rows_compared: u64,
+    /// Rows that differ.
+    pub rows_different: u64,
+    /// A few of them, as `schema.table (key)`.
+    pub examples: Vec<String>,
+    /// Whether it is complete.
+    pub complete: bool,
+}
+
+/// The canary's last look.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CanaryStatus {
+    /// The target's share, in tenths of a per cent.
+    pub weight_permille: u16,
+    /// How long it must stay at this share yet, in milliseconds.
+    pub remaining_ms: u64,
+    /// Requests that the target answered at this share.
+    pub target_requests: u64,
+    /// Of them failed.
+    pub target_errors: u64,
+    /// The source's p99, in microseconds.
+    pub source_p99_us: Option<u64>,
+    /// The target's p99, in microseconds.
+    pub target_p99_us: Option<u64>,
+}
+
+/// The cutover, and the rollback, which is the same with the sides swapped.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CutoverStatus {
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Why the last one was called off, with the blockers.
+    pub last_called_off: Option<String>,
+    /// The longest time from hold to seal of the attempt that succeeded, in milliseconds.
+    pub write_pause_ms_max: Option<u64>,
+    /// The longest time any client waited in it, in milliseconds.
+    pub longest_wait_ms: Option<u64>,
+}
+
+/// The gates, summed up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GatesStatus {
+    /// Whether the gate answers.
+    pub reachable: bool,
+    /// Client connections.
+    pub clients: u64,
+    /// Work that is parked.
+    pub parked: u64,
+    /// HTTP requests since the gate started.
+    pub http_requests: u64,
+    /// Of them failed.
+    pub http_errors: u64,
+}
+
+impl RunStatus {
+    /// A status with every part, for tests of protocol and rendering.
+    #[cfg(test)]
+    pub(crate) fn example() -> RunStatus {
+        RunStatus {
+            name: "shop".into(),
+            run_id: "r1".into(),
+            plan_digest: "00ff".into(),
+            pid: 42,
+            state: RunState::Paused { reason: "why".into(), next_command: "next".into() },
+            phase: Some("copy".into()),
+            step: Some("copy/verify".into()),
+            steps_done: 1,
+            steps: 6,
+            authority: Side::Source,
+            epoch: Epoch(1),
+            target_permille: 50,
+            copy: Some(CopyStatus {
+                eta_s: Some(3),
+                stage: "rows".into(),
+                ..CopyStatus::default()
+            }),
+            forward: Some(RelayStatus { lag_ms: Some(1), ..RelayStatus::default() }),
+            reverse: Some(RelayStatus::default()),
+            verify: Some(VerifyStatus::default()),
+            canary: Some(CanaryStatus::default()),
+            cutover: Some(CutoverStatus::default()),
+            gates: Some(GatesStatus::default()),
+        }
+    }
+}

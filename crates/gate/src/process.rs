@@ -201,33 +201,22 @@ impl Gate {
         }
         let stop = CancellationToken::new();
         let minding = mind(control, Arc::clone(&shared), ask, stop.clone());
-        runtime.block_on(async {
-            let mut minding = std::pin::pin!(minding);
-            tokio::select! {
-                () = until => {}
-                () = &mut minding => {}
-            }
-            tracing::info!(open = shared.open_work(), "draining");
+        let carrying = async {
+            until.await;
+            tracing::info!(open = shared.open_work(), parked = shared.parked(), "draining");
             drain.cancel();
-            // The threads end by themselves; orders are obeyed until they have.
-            let joined = tokio::task::spawn_blocking(move || {
-                threads
-                    .into_iter()
-                    .filter(|_| true)
-                    .map(thread::JoinHandle::join)
-                    .filter(Result::is_err)
-                    .count()
+            // Orders are obeyed until the last thread has ended.
+            let joining = tokio::task::spawn_blocking(move || {
+                threads.into_iter().map(thread::JoinHandle::join).filter(Result::is_err).count()
             });
-            let panicked = tokio::select! {
-                joined = joined => joined.unwrap_or(1),
-                () = &mut minding => 0,
-            };
-            if panicked > 0 {
-                tracing::error!(panicked, "traffic threads ended in a panic");
+            match joining.await {
+                Ok(0) => {}
+                Ok(panicked) => tracing::error!(panicked, "traffic threads ended in a panic"),
+                Err(error) => tracing::error!(%error, "the traffic threads were not waited for"),
             }
             stop.cancel();
-            minding.await;
-        });
+        };
+        runtime.block_on(async { tokio::join!(minding, carrying) });
         Ok(())
     }
 }
@@ -266,7 +255,13 @@ impl Core {
                     drain.clone(),
                 ));
             }
-            let finished = async { while gates.join_next().await.is_some() {} };
+            let finished = async {
+                while let Some(ended) = gates.join_next().await {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a core of a gate ended in a panic");
+                    }
+                }
+            };
             let deadline = async {
                 drain.cancelled().await;
                 tokio::time::sleep(DRAIN_DEADLINE).await;
@@ -300,7 +295,13 @@ async fn mind(
     ask: Option<Arc<PostgresGateConfig>>,
     stop: CancellationToken,
 ) {
-    let time = shared.keep_time();
+    let obey = async {
+        if let Err(error) = control.serve(Arc::clone(&shared), stop.clone()).await {
+            // Clients are carried on along the present route; holds still lapse.
+            tracing::error!(%error, "the control socket cannot be served");
+        }
+        stop.cancelled().await;
+    };
     let doubt = async {
         match ask {
             Some(config) => crate::postgres::keep_authority(config, Arc::clone(&shared)).await,
@@ -308,13 +309,10 @@ async fn mind(
             None => std::future::pending().await,
         }
     };
-    let obey = control.serve(Arc::clone(&shared), stop);
+    let time = shared.keep_time();
     tokio::select! {
-        () = time => {}
-        () = doubt => {}
-        outcome = obey => if let Err(error) = outcome {
-            tracing::error!(%error, "the control socket cannot be served");
-        },
+        () = obey => {}
+        ((), ()) = async { tokio::join!(time, doubt) } => {}
     }
 }
 

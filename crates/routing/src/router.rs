@@ -323,3 +323,6 @@ fn deadline(now: Tick, budget_ms: u64) -> Result<Tick, Refusal> {
     }
     Ok(now.after(Duration::from_millis(budget_ms)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,7 @@ pub(super) async fn answer(
         Err(turned) => return Ok(unavailable(turned)),
     };
     let Some(route) = core.shared.route() else {
-        // Only a gate that does not hold can come here before it knows its route.
+        // An open gate has a route: `Router` sees to it.
         return Ok(unavailable(Turned::TooLong));
     };
     let key = Key::of(request.headers(), core.sticky_cookie.as_deref());
@@ -132,7 +132,7 @@ async fn admit(
     peer: &Peer,
     request: &Request<Incoming>,
 ) -> Result<Result<Option<WorkGuard>, Turned>, ClientLeft> {
-    if !core.holds {
+    if !core.holds && core.shared.route().is_some() {
         return Ok(Ok(None));
     }
     let mut waited = false;
@@ -188,6 +188,9 @@ async fn forward(
         Ok((answer, lease)) => {
             let error = answer.status().is_server_error();
             core.counters.http_request(side, arrived.elapsed(), error);
+            if let Some(work) = &work {
+                work.set_state("answer under way");
+            }
             let counters = Arc::clone(&core.counters);
             let passage = Passage { lease, counters, side, _work: work };
             let mut answer = answer.map(|body| AnswerBody::upstream(body, passage));

@@ -1,0 +1,197 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Reading;
+
+fn number(epoch: u64, sequence: u64) -> OrderNumber {
+    OrderNumber { epoch: Epoch(epoch), sequence }
+}
+
+fn route(authority: Side, epoch: u64) -> Route {
+    Route { target_permille: 0, authority, authority_epoch: Epoch(epoch) }
+}
+
+fn ms(at: u64) -> Tick {
+    Tick(at * 1000)
+}
+
+/// A gate that holds until 100 ms, with the seal of epoch 2 announced.
+fn sealing() -> Router {
+    let saved = Saved { route: Some(route(Side::Source, 1)), ..Saved::default() };
+    let mut router = Router::start(saved, false);
+    let hold = Order::Hold { number: number(2, 1), budget_ms: 100 };
+    router.handle_order(&hold, ms(0)).unwrap();
+    let seal = Order::Sealing { number: number(2, 2), epoch: Epoch(2), from: Side::Source };
+    router.handle_order(&seal, ms(1)).unwrap();
+    router
+}
+
+#[test]
+fn a_fresh_gate_serves_the_source_unless_it_must_prove_it() {
+    let fresh = Router::start(Saved::default(), false);
+    assert_eq!((fresh.view(), fresh.route()), (HoldView::Open, Some(route(Side::Source, 0))));
+    let mut careful = Router::start(Saved::default(), true);
+    assert_eq!((careful.view(), careful.route()), (HoldView::Unsure, None));
+    let release = Order::Release { number: number(1, 1) };
+    assert_eq!(careful.handle_order(&release, ms(0)), Err(Refusal::NoRoute));
+    let nothing = Readings { source: Reading::NoRow, target: Reading::NoRow };
+    assert!(careful.handle_authority(nothing, ms(0)));
+    assert_eq!((careful.view(), careful.route()), (HoldView::Open, Some(route(Side::Source, 0))));
+}
+
+#[test]
+fn a_plain_hold_lapses_open_and_cannot_be_renewed_then() {
+    let mut router = Router::start(Saved::default(), false);
+    let hold = Order::Hold { number: number(1, 1), budget_ms: 100 };
+    assert!(router.handle_order(&hold, ms(5)).unwrap().hold_began);
+    assert_eq!(router.wake(), Some(ms(105)));
+    let renew = Order::Renew { number: number(1, 2), budget_ms: 50 };
+    router.handle_order(&renew, ms(100)).unwrap();
+    assert_eq!(router.poll(ms(149)), None);
+    let late = Order::Renew { number: number(1, 3), budget_ms: 50 };
+    assert_eq!(router.handle_order(&late, ms(150)), Err(Refusal::NotHeld));
+    assert_eq!((router.view(), router.lapsed()), (HoldView::Open, 1));
+    assert_eq!(router.obeyed(), number(1, 2));
+}
+
+#[test]
+fn after_a_seal_was_announced_only_proof_or_the_run_opens() {
+    let mut router = sealing();
+    assert_eq!(router.poll(ms(100)), Some(Lapse::Unsure));
+    let sealed = Reading::Row { epoch: Epoch(2), authority: None };
+    let old = Reading::Row { epoch: Epoch(1), authority: Some(Side::Source) };
+    let granted = Reading::Row { epoch: Epoch(2), authority: Some(Side::Target) };
+    for target in [old, Reading::Unreachable] {
+        assert!(!router.handle_authority(Readings { source: sealed, target }, ms(101)));
+        assert_eq!(router.view(), HoldView::Unsure);
+    }
+    assert!(router.handle_authority(Readings { source: sealed, target: granted }, ms(102)));
+    assert_eq!((router.view(), router.route()), (HoldView::Open, Some(route(Side::Target, 2))));
+    assert_eq!(router.saved().sealing, None);
+}
+
+#[test]
+fn a_call_off_releases_along_the_old_route() {
+    let mut router = sealing();
+    router.handle_order(&Order::Release { number: number(2, 3) }, ms(50)).unwrap();
+    assert_eq!((router.view(), router.route()), (HoldView::Open, Some(route(Side::Source, 1))));
+}
+
+#[test]
+fn a_gate_that_died_while_sealing_comes_back_unsure() {
+    let revived = Router::start(sealing().saved(), false);
+    assert_eq!(revived.view(), HoldView::Unsure);
+    assert_eq!(revived.obeyed(), number(2, 2));
+}
+
+#[test]
+fn a_new_hold_after_such_a_lapse_does_not_forget_the_seal() {
+    let mut router = sealing();
+    router.poll(ms(100));
+    let hold = Order::Hold { number: number(2, 3), budget_ms: 10 };
+    router.handle_order(&hold, ms(110)).unwrap();
+    assert_eq!(router.poll(ms(120)), Some(Lapse::Unsure));
+}
+
+#[test]
+fn a_seal_must_fit_the_route() {
+    let mut router = Router::start(Saved::default(), false);
+    let seal = |sequence, epoch, from| Order::Sealing {
+        number: number(1, sequence),
+        epoch: Epoch(epoch),
+        from,
+    };
+    assert_eq!(router.handle_order(&seal(1, 1, Side::Source), ms(0)), Err(Refusal::NotHeld));
+    let hold = Order::Hold { number: number(1, 2), budget_ms: 10 };
+    router.handle_order(&hold, ms(0)).unwrap();
+    for (epoch, from) in [(1, Side::Target), (0, Side::Source)] {
+        let refused = router.handle_order(&seal(3, epoch, from), ms(0));
+        assert_eq!(refused, Err(Refusal::WrongSeal { epoch: Epoch(epoch), from }));
+    }
+    router.handle_order(&seal(3, 1, Side::Source), ms(0)).unwrap();
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Source), Just(Side::Target)]
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    let number = (0_u64..4, 0_u64..6).prop_map(|(e, s)| number(e, s));
+    (number, 0_u8..6, 0_u64..40, 0_u64..4, side(), 0_u16..1100).prop_map(
+        |(number, kind, budget_ms, epoch, side, target_permille)| match kind {
+            0 => Order::Status,
+            1 => Order::Hold { number, budget_ms },
+            2 => Order::Renew { number, budget_ms },
+            3 => Order::Sealing { number, epoch: Epoch(epoch), from: side },
+            4 => Order::Release { number },
+            _ => {
+                let route =
+                    Route { target_permille, authority: side, authority_epoch: Epoch(epoch) };
+                Order::Route { number, route }
+            }
+        },
+    )
+}
+
+fn number_of(order: &Order) -> Option<OrderNumber> {
+    match order {
+        Order::Status | Order::Metrics => None,
+        Order::Route { number, .. }
+        | Order::Hold { number, .. }
+        | Order::Renew { number, .. }
+        | Order::Sealing { number, .. }
+        | Order::Release { number } => Some(*number),
+    }
+}
+
+fn reading() -> impl Strategy<Value = Reading> {
+    prop_oneof![
+        Just(Reading::Unreachable),
+        Just(Reading::NoRow),
+        (0_u64..4, proptest::option::of(side()))
+            .prop_map(|(epoch, authority)| Reading::Row { epoch: Epoch(epoch), authority }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn the_rules_hold_for_any_orders(
+        steps in proptest::collection::vec((order(), 0_u64..30, reading(), reading()), 1..40),
+        prove in any::<bool>(),
+    ) {
+        let mut router = Router::start(Saved::default(), prove);
+        let mut now = Tick::default();
+        for (order, wait, source, target) in steps {
+            now = now.after(Duration::from_millis(wait));
+            let mut before = router;
+            before.poll(now);
+            let outcome = router.handle_order(&order, now);
+            match (number_of(&order), outcome) {
+                (Some(number), Ok(effects)) => {
+                    prop_assert!(number > before.obeyed() && router.obeyed() == number);
+                    prop_assert!(effects.save);
+                }
+                (Some(_), Err(_)) | (None, _) => prop_assert_eq!(router, before),
+            }
+            if let (Some(was), Some(is)) = (before.route(), router.route()) {
+                prop_assert!(is.authority_epoch >= was.authority_epoch);
+                let same_epoch = is.authority_epoch == was.authority_epoch;
+                prop_assert!(!same_epoch || is.authority == was.authority);
+                prop_assert!(is.target_permille <= PERMILLE_ALL);
+            }
+            // Only a release opens: a lapse is time's doing and was applied to `before` too.
+            let opened = router.view() == HoldView::Open && before.view() != HoldView::Open;
+            prop_assert!(!opened || matches!(order, Order::Release { .. }));
+            let was = router;
+            let resolved = router.handle_authority(Readings { source, target }, now);
+            prop_assert!(!resolved || was.view() == HoldView::Unsure);
+            prop_assert!(resolved || router == was);
+            // An open gate knows where to go, and a saved one comes back no wiser than it was.
+            prop_assert!(router.view() != HoldView::Open || router.route().is_some());
+            let revived = Router::start(router.saved(), prove);
+            prop_assert_eq!(revived.obeyed(), router.obeyed());
+            prop_assert!(router.saved().sealing.is_none() || revived.view() == HoldView::Unsure);
+        }
+    }
+}

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -10,6 +12,12 @@ use crate::children;
 use crate::reaper::Reaper;
 use crate::stage;
 use crate::summary::RunNumbers;
+
+/// How long a verb may take.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// How often the run is asked where it stands.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The binary, the plan, and the environment the plan's references need.
 #[derive(Debug)]
@@ -42,46 +50,46 @@ impl Changeover {
         children::start(self.command("gate", reaper), log)
     }
 
-    /// Runs a verb with its progress on our terminal.
+    /// Runs a verb with its progress on our terminal, and asks the run for its status meanwhile.
     ///
     /// # Errors
-    /// If it fails.
-    pub(crate) fn watch(&self, verb: &str, reaper: &Reaper) -> Result<(), String> {
+    /// If it fails, or does not end.
+    pub(crate) fn watch(&self, verb: &str, seen: &mut Seen, reaper: &Reaper) -> Result<(), String> {
+        let said = |e: std::io::Error| format!("running changeover {verb}: {e}");
         let mut command = self.command(verb, reaper);
-        if verb == "rollback" {
-            command.arg("--yes");
-        }
-        let status = command
-            .stdout(Stdio::inherit())
-            .stderr(Stdio::inherit())
-            .status()
-            .map_err(|e| format!("running changeover {verb}: {e}"))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("`changeover {verb}` ended with {status}"))
+        let mut child =
+            command.stdout(Stdio::inherit()).stderr(Stdio::inherit()).spawn().map_err(said)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().map_err(said)? {
+                seen.look(&self.status(reaper)?);
+                if status.success() {
+                    return Ok(());
+                }
+                return Err(format!("`changeover {verb}` ended with {status}"));
+            }
+            if Instant::now() > deadline {
+                child.kill().map_err(said)?;
+                child.wait().map_err(said)?;
+                return Err(format!("`changeover {verb}` did not end within {PATIENCE:?}"));
+            }
+            // Before the run listens there is no status, which is no fault.
+            if let Ok(status) = self.status(reaper) {
+                seen.look(&status);
+            }
+            thread::sleep(LOOK_EVERY);
         }
     }
 
-    /// The run's own numbers, from `changeover status --json`.
-    ///
-    /// # Errors
-    /// If the run does not answer, or the numbers are not in its answer.
-    pub(crate) fn numbers(&self, reaper: &Reaper) -> Result<RunNumbers, String> {
+    /// `changeover status --json`: the last object with a `steps_done` in it.
+    fn status(&self, reaper: &Reaper) -> Result<Value, String> {
         let mut command = self.command("status", reaper);
         let text = stage::ran(command.arg("--json"), "changeover status --json")?;
-        let values: Vec<Value> =
-            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let number = |name: &str| {
-            values
-                .iter()
-                .find_map(|value| find(value, name))
-                .ok_or_else(|| format!("`changeover status --json` has no `{name}`: {text}"))
-        };
-        Ok(RunNumbers {
-            write_pause_ms_max: number("write_pause_ms_max")?.ceil() as u64,
-            copy_seconds: number("copy_seconds")?,
-        })
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter_map(|value: Value| holder_of("steps_done", &value).cloned())
+            .next_back()
+            .ok_or_else(|| format!("`changeover status --json` has no status in it: {text}"))
     }
 
     /// Keeps the run's files (not its sockets) for reading after the demo.
@@ -103,14 +111,74 @@ impl Changeover {
     }
 }
 
-/// The first number under this name, however deep.
-fn find(value: &Value, name: &str) -> Option<f64> {
+/// What the statuses told so far.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    copying_since: Option<Instant>,
+    copied_within: Option<Duration>,
+    write_pause_ms_max: Option<u64>,
+}
+
+impl Seen {
+    /// Takes in one status.
+    fn look(&mut self, status: &Value) {
+        let replicating = status["step"].as_str().is_some_and(|step| step.ends_with("/replicate"));
+        if replicating {
+            self.copying_since.get_or_insert_with(Instant::now);
+        } else if let (Some(since), None) = (self.copying_since, self.copied_within) {
+            self.copied_within = Some(since.elapsed());
+        }
+        let pause = status["cutover"]["write_pause_ms_max"].as_u64();
+        self.write_pause_ms_max = self.write_pause_ms_max.max(pause);
+    }
+
+    /// The numbers for the summary.
+    ///
+    /// # Errors
+    /// If the run never told one of them.
+    pub(crate) fn numbers(&self) -> Result<RunNumbers, String> {
+        let none = |what: &str| format!("the run never told {what}");
+        Ok(RunNumbers {
+            write_pause_ms_max: self.write_pause_ms_max.ok_or_else(|| none("its write pause"))?,
+            copy_seconds: self
+                .copied_within
+                .ok_or_else(|| none("that its copy was done"))?
+                .as_secs_f64(),
+        })
+    }
+}
+
+/// The object that has this field, however deep.
+fn holder_of<'a>(field: &str, value: &'a Value) -> Option<&'a Value> {
     match value {
-        Value::Object(fields) => fields
-            .get(name)
-            .and_then(Value::as_f64)
-            .or_else(|| fields.values().find_map(|inner| find(inner, name))),
-        Value::Array(items) => items.iter().find_map(|inner| find(inner, name)),
+        Value::Object(fields) if fields.contains_key(field) => Some(value),
+        Value::Object(fields) => fields.values().find_map(|inner| holder_of(field, inner)),
+        Value::Array(items) => items.iter().find_map(|inner| holder_of(field, inner)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_longest_pause_of_move_and_rollback_counts() {
+        let mut seen = Seen::default();
+        seen.look(&json!({"step": "copy/replicate", "steps_done": 0}));
+        assert!(seen.numbers().is_err());
+        seen.look(&json!({"step": "copy/verify", "cutover": {"write_pause_ms_max": null}}));
+        assert!(seen.numbers().is_err());
+        seen.look(&json!({"step": null, "cutover": {"write_pause_ms_max": 61}}));
+        seen.look(&json!({"step": null, "cutover": {"write_pause_ms_max": 40}}));
+        assert_eq!(seen.numbers().unwrap().write_pause_ms_max, 61);
+    }
+
+    #[test]
+    fn the_status_is_found_inside_its_envelope() {
+        let line = json!({"v": 1, "id": 1, "answer": {"is": "status", "steps_done": 3}});
+        assert_eq!(holder_of("steps_done", &line).unwrap()["steps_done"], 3);
+        assert!(holder_of("steps_done", &json!({"v": 1})).is_none());
     }
 }

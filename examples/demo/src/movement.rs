@@ -7,7 +7,7 @@ use std::{fs, thread};
 
 use changeover_testkit::Cluster;
 
-use crate::changeover::Changeover;
+use crate::changeover::{Changeover, Seen};
 use crate::check::{self, Authority, Baseline};
 use crate::children;
 use crate::load::{Load, Record};
@@ -103,8 +103,8 @@ fn set(options: &Options, out: &Path, reaper: &Reaper) -> Result<Scene, String> 
 fn play(scene: Scene, options: &Options, reaper: &Reaper) -> Result<Summary, String> {
     wait_for_answers(&scene.load, u64::from(options.rate) * QUIET.as_secs() / 2)?;
     println!("\n$ changeover apply {}", options.plan.display());
-    let moved = move_it(&scene, options, reaper);
-    let numbers = scene.changeover.numbers(reaper);
+    let mut seen = Seen::default();
+    let moved = move_it(&scene, options, &mut seen, reaper);
     let Scene { load, changeover, _children, blue, green, before, out } = scene;
     let record = load.finish()?;
     changeover.keep_state(&out)?;
@@ -121,20 +121,25 @@ fn play(scene: Scene, options: &Options, reaper: &Reaper) -> Result<Summary, Str
         let side = if authority == Authority::Blue { &left } else { &right };
         let writes = check::check_writes(side, &record.ledger, &before).await?;
         let rows = check::compare_until_equal(&left, &right, CATCH_UP).await?;
-        Ok(Summary::new(record, writes, &rows, numbers?, authority, expected))
+        Ok(Summary::new(record, writes, &rows, seen.numbers()?, authority, expected))
     })?;
     summary.save(&out)?;
     summary.print();
     Ok(summary)
 }
 
-fn move_it(scene: &Scene, options: &Options, reaper: &Reaper) -> Result<(), String> {
-    scene.changeover.watch("apply", reaper)?;
+fn move_it(
+    scene: &Scene,
+    options: &Options,
+    seen: &mut Seen,
+    reaper: &Reaper,
+) -> Result<(), String> {
+    scene.changeover.watch("apply", seen, reaper)?;
     let arrived = scene.load.acknowledged();
     wait(|| scene.load.acknowledged() >= arrived + WRITES_BEFORE_ROLLBACK, "writes on green")?;
     if options.rollback {
         println!("\n$ changeover rollback {}", options.plan.display());
-        scene.changeover.watch("rollback", reaper)?;
+        scene.changeover.watch("rollback", seen, reaper)?;
         let returned = scene.load.acknowledged();
         wait(|| scene.load.acknowledged() >= returned + WRITES_BEFORE_ROLLBACK, "writes on blue")?;
     }

@@ -71,4 +71,11 @@ mod tests {
         let addresses = Addresses { http_gate: at, postgres_gate: at, v1: at, v2: at };
         assert_eq!(replaced("nothing", &addresses), Err(FIXED[0]));
     }
+
+    #[test]
+    fn the_committed_plan_is_sound() {
+        let text = include_str!("../../../demo/plan.yaml");
+        let plan = changeover_plan::parse("demo/plan.yaml", text).unwrap();
+        assert_eq!(plan.phases.len(), 4);
+    }
 }

@@ -1,5 +1,7 @@
 //! The shop against a real server.
 
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus};

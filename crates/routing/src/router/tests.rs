@@ -182,7 +182,8 @@ proptest! {
             }
             // Only a release opens: a lapse is time's doing and was applied to `before` too.
             let opened = router.view() == HoldView::Open && before.view() != HoldView::Open;
-            prop_assert!(!opened || matches!(order, Order::Release { .. }));
+            let released = matches!(order, Order::Release { .. });
+            prop_assert!(!opened || released);
             let was = router;
             let resolved = router.handle_authority(Readings { source, target }, now);
             prop_assert!(!resolved || was.view() == HoldView::Unsure);

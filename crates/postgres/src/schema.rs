@@ -1,1 +1,224 @@
-//! schema
+//! The schema: `pg_dump` under the copy's snapshot, `pg_restore` for what comes before the rows,
+//! and our own sessions for what comes after them.
+//!
+//! Post-data is taken from the archive as SQL, entry by entry: indexes and keys are built several
+//! at a time, biggest table first; then everything that needs them (attached indexes, foreign
+//! keys, triggers, rules, policies) in the archive's order. Each entry commits for itself, and an
+//! entry that is there already is passed over, so a restore that was interrupted goes on.
+
+pub mod toc;
+mod post;
+mod tools;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use changeover_types::{TableName, quote_literal};
+
+pub use post::{PostData, PostProgress};
+pub use tools::Tools;
+
+use crate::catalog::{Catalog, Selection, Selector, cell, json};
+use crate::config::ConnectConfig;
+use crate::error::{Error, Result};
+use crate::session::Session;
+use toc::{Entry, EntryKind};
+
+/// A dumped schema.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    tools: Tools,
+    path: PathBuf,
+    entries: Vec<Entry>,
+    keep_ownership: bool,
+}
+
+/// The catalogue `pg_namespace`.
+const NAMESPACES: u32 = 2615;
+
+impl Archive {
+    /// Dumps the schema of what moves into the file `path` (overwritten; it may hold the options
+    /// of user mappings, so its folder must be private). `snapshot` is the copy's.
+    ///
+    /// With `keep_ownership`, owners and grants travel; all their roles must exist on the target.
+    ///
+    /// # Errors
+    /// With what `pg_dump` said.
+    pub async fn dump(
+        tools: &Tools,
+        source: &ConnectConfig,
+        selection: &Selection,
+        catalog: &Catalog,
+        snapshot: Option<&str>,
+        path: &Path,
+        keep_ownership: bool,
+    ) -> Result<Archive> {
+        let mut arguments: Vec<OsString> =
+            ["-Fc", "--schema-only", "--no-publications", "--no-subscriptions", "--no-password"]
+                .map(OsString::from)
+                .to_vec();
+        arguments.push(format!("--file={}", path.display()).into());
+        if let Some(snapshot) = snapshot {
+            arguments.push(format!("--snapshot={snapshot}").into());
+        }
+        arguments.extend(exclusions(selection, catalog).into_iter().map(OsString::from));
+        tools::run(&tools.dump, &arguments, source)
+            .await
+            .map_err(|e| e.with_context("dumping the schema"))?;
+        let list = tools::run(&tools.restore, &["-l".into(), path.into()], source).await?;
+        let entries = toc::parse(&String::from_utf8_lossy(&list)).map_err(|line| {
+            Error::local(source.side, format!("the archive's list has a line we cannot read: {line}"))
+        })?;
+        Ok(Archive { tools: tools.clone(), path: path.to_owned(), entries, keep_ownership })
+    }
+
+    /// Creates everything that comes before the rows, in one transaction: all or nothing.
+    ///
+    /// # Errors
+    /// With what `pg_restore` said; the target is as it was.
+    pub async fn restore_pre_data(&self, target: &ConnectConfig) -> Result<()> {
+        let mut session = Session::connect(target, "changeover schema").await?;
+        let existing: Vec<String> = json(
+            &mut session,
+            "SELECT coalesce(json_agg(nspname),'[]')::text FROM pg_catalog.pg_namespace",
+        )
+        .await?;
+        session.close().await;
+        let wanted = self.entries.iter().filter(|entry| self.wants(entry, &existing));
+        let list = self.write_list("pre", wanted)?;
+        let mut arguments = self.restore_arguments(&list);
+        // The database comes from the environment; an empty name here only says "connect".
+        arguments.extend(
+            ["--section=pre-data", "--single-transaction", "--no-password", "--dbname="]
+                .map(OsString::from),
+        );
+        arguments.push(self.path.clone().into());
+        tools::run(&self.tools.restore, &arguments, target)
+            .await
+            .map(drop)
+            .map_err(|e| e.with_context("restoring the schema, nothing of which is left"))
+    }
+
+    /// What comes after the rows, as SQL. `source` tells which index belongs to which table.
+    ///
+    /// # Errors
+    /// With what `pg_restore` said, or if its output is not what its list promises.
+    pub async fn post_data(&self, source: &mut Session) -> Result<PostData> {
+        let list = self.write_list("post", self.entries.iter().filter(|e| self.wants(e, &[])))?;
+        let mut arguments = self.restore_arguments(&list);
+        arguments.extend(["--section=post-data", "--verbose", "--file=-"].map(OsString::from));
+        arguments.push(self.path.clone().into());
+        let script = tools::run(&self.tools.restore, &arguments, source.config()).await?;
+        let script = String::from_utf8(script).map_err(|_| {
+            Error::local(source.side(), "the archive holds SQL that is not UTF-8")
+        })?;
+        PostData::read(&script, &self.entries, source).await
+    }
+
+    fn restore_arguments(&self, list: &Path) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> =
+            vec!["--exit-on-error".into(), format!("--use-list={}", list.display()).into()];
+        if !self.keep_ownership {
+            arguments.extend(["--no-owner", "--no-acl"].map(OsString::from));
+        }
+        arguments
+    }
+
+    /// Whether the entry is for us to restore. Event triggers would fire for our own DDL;
+    /// comments on extensions need their owner; schemas may exist already.
+    fn wants(&self, entry: &Entry, existing_schemas: &[String]) -> bool {
+        let exists = entry.kind == EntryKind::Schema
+            && entry.catalog_oid == NAMESPACES
+            && existing_schemas.iter().any(|name| entry.is_schema(name));
+        let left_out = matches!(entry.kind, EntryKind::EventTrigger | EntryKind::Replication);
+        !(exists || left_out || entry.label.starts_with("COMMENT - EXTENSION "))
+    }
+
+    fn write_list<'a>(
+        &self,
+        part: &str,
+        entries: impl Iterator<Item = &'a Entry>,
+    ) -> Result<PathBuf> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!(".{part}.list"));
+        let path = PathBuf::from(path);
+        std::fs::write(&path, toc::list_file(entries)).map_err(|e| {
+            let what = format!("writing {}", path.display());
+            Error::local(changeover_types::Side::Target, what).with_source(e)
+        })?;
+        Ok(path)
+    }
+}
+
+/// What `pg_dump` must leave out. Exclusions and not inclusions, because with the latter
+/// `pg_dump` leaves out extensions, types and functions that the tables need.
+fn exclusions(selection: &Selection, catalog: &Catalog) -> Vec<String> {
+    let pattern = |name: &str| changeover_types::quote_ident(name);
+    let kept = |schema: &String| {
+        let named = selection.include.iter().any(|s| match s {
+            Selector::Schema(name) => name == schema,
+            Selector::Table(table) => table.schema == *schema,
+        });
+        (selection.include.is_empty() || named)
+            && !selection.exclude.iter().any(|s| *s == Selector::Schema(schema.clone()))
+    };
+    let mut arguments = vec!["--exclude-schema=changeover".to_owned()];
+    for schema in catalog.schemas.iter().filter(|schema| !kept(schema)) {
+        // The schema of an extension is needed by the extension.
+        if catalog.extensions.iter().any(|extension| extension.schema == *schema) {
+            continue;
+        }
+        arguments.push(format!("--exclude-schema={}", pattern(schema)));
+    }
+    for name in catalog.left_out.iter().filter(|name| kept(&name.schema)) {
+        arguments.push(format!(
+            "--exclude-table={}.{}",
+            pattern(&name.schema),
+            pattern(&name.name)
+        ));
+    }
+    arguments
+}
+
+/// Refreshes the materialised views that had rows on the source, in an order in which each finds
+/// those it reads.
+///
+/// # Errors
+/// The first view that cannot be refreshed.
+pub async fn refresh_views(target: &mut Session, catalog: &Catalog) -> Result<()> {
+    for view in catalog.views.iter().filter(|view| view.materialized && view.populated) {
+        target
+            .execute(&format!("REFRESH MATERIALIZED VIEW {}", view.name.quoted()))
+            .await
+            .map_err(|e| e.with_context(format!("refreshing the materialised view {}", view.name)))?;
+    }
+    Ok(())
+}
+
+/// Gives the planner statistics of every moved table, a few at a time. The application's first
+/// queries after the cutover would otherwise be planned blind.
+///
+/// # Errors
+/// The first table that cannot be analysed.
+pub async fn analyze(target: &mut Session, tables: &[TableName]) -> Result<()> {
+    for chunk in tables.chunks(16) {
+        let list: Vec<String> = chunk.iter().map(TableName::quoted).collect();
+        target
+            .execute(&format!("ANALYZE {}", list.join(",")))
+            .await
+            .map_err(|e| e.with_context("gathering statistics on the target"))?;
+    }
+    Ok(())
+}
+
+/// Whether the target has a table called `name`; what the engine asks to resume.
+///
+/// # Errors
+/// If the query fails.
+pub async fn exists(target: &mut Session, name: &TableName) -> Result<bool> {
+    let sql = format!(
+        "SELECT pg_catalog.to_regclass({}) IS NOT NULL",
+        quote_literal(&name.quoted())
+    );
+    Ok(cell(target, &sql).await?.as_deref() == Some("t"))
+}

@@ -1,0 +1,167 @@
+//! PostgreSQL's own client programs: where they are, and running one without showing a secret.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use changeover_types::Side;
+
+use crate::config::ConnectConfig;
+use crate::error::{Error, Result};
+
+/// Bytes of a child's complaint that are kept: the end, which is where the cause is.
+const COMPLAINT_BYTES: usize = 16 * 1024;
+
+/// `pg_dump` and `pg_restore` of one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tools {
+    /// The path of `pg_dump`.
+    pub dump: PathBuf,
+    /// The path of `pg_restore`.
+    pub restore: PathBuf,
+    /// Their major version.
+    pub major: u32,
+}
+
+impl Tools {
+    /// Finds the newest pair whose version is at least `major`: in `$CHANGEOVER_PG_BIN`, in
+    /// Debian's folders, on `PATH`.
+    ///
+    /// # Errors
+    /// [`Local`](crate::error::ErrorKind::Local), which says what was found instead.
+    pub async fn find(major: u32) -> Result<Tools> {
+        let mut found: Vec<Tools> = Vec::new();
+        for folder in folders() {
+            let (dump, restore) = (folder.join("pg_dump"), folder.join("pg_restore"));
+            if !dump.is_file() || !restore.is_file() {
+                continue;
+            }
+            // A pair of different versions is as good as its older half.
+            let versions = (version(&dump).await, version(&restore).await);
+            if let (Some(a), Some(b)) = versions {
+                found.push(Tools { dump, restore, major: a.min(b) });
+            }
+        }
+        let newest = found.iter().map(|tools| tools.major).max();
+        found
+            .into_iter()
+            .filter(|tools| tools.major >= major)
+            .max_by_key(|tools| tools.major)
+            .ok_or_else(|| {
+                let instead = newest.map_or("none were".to_owned(), |n| format!("only {n} was"));
+                Error::local(
+                    Side::Source,
+                    format!(
+                        "pg_dump and pg_restore of version {major} or newer are needed, {instead} \
+                         found in $CHANGEOVER_PG_BIN, /usr/lib/postgresql and PATH: apt-get \
+                         install postgresql-client-{major}"
+                    ),
+                )
+            })
+    }
+}
+
+fn folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    folders.extend(std::env::var_os("CHANGEOVER_PG_BIN").map(PathBuf::from));
+    if let Ok(entries) = std::fs::read_dir("/usr/lib/postgresql") {
+        folders.extend(entries.flatten().map(|entry| entry.path().join("bin")));
+    }
+    if let Some(path) = std::env::var_os("PATH") {
+        folders.extend(std::env::split_paths(&path));
+    }
+    folders
+}
+
+async fn version(program: &Path) -> Option<u32> {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().await.ok()?;
+    parse_version(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// The major version in `pg_dump (PostgreSQL) 15.18 (Debian …)`.
+fn parse_version(text: &str) -> Option<u32> {
+    let after = text.split("(PostgreSQL)").nth(1)?.trim_start();
+    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+/// Runs a program to its end and gives back what it printed. Dropping the future kills it.
+pub(super) async fn run(
+    program: &Path,
+    arguments: &[OsString],
+    server: &ConnectConfig,
+) -> Result<Vec<u8>> {
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let io = |e| Error::io(server.side, format!("{name} could not be run"), e);
+    let mut command = Command::new(program);
+    command.args(arguments).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Nothing of the operator's own PostgreSQL environment may redirect or colour the run.
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("PG") {
+            command.env_remove(variable);
+        }
+    }
+    // Secrets go into the environment: arguments are visible to everyone on the machine.
+    command.env("LC_ALL", "C.UTF-8").env("PGAPPNAME", "changeover schema");
+    command.envs(server.libpq_env());
+    let mut child = command.spawn().map_err(io)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (printed, complaint, status) = tokio::join!(
+        read_all(stdout, usize::MAX),
+        read_all(stderr, COMPLAINT_BYTES),
+        child.wait()
+    );
+    let (printed, complaint, status) =
+        (printed.map_err(io)?, complaint.map_err(io)?, status.map_err(io)?);
+    if status.success() {
+        return Ok(printed);
+    }
+    let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
+    Err(Error::local(server.side, format!("{name} failed ({status}): {complaint}")))
+}
+
+/// Everything that comes, of which the last `keep` bytes are kept.
+async fn read_all(
+    pipe: Option<impl AsyncRead + Unpin>,
+    keep: usize,
+) -> std::io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    let Some(mut pipe) = pipe else { return Ok(kept) };
+    let mut chunk = vec![0; 8192];
+    loop {
+        let n = pipe.read(&mut chunk).await?;
+        if n == 0 {
+            return Ok(kept);
+        }
+        kept.extend_from_slice(&chunk[..n]);
+        if kept.len() / 2 > keep {
+            kept.drain(..kept.len() - keep);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_distributions_print_them() {
+        let of = |text: &str| parse_version(text);
+        assert_eq!(of("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
+        assert_eq!(of("pg_restore (PostgreSQL) 19beta1"), Some(19));
+        assert_eq!(of("something else"), None);
+    }
+
+    #[tokio::test]
+    async fn a_failing_program_is_quoted_and_shows_no_secret() {
+        let url = "postgresql://me:geheim@127.0.0.1:1/db";
+        let server = ConnectConfig::parse(Side::Target, url).unwrap();
+        let arguments = ["-c", "echo \"no $PGUSER\" >&2; exit 3"].map(OsString::from);
+        let e = run(Path::new("/bin/sh"), &arguments, &server).await.unwrap_err();
+        assert_eq!(e.to_string(), "target: sh failed (exit status: 3): no me");
+    }
+}

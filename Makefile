@@ -1,0 +1,57 @@
+# What a person does with this project. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Built programs; the demo's logs and summary are always in target/demo.
+BUILT := $(or $(CARGO_TARGET_DIR),target)/release
+
+.PHONY: help demo release test lint bench bench-copy bench-drain bench-http bench-postgres \
+        bench-pause soak clean-demo
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  make demo ROLLBACK=1    goes back after writes have happened on green'
+	@echo '  make demo RATE=500      sends 500 requests a second instead of 200'
+
+release:
+	cargo build --release --locked --workspace --bins
+
+demo: ## installs what is missing, builds, and moves a live shop (about two minutes)
+	@scripts/install postgres
+	@$(MAKE) --no-print-directory release
+	@exec $(BUILT)/changeover-demo
+
+test: ## every test, also those against real PostgreSQL servers
+	@scripts/install postgres
+	cargo test --workspace --locked
+
+lint: ## formatting and clippy, warnings refused
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+bench: release ## all comparisons; RECORD=1 appends them to docs/benchmarks.md
+	@bench/run copy drain http postgres pause
+
+bench-copy: release ## copy of a pgbench database beside pg_dump | psql and pgcopydb
+	@bench/run copy
+
+bench-drain: release ## a backlog drained beside native logical replication
+	@bench/run drain
+
+bench-http: release ## CPU per request of the HTTP gate beside HAProxy
+	@bench/run http
+
+bench-postgres: release ## CPU per query of the PostgreSQL gate beside PgBouncer
+	@bench/run postgres
+
+bench-pause: release ## the pause that clients saw at the cutover
+	@bench/run pause
+
+soak: release ## the demo again and again, there and back, for SOAK_MINUTES (60)
+	@scripts/install postgres
+	@scripts/soak $(BUILT)/changeover-demo
+
+clean-demo: ## removes the demo's logs and summary
+	rm -rf target/demo

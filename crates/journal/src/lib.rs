@@ -21,7 +21,7 @@ pub use crash::{CrashPoint, Edge, InvalidCrashPoint, OnCrashPoint};
 pub use error::JournalError;
 pub use reader::Reader;
 pub use record::{Entry, Meta, Record, Seq};
-pub use writer::Journal;
+pub use writer::{Journal, archive};
 
 /// The file's name in the state folder.
 pub const JOURNAL_FILE: &str = "journal.db";

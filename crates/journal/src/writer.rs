@@ -184,3 +184,25 @@ fn prepare(tail: Tail, entry: &Entry, path: &Path) -> Result<(Row, Tail), Journa
     let hash = chain::next(&tail.hash, seq, at, &entry.kind, &body);
     Ok(((seq, at, body), Tail { seq: next, hash }))
 }
+
+/// Moves the journal of a run that is over out of the way, so that another run of the same name
+/// may begin. Gives the file's new place in the same folder.
+///
+/// # Errors
+/// If another process holds the journal, it is damaged, or the disk refuses.
+pub fn archive(dir: &Path) -> Result<PathBuf, JournalError> {
+    let journal = Journal::create_or_open(dir)?;
+    let Journal { file, meta, _lock: lock, .. } = journal;
+    let run = meta.map_or_else(|| "unbegun".to_owned(), |meta| meta.run_id);
+    let plain: String =
+        run.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    let (from, to) = (file.path.clone(), dir.join(format!("journal-{plain}.db")));
+    // Everything into the one file first: the log beside it keeps the old name.
+    file.run("archive", |c| c.pragma_update(None, "journal_mode", "DELETE"))?;
+    drop(file);
+    let io = |what, path: &Path, source| JournalError::Io { what, path: path.to_owned(), source };
+    std::fs::rename(&from, &to).map_err(|source| io("rename", &from, source))?;
+    File::open(dir).and_then(|it| it.sync_all()).map_err(|source| io("sync", dir, source))?;
+    drop(lock);
+    Ok(to)
+}

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use changeover_journal::{Entry, Journal, JournalError, Reader, Seq};
+use changeover_journal::{Entry, JOURNAL_FILE, Journal, JournalError, Reader, Seq, archive};
 use changeover_types::WallMs;
 use serde_json::json;
 
@@ -89,4 +89,20 @@ fn a_folder_without_a_journal_says_so() {
     assert!(matches!(absent, JournalError::Absent { .. }), "{absent}");
     let absent = Reader::open(&dir.path().join("nowhere")).unwrap_err();
     assert!(matches!(absent, JournalError::Absent { .. }), "{absent}");
+}
+
+#[test]
+fn an_archived_journal_makes_room_and_stays_readable() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = begun(dir.path()).unwrap();
+    journal.append("a", WallMs(1), &json!(1)).unwrap();
+    assert!(matches!(archive(dir.path()), Err(JournalError::Held { .. })));
+    drop(journal);
+    let archived = archive(dir.path()).unwrap();
+    assert_eq!(archived.file_name().unwrap(), "journal-r1.db");
+    assert!(matches!(Reader::open(dir.path()), Err(JournalError::Absent { .. })));
+    assert_eq!(begun(dir.path()).unwrap().last(), Seq(0));
+    let old = tempfile::tempdir().unwrap();
+    std::fs::copy(&archived, old.path().join(JOURNAL_FILE)).unwrap();
+    assert_eq!(Reader::open(old.path()).unwrap().read_all().unwrap().len(), 1);
 }

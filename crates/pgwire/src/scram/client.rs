@@ -25,9 +25,9 @@ impl fmt::Debug for Secret {
 /// The client before the server's first message.
 #[derive(Debug)]
 pub struct ClientFirst {
-    secret: Secret,
-    nonce: String,
-    bare: String,
+    pub(super) secret: Secret,
+    pub(super) nonce: String,
+    pub(super) bare: String,
 }
 
 /// The client before the server's last message.

@@ -69,7 +69,8 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// Computes the verifier of a password.
+    /// Computes the verifier of a password. `iterations` is kept within 1 and
+    /// [`MAX_ITERATIONS`].
     #[must_use]
     pub fn from_password(password: &str, salt: &[u8], iterations: u32) -> Self {
         let iterations = iterations.clamp(1, MAX_ITERATIONS);

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use changeover_types::Side;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
@@ -86,14 +86,21 @@ impl Forwarder {
                 let copy = (reused && repeatable).then(|| head_of(&request));
                 match attempt(&mut connection, request, upload.as_deref()).await {
                     Outcome::Answer(answer) => {
-                        let pool = Arc::clone(&self.pool);
-                        return Ok((answer, Lease { pool, upstream, connection }));
+                        let (pool, last) = (Arc::clone(&self.pool), is_last(&answer));
+                        return Ok((answer, Lease { pool, upstream, connection, last }));
                     }
                     Outcome::Unsent(unsent) => request = unsent,
-                    Outcome::Lost(error) => match copy {
-                        Some(copy) => request = copy,
-                        None => return Err(self.broken(upstream, side, &error, upload.as_deref())),
-                    },
+                    Outcome::Lost(error) => {
+                        if reused {
+                            self.pool.closed_unannounced(upstream);
+                        }
+                        match copy {
+                            Some(copy) => request = copy,
+                            None => {
+                                return Err(self.broken(upstream, side, &error, upload.as_deref()));
+                            }
+                        }
+                    }
                     Outcome::Late => {
                         let name = self.upstreams.get(upstream);
                         let seconds = ANSWER_TIMEOUT.as_secs();
@@ -162,6 +169,17 @@ fn outcome(sent: Result<Response<Incoming>, TrySendError<Request<RequestBody>>>)
             None => Outcome::Lost(error.into_error()),
         },
     }
+}
+
+/// Whether the server closes the connection behind this answer.
+fn is_last(answer: &Response<Incoming>) -> bool {
+    let says_close = answer
+        .headers()
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+    says_close || answer.version() != Version::HTTP_11
 }
 
 /// A second copy of a request without a body.

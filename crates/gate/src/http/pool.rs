@@ -1,4 +1,9 @@
 //! One core's idle upstream connections: per instance a bounded stack, the last returned on top.
+//!
+//! A server may close a kept connection at the very moment a request is written to it. A request
+//! that may be repeated is then sent again; one that may not would fail. So an instance that was
+//! seen to close connections unannounced is *restless*: for a while such requests get a fresh
+//! connection, which no server closes before its first request. Others reuse freely.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +23,9 @@ const OLDEST_IDLE: Duration = Duration::from_secs(4);
 /// A request that must not be sent twice takes only a connection that was in use this recently.
 const OLDEST_IDLE_ONCE: Duration = Duration::from_secs(1);
 
+/// How long an instance stays restless after it was last seen to close unannounced.
+const RESTLESS: Duration = Duration::from_secs(60);
+
 /// A connection to an upstream.
 pub(super) struct Connection {
     pub(super) sender: SendRequest<RequestBody>,
@@ -36,10 +44,17 @@ struct Idle {
     since: Instant,
 }
 
+#[derive(Debug, Default)]
+struct Stack {
+    idle: Vec<Idle>,
+    /// When it was last seen to close unannounced.
+    restless: Option<Instant>,
+}
+
 /// One core's idle connections, by the upstream's number.
 #[derive(Debug)]
 pub(super) struct Pool {
-    stacks: Vec<Mutex<Vec<Idle>>>,
+    stacks: Vec<Mutex<Stack>>,
 }
 
 impl Pool {
@@ -53,31 +68,34 @@ impl Pool {
         let mut stack = self.stack(upstream);
         let now = Instant::now();
         let oldest = if once { OLDEST_IDLE_ONCE } else { OLDEST_IDLE };
-        while let Some(idle) = stack.pop() {
-            if now.duration_since(idle.since) > oldest {
-                // Everything below is older still.
+        if once && stack.restless.is_some_and(|seen| now.duration_since(seen) < RESTLESS) {
+            return None;
+        }
+        while let Some(idle) = stack.idle.pop_if(|i| now.duration_since(i.since) <= oldest) {
+            let sender = &idle.connection.sender;
+            if sender.is_closed() || (once && !idle.connection.stream.is_quiet()) {
+                stack.restless = Some(now);
                 if once {
-                    stack.push(idle);
-                } else {
-                    stack.clear();
+                    return None;
                 }
-                return None;
-            }
-            let fit = idle.connection.sender.is_ready();
-            if fit && (!once || idle.connection.stream.is_quiet()) {
+            } else if sender.is_ready() {
                 return Some(idle.connection);
             }
         }
         None
     }
 
+    /// A kept connection was closed without a word.
+    pub(super) fn closed_unannounced(&self, upstream: usize) {
+        self.stack(upstream).restless = Some(Instant::now());
+    }
+
     fn put(&self, upstream: usize, connection: Connection) {
-        if connection.sender.is_closed() {
-            return;
-        }
         let mut stack = self.stack(upstream);
-        if stack.len() < MOST_IDLE {
-            stack.push(Idle { connection, since: Instant::now() });
+        if connection.sender.is_closed() {
+            stack.restless = Some(Instant::now());
+        } else if stack.idle.len() < MOST_IDLE {
+            stack.idle.push(Idle { connection, since: Instant::now() });
         }
     }
 
@@ -85,13 +103,13 @@ impl Pool {
     pub(super) fn sweep(&self) {
         let now = Instant::now();
         for upstream in 0..self.stacks.len() {
-            self.stack(upstream).retain(|idle| {
+            self.stack(upstream).idle.retain(|idle| {
                 now.duration_since(idle.since) <= OLDEST_IDLE && !idle.connection.sender.is_closed()
             });
         }
     }
 
-    fn stack(&self, upstream: usize) -> MutexGuard<'_, Vec<Idle>> {
+    fn stack(&self, upstream: usize) -> MutexGuard<'_, Stack> {
         self.stacks[upstream].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,11 +120,15 @@ pub(super) struct Lease {
     pub(super) pool: Arc<Pool>,
     pub(super) upstream: usize,
     pub(super) connection: Connection,
+    /// The server said that it would close it.
+    pub(super) last: bool,
 }
 
 impl Lease {
     /// Its answer has been read whole.
     pub(super) fn give_back(self) {
-        self.pool.put(self.upstream, self.connection);
+        if !self.last {
+            self.pool.put(self.upstream, self.connection);
+        }
     }
 }

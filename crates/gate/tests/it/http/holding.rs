@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use changeover_types::Side;
+use changeover_gate::state::Shared;
+use changeover_routing::{Reading, Readings};
+use changeover_types::{MigrationName, Side};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Client, RunningGate, Server, eventually, reply};
+use crate::harness::{Client, RunningGate, Server, config, eventually, reply};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hold_parks_and_releases_without_a_failure() {
@@ -77,6 +80,32 @@ async fn the_route_is_chosen_after_the_release() {
     assert_eq!(gate.status().await.parked, 1);
     gate.release().await;
     assert_eq!(held.await.unwrap().unwrap(), (200, "target".to_owned()));
+}
+
+#[tokio::test]
+async fn a_gate_that_must_prove_its_route_first_lets_requests_wait() {
+    let server = Server::named("proven").await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut http = config(folder.path(), &[server.address], &[server.address]).http.unwrap();
+    // Requests are not held when the PostgreSQL gate holds, but they need a route.
+    http.holds = false;
+    let name = MigrationName::new("shop").unwrap();
+    let shared = Shared::open(name, folder.path(), true).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let drain = CancellationToken::new();
+    let serving =
+        changeover_gate::http::serve(listener, Arc::new(http), Arc::clone(&shared), drain.clone());
+    let gate = tokio::spawn(serving);
+    let waiting = tokio::spawn(async move { Client::connect(address).await.get("/").await });
+    eventually("the request to wait", || async { (shared.parked() == 1).then_some(()) }).await;
+    let nobody = Readings { source: Reading::Unreachable, target: Reading::Unreachable };
+    assert!(!shared.resolve(nobody).unwrap());
+    assert_eq!(shared.parked(), 1);
+    assert!(shared.resolve(Readings { source: Reading::NoRow, ..nobody }).unwrap());
+    assert_eq!(waiting.await.unwrap().unwrap(), (200, "proven".to_owned()));
+    drain.cancel();
+    gate.await.unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,8 @@
 //! HTTP and PostgreSQL gates (L2).
+//!
+//! A gate is a process of its own, so that the run can die and come back without a request
+//! noticing. Reading order: [`process`] (bind, serve, drain), [`state`] (what its cores share),
+//! [`control`] (how a run steers it), [`http`], [`postgres`].
 
 pub mod control;
 pub mod http;

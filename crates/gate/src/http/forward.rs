@@ -43,6 +43,15 @@ pub(super) struct Forwarder {
     pub(super) pool: Arc<Pool>,
 }
 
+/// What came of one instance.
+enum Attempted {
+    Answered(Response<Incoming>, Lease),
+    Failed(Failure),
+    /// It took nothing; here is the request again, and why.
+    NotThere(Box<Request<RequestBody>>, String),
+}
+
+/// What came of one connection.
 enum Outcome {
     Answer(Response<Incoming>),
     /// It never left; here it is again.
@@ -64,61 +73,76 @@ impl Forwarder {
             RequestBody::Client { upload, .. } => Some(Arc::clone(upload)),
             RequestBody::Empty => None,
         };
-        let repeatable = upload.is_none() && is_idempotent(request.method());
         let mut why = format!("the {side} has no upstream");
         for upstream in self.upstreams.in_turn(side) {
-            let mut stale = 0;
-            loop {
-                let pooled =
-                    if stale < MOST_STALE { self.pool.take(upstream, !repeatable) } else { None };
-                let reused = pooled.is_some();
-                let mut connection = match pooled {
-                    Some(connection) => connection,
-                    None => match self.upstreams.connect(upstream).await {
-                        Ok(connection) => connection,
-                        Err(error) => {
-                            let name = self.upstreams.get(upstream);
-                            why = format!("{name} of the {side} cannot be reached: {error}");
-                            break;
-                        }
-                    },
-                };
-                let copy = (reused && repeatable).then(|| head_of(&request));
-                match attempt(&mut connection, request, upload.as_deref()).await {
-                    Outcome::Answer(answer) => {
-                        let (pool, last) = (Arc::clone(&self.pool), is_last(&answer));
-                        return Ok((answer, Lease { pool, upstream, connection, last }));
-                    }
-                    Outcome::Unsent(unsent) => request = unsent,
-                    Outcome::Lost(error) => {
-                        if reused {
-                            self.pool.closed_unannounced(upstream);
-                        }
-                        match copy {
-                            Some(copy) => request = copy,
-                            None => {
-                                return Err(self.broken(upstream, side, &error, upload.as_deref()));
-                            }
-                        }
-                    }
-                    Outcome::Late => {
-                        let name = self.upstreams.get(upstream);
-                        let seconds = ANSWER_TIMEOUT.as_secs();
-                        return Err(Failure::Late(format!(
-                            "{name} of the {side} sent no answer within {seconds} s"
-                        )));
-                    }
+            match self.send_to(upstream, side, request, upload.as_deref()).await {
+                Attempted::Answered(answer, lease) => return Ok((answer, lease)),
+                Attempted::Failed(failure) => return Err(failure),
+                Attempted::NotThere(unsent, reason) => {
+                    request = *unsent;
+                    why = format!("{} of the {side} {reason}", self.upstreams.get(upstream));
                 }
-                if !reused {
-                    // A fresh connection that closes before taking a request: try the next.
-                    let name = self.upstreams.get(upstream);
-                    why = format!("{name} of the {side} closes connections at once");
-                    break;
-                }
-                stale += 1;
             }
         }
         Err(Failure::Unreachable(why))
+    }
+
+    async fn send_to(
+        &self,
+        upstream: usize,
+        side: Side,
+        mut request: Request<RequestBody>,
+        upload: Option<&Upload>,
+    ) -> Attempted {
+        let repeatable = upload.is_none() && is_idempotent(request.method());
+        for tried in 0.. {
+            let pooled =
+                if tried < MOST_STALE { self.pool.take(upstream, !repeatable) } else { None };
+            let reused = pooled.is_some();
+            let mut connection = match pooled {
+                Some(connection) => connection,
+                None => match self.upstreams.connect(upstream).await {
+                    Ok(connection) => connection,
+                    Err(error) => {
+                        let reason = format!("cannot be reached: {error}");
+                        return Attempted::NotThere(Box::new(request), reason);
+                    }
+                },
+            };
+            let copy = (reused && repeatable).then(|| head_of(&request));
+            request = match attempt(&mut connection, request, upload).await {
+                Outcome::Answer(answer) => {
+                    let (pool, last) = (Arc::clone(&self.pool), is_last(&answer));
+                    let lease = Lease { pool, upstream, connection, last };
+                    return Attempted::Answered(answer, lease);
+                }
+                Outcome::Late => return Attempted::Failed(self.late(upstream, side)),
+                Outcome::Unsent(unsent) => unsent,
+                Outcome::Lost(error) => {
+                    if reused {
+                        self.pool.closed_unannounced(upstream);
+                    }
+                    match copy {
+                        Some(copy) => copy,
+                        None => {
+                            let failure = self.broken(upstream, side, &error, upload);
+                            return Attempted::Failed(failure);
+                        }
+                    }
+                }
+            };
+            if !reused {
+                break;
+            }
+        }
+        // A fresh connection that took nothing: another instance may do better.
+        Attempted::NotThere(Box::new(request), "closes connections at once".to_owned())
+    }
+
+    fn late(&self, upstream: usize, side: Side) -> Failure {
+        let name = self.upstreams.get(upstream);
+        let seconds = ANSWER_TIMEOUT.as_secs();
+        Failure::Late(format!("{name} of the {side} sent no answer within {seconds} s"))
     }
 
     fn broken(

@@ -225,8 +225,8 @@ impl ReplicationStream {
     }
 
     /// Tells the server that everything up to `flushed` is durable on the other side. That is
-    /// the one position ever sent: as written, flushed and applied. May be dropped: what was not
-    /// sent goes out with the next call of any kind.
+    /// the one position ever sent: as written, flushed and applied. It never waits: what the network
+    /// does not take at once goes out with the next call of any kind.
     ///
     /// # Errors
     /// If the connection breaks.
@@ -234,8 +234,8 @@ impl ReplicationStream {
         let mut out = BytesMut::new();
         status_update(&mut out, flushed, postgres_now_us(), false);
         self.session.wire.queue(out.freeze());
-        // Stop at the first byte that came in: `next` reads it, and sends on meanwhile.
-        match self.session.wire.write_out().await {
+        // Never read here: whoever acknowledges while it applies would pile up unread changes.
+        match self.session.wire.write_now().await {
             Ok(()) => Ok(()),
             Err(error) => Err(self.session.broken_io(error, &self.doing)),
         }

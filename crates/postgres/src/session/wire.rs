@@ -164,6 +164,15 @@ impl Wire {
         .await
     }
 
+    /// Writes what goes without waiting and reads nothing; the rest leaves with the next read.
+    pub(crate) async fn write_now(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            self.poll_write_out(cx);
+            Poll::Ready(self.write_fault.take().map_or(Ok(()), Err))
+        })
+        .await
+    }
+
     /// Tries to say good bye without waiting.
     pub(crate) fn try_goodbye(&self, bytes: &[u8]) {
         let sent = match &self.socket {
@@ -200,7 +209,11 @@ impl Wire {
     }
 
     fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inbox.reserve(self.read_size);
+        // Messages already taken share this memory. A new buffer only when this one is nearly
+        // full: otherwise every small message that is kept would keep a whole buffer alive.
+        if self.inbox.capacity() - self.inbox.len() < self.read_size / 4 {
+            self.inbox.reserve(self.read_size);
+        }
         let read = pin!(self.socket.read_buf(&mut self.inbox));
         match std::future::Future::poll(read, cx) {
             Poll::Pending => Poll::Pending,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use changeover_pgwire::scram::Verifier;
 use changeover_postgres::config::{ConnectConfig, Secret};
 use changeover_postgres::error::ErrorKind;
 use changeover_postgres::session::{Pipeline, Session};
@@ -12,7 +13,7 @@ mod copies;
 mod streaming;
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 fn config(cluster: &Cluster, database: &str) -> ConnectConfig {
     ConnectConfig::parse(Side::Source, &cluster.url(database)).unwrap()
@@ -51,6 +52,15 @@ fn a_role_gets_in_by_every_method_we_speak_and_by_no_other() {
             )
             .await
             .unwrap();
+        // A verifier that we compute is one that PostgreSQL takes, and the other way round.
+        let ours = Verifier::from_password("pä§sword", b"some sixteen b.", 4096);
+        let sql = format!("ALTER ROLE scram PASSWORD '{}'", ours.to_secret_text());
+        admin.execute(&sql).await.unwrap();
+        let stored = admin
+            .query_one("SELECT rolpassword FROM pg_authid WHERE rolname = 'scram'")
+            .await
+            .unwrap();
+        assert_eq!(Verifier::parse(stored.text(0).unwrap()), Ok(ours));
         let with = |user: &str, password: Option<&str>| ConnectConfig {
             user: user.to_owned(),
             password: password.map(Secret::new),
@@ -124,6 +134,25 @@ fn a_server_that_talks_nonsense_is_refused() {
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
         server.join().unwrap();
     }
+}
+
+#[test]
+fn a_unix_socket_is_reached_by_its_folder() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let path = folder.path().to_str().unwrap().to_owned();
+    let settings = ClusterConfig::new("unix").with("unix_socket_directories", &path);
+    let cluster = Cluster::start(settings).unwrap();
+    let url = format!("postgresql://postgres@/postgres?host={path}&port={}", cluster.port());
+    let config = ConnectConfig::parse(Side::Source, &url).unwrap();
+    run(async {
+        let mut session = Session::connect(&config, "test").await.unwrap();
+        let row = session.query_one("SELECT inet_server_addr() IS NULL").await.unwrap();
+        assert!(row.bool(0).unwrap());
+        session.canceller().cancel().await.unwrap();
+        session.close().await;
+    });
 }
 
 #[test]

@@ -10,6 +10,30 @@ use crate::error::{Error, Result};
 /// How long opening a session may take unless the URL says otherwise.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Parameters that libpq knows and we refuse: the only ones an error may name.
+const LIBPQ_ONLY: [&str; 20] = [
+    "channel_binding",
+    "client_encoding",
+    "fallback_application_name",
+    "gssencmode",
+    "hostaddr",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "passfile",
+    "replication",
+    "require_auth",
+    "service",
+    "sslcert",
+    "sslkey",
+    "sslrootcert",
+    "target_session_attrs",
+    "tcp_user_timeout",
+];
+
 /// A text that never appears in a log, an error or a command line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -139,7 +163,15 @@ impl ConnectConfig {
                 }
                 _ => return Err("`sslmode` must be disable, allow or prefer".to_owned()),
             },
-            other => return Err(format!("the parameter `{other}` is not known")),
+            other if LIBPQ_ONLY.contains(&other) => {
+                return Err(format!("the parameter `{other}` is not supported"));
+            }
+            // Not named: an unescaped `?` in a password makes the rest of it look like this.
+            _ => {
+                return Err(
+                    "it holds an unknown parameter (a `?` in a password is written %3F)".to_owned()
+                );
+            }
         }
         Ok(())
     }

@@ -123,3 +123,49 @@ fn a_copy_that_the_source_breaks_off_says_so() {
         assert_eq!(session.query_one("SELECT 1").await.unwrap().get(0), Some("1"));
     });
 }
+
+#[test]
+fn a_row_far_larger_than_the_buffers_passes_whole() {
+    let cluster = Cluster::for_test("wide");
+    run(async {
+        let (mut from, mut to) = (connect(&cluster).await, connect(&cluster).await);
+        to.execute("CREATE TABLE public.t (a text)").await.unwrap();
+        let mut out = from.copy_out("COPY (SELECT repeat('x', 40000000)) TO STDOUT").await.unwrap();
+        let mut into = to.copy_in("COPY public.t FROM STDIN").await.unwrap();
+        while let Some(frames) = out.next_frames().await.unwrap() {
+            into.send_frames(frames).await.unwrap();
+        }
+        assert_eq!(into.finish().await.unwrap(), 1);
+        let row = to.query_one("SELECT a FROM public.t").await.unwrap();
+        assert_eq!(row.text(0).unwrap().len(), 40_000_000);
+    });
+}
+
+#[test]
+fn a_copy_left_half_way_is_never_taken_for_an_answer() {
+    let cluster = Cluster::for_test("left");
+    run(async {
+        let mut session = connect(&cluster).await;
+        let sql = "COPY (SELECT generate_series(1, 1000000)) TO STDOUT";
+        let mut out = session.copy_out(sql).await.unwrap();
+        assert!(out.next_frames().await.unwrap().is_some());
+        drop(out);
+        assert_eq!(session.query("SELECT 1").await.unwrap_err().kind(), ErrorKind::Local);
+
+        let mut session = connect(&cluster).await;
+        session.execute("CREATE TABLE public.t (a text)").await.unwrap();
+        let mut into = session.copy_in("COPY public.t FROM STDIN").await.unwrap();
+        into.send_data(b"x\n").await.unwrap();
+        drop(into);
+        assert_eq!(session.query("SELECT 1").await.unwrap_err().kind(), ErrorKind::Local);
+        drop(session);
+        let mut session = connect(&cluster).await;
+        // The table's lock is free once the server has seen the connection go.
+        let row = session.query_one("LOCK public.t; SELECT count(*) FROM public.t").await.unwrap();
+        assert_eq!(row.get(0), Some("0"));
+        // A copy where none is expected costs the session, not the next answer.
+        let error = session.execute("COPY public.t FROM STDIN").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(!session.is_usable());
+    });
+}

@@ -1,0 +1,8 @@
+//! The PostgreSQL gate between real clients and two real servers.
+
+mod bench;
+mod forwarding;
+mod holding;
+mod login;
+mod moving;
+mod unsure;

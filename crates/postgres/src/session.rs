@@ -93,8 +93,14 @@ impl Session {
             key: told.key,
             parameters: told.parameters,
         };
-        session.lift_newer_timeouts().await?;
-        Ok(session)
+        let lifting = session.lift_newer_timeouts();
+        match tokio::time::timeout(config.connect_timeout, lifting).await {
+            Ok(lifted) => lifted.map(|()| session),
+            Err(_) => Err(Error::connect(
+                config.side,
+                format!("setting up a session at {}: no answer in time", config.redacted()),
+            )),
+        }
     }
 
     /// The timeouts that older servers do not know, so that the startup packet cannot name them.

@@ -59,7 +59,7 @@ impl Attempt {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BackendIdent {
     /// Its process id.
-    pub pid: i32,
+    pub pid: u32,
     /// `pg_stat_activity.backend_start` as text.
     pub backend_start: String,
 }

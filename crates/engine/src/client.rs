@@ -61,7 +61,7 @@ impl ClientError {
     /// The same for a person.
     #[must_use]
     pub fn report(&self) -> Report {
-        let report = Report::new("CO0130", "the run's daemon cannot be asked").because(self);
+        let report = Report::new("CO0160", "the run's daemon cannot be asked").because(self);
         match self {
             ClientError::NotRunning { .. } => {
                 report.hint("`changeover apply PLAN` starts it again and goes on")

@@ -1,11 +1,89 @@
 //! Composition: config → build → supervise; performs the effects the cores ask for (L3).
+//!
+//! Reading order: [`run_daemon`] (a supervisor and its child), `daemon` (one loop: decide,
+//! journal, perform), `effects` (what performing means), `relays` (what runs beside it),
+//! [`protocol`] and [`client`] (a verb's view of it all).
 
 pub mod client;
+pub mod preflight;
 pub mod protocol;
-mod report;
 
+mod daemon;
+mod databases;
+mod effects;
+mod gates;
+mod relays;
+mod report;
+mod settings;
+mod start;
+mod supervisor;
+
+use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use changeover_plan::Plan;
 
+pub use preflight::preflight;
 pub use report::Report;
+pub use settings::state_dir;
+pub use start::ensure_daemon;
+
+/// Runs the gate of a plan in this process until it is told to stop.
+///
+/// # Errors
+/// If the plan has no gate, a secret cannot be had, an address is taken, or a gate of this
+/// migration runs already.
+pub fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<(), Report> {
+    settings::make_state_dir(state_dir)?;
+    start::log_to_stderr();
+    let config = settings::gate(plan, plan_path, state_dir)?;
+    let pid = state_dir.join("gate.pid");
+    supervisor::write_pid(&pid);
+    let outcome = changeover_gate::process::run(config)
+        .map_err(|e| Report::new("CO0140", "the gate cannot run").because(&e));
+    fs::remove_file(&pid).ok();
+    outcome
+}
+
+/// Runs the daemon: in the first process a supervisor that starts the daemon proper again when it
+/// dies, in its child that daemon.
+///
+/// # Errors
+/// If the plan or the journal cannot be used, or the daemon dies again and again.
+pub fn run_daemon(plan_path: &Path, state_dir: &Path) -> Result<(), Report> {
+    settings::make_state_dir(state_dir)?;
+    start::log_to_stderr();
+    if std::env::var_os(supervisor::WORKER_VARIABLE).is_none() {
+        return supervisor::supervise(state_dir);
+    }
+    let config = read_config(plan_path, state_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Report::new("CO0141", "the daemon's runtime cannot start").because(&e))?;
+    match runtime.block_on(daemon::run(config)) {
+        Ok(()) => Ok(()),
+        Err(report) if report.exit == 1 => Err(report),
+        // A held journal or a changed plan: starting again would find the same.
+        Err(report) => {
+            start::complain(&report);
+            std::process::exit(supervisor::DO_NOT_RESTART);
+        }
+    }
+}
+
+fn read_config(plan_path: &Path, state_dir: &Path) -> Result<daemon::Config, Report> {
+    let fault =
+        || Report::new("CO0142", format!("the plan {} cannot be used", plan_path.display()));
+    let plan_text = fs::read_to_string(plan_path).map_err(|e| fault().because(&e))?;
+    let plan = changeover_plan::parse(&plan_path.display().to_string(), &plan_text)
+        .map_err(|faults| fault().cause(faults.to_string()))?;
+    Ok(daemon::Config {
+        plan: Arc::new(plan),
+        plan_text,
+        plan_path: plan_path.to_owned(),
+        state_dir: state_dir.to_owned(),
+    })
+}

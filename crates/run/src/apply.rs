@@ -20,7 +20,10 @@ pub enum Event {
     /// All steps are done.
     PlanDone,
     /// Our objects are in both databases.
-    Installed,
+    Installed {
+        /// What the shell found then, in its own words.
+        facts: String,
+    },
     /// The copy begins.
     CopyBegun,
     /// The copy's snapshot is gone.
@@ -113,7 +116,11 @@ pub fn apply(state: &mut State, event: &Event) {
             begin_afresh(state);
         }
         Event::PlanDone => state.mode = Mode::Done,
-        Event::Installed | Event::CopyUndone => state.data = DataStage::Installed,
+        Event::Installed { facts } => {
+            state.data = DataStage::Installed;
+            state.facts = Some(facts.clone());
+        }
+        Event::CopyUndone => state.data = DataStage::Installed,
         Event::CopyBegun => state.data = DataStage::Copying,
         Event::CopyLost => state.data = DataStage::CopyLost,
         Event::Copied { .. } => state.data = DataStage::Copied,

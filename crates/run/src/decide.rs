@@ -29,6 +29,11 @@ pub enum Input {
     Finish,
     /// The due command is done.
     Done,
+    /// The due installation is done.
+    Installed {
+        /// What the shell found, in its own words.
+        facts: String,
+    },
     /// The due copy is done.
     Copied {
         /// Rows.

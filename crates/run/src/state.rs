@@ -19,6 +19,9 @@ pub struct State {
     pub canary_index: usize,
     /// How far the copy and the relay are.
     pub data: DataStage,
+    /// What the shell found when it installed our objects, in its own words: the catalogue's
+    /// fingerprint, which every later look is compared with.
+    pub facts: Option<String>,
     /// Whether the way back is live: slot, and relay in discard mode.
     pub reverse_ready: bool,
     /// The target's share of requests as last ordered, in tenths of a per cent.
@@ -42,6 +45,7 @@ impl State {
             since: None,
             canary_index: 0,
             data: DataStage::Nothing,
+            facts: None,
             reverse_ready: false,
             target_permille: 0,
             cutover: cutover::State::genesis(),

@@ -136,6 +136,9 @@ pub struct CopyStatus {
     pub bytes_per_s: u64,
     /// Estimated seconds to the end.
     pub eta_s: Option<u64>,
+    /// How long snapshot, schema and rows took in all, once the rows are there, in milliseconds.
+    #[serde(default)]
+    pub took_ms: Option<u64>,
     /// What is done at the moment: `schema`, `rows`, `indexes`, `constraints`, …
     pub stage: String,
 }

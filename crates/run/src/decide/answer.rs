@@ -40,7 +40,9 @@ pub(super) fn to_due(
         (_, Input::Failed { why, next }) => vec![pause(why.clone(), next)],
         (_, Input::CheckFailed { why }) => check_failed(state, why),
 
-        (Command::Install, Input::Done) => vec![Event::Installed, Event::CopyBegun],
+        (Command::Install, Input::Installed { facts }) => {
+            vec![Event::Installed { facts: facts.clone() }, Event::CopyBegun]
+        }
         (Command::UndoCopy, Input::Done) => vec![Event::CopyUndone, Event::CopyBegun],
         (Command::Copy, Input::Copied { rows, bytes, took_ms }) => {
             vec![Event::Copied { rows: *rows, bytes: *bytes, took_ms: *took_ms }]

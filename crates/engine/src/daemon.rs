@@ -1,0 +1,196 @@
+//! The daemon: one loop that decides, journals and performs.
+//!
+//! Config → build → drain. The loop is dull on purpose: it takes one input, lets the pure run
+//! decide, makes the events durable, and performs what is then due. An effect that is under way is
+//! dropped as soon as something else is due; every effect can stand that.
+
+mod board;
+mod inbox;
+mod news;
+mod socket;
+pub(crate) mod store;
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use changeover_plan::Plan;
+use changeover_run::{Command, Input, due, relays, wake};
+use tokio::time::sleep;
+
+use crate::Report;
+use crate::effects::{Comparer, Effects};
+use crate::relays::Relays;
+use crate::supervisor::write_pid;
+use store::{Fed, Store};
+
+pub(crate) use board::Board;
+pub(crate) use inbox::{Inbox, Word, Words};
+
+/// How long a daemon whose run is over stays, so that whoever watches sees the end.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// What a daemon is made of.
+pub(crate) struct Config {
+    /// The checked plan.
+    pub(crate) plan: Arc<Plan>,
+    /// Its text as it goes into the journal.
+    pub(crate) plan_text: String,
+    /// Where it was read; relative secret files start there.
+    pub(crate) plan_path: PathBuf,
+    /// The migration's own folder.
+    pub(crate) state_dir: PathBuf,
+}
+
+/// Runs until the migration is over, or somebody asks the daemon to stop.
+///
+/// # Errors
+/// If the journal cannot be used, the socket is taken, or the journal fails on the way.
+pub(crate) async fn run(config: Config) -> Result<(), Report> {
+    let store = Store::open(&config.state_dir, &config.plan, &config.plan_text)?;
+    write_pid(&config.state_dir.join("run.pid"));
+    let (words, inbox) = inbox::channel();
+    let board = Board::new(&config.plan, store.run_id());
+    let socket = socket::bind(&config.state_dir)?;
+    let serving = tokio::spawn(socket::serve(socket, Arc::clone(&board), words.clone()));
+    let relays = Relays::new(&config, Arc::clone(&board), words.clone())?;
+    let effects =
+        Effects::new(&config, store.run_id(), Arc::clone(&board), relays.clone(), words.clone())?;
+    let comparer = effects.comparer();
+    let watching = tokio::spawn(Effects::keep_gates_shown(effects.gates(), Arc::clone(&board)));
+    let plan = config.plan;
+    let daemon = Daemon { store, plan, board, inbox, words, relays, effects, comparer };
+    let outcome = daemon.drive().await;
+    serving.abort();
+    watching.abort();
+    clean_up(&config.state_dir);
+    outcome
+}
+
+fn clean_up(state_dir: &Path) {
+    for name in ["run.sock", "run.pid"] {
+        std::fs::remove_file(state_dir.join(name)).ok();
+    }
+}
+
+struct Daemon {
+    store: Store,
+    plan: Arc<Plan>,
+    board: Arc<Board>,
+    inbox: Inbox,
+    words: Words,
+    relays: Relays,
+    effects: Effects,
+    comparer: Comparer,
+}
+
+impl Daemon {
+    async fn drive(mut self) -> Result<(), Report> {
+        self.feed(&Input::Restarted)?;
+        loop {
+            let state = self.store.state();
+            self.relays.keep(relays(state), state.pause.is_some()).await;
+            if self.store.state().mode.is_over() {
+                sleep(LINGER).await;
+                return Ok(());
+            }
+            let command = due(self.store.state(), &self.plan);
+            match self.one_turn(command).await? {
+                Turn::Input(input) => self.feed(&input)?,
+                Turn::SomethingElseIsDue => {}
+                Turn::Stop => {
+                    self.relays.stop().await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Performs the command until it is done or something else is due.
+    async fn one_turn(&mut self, command: Option<Command>) -> Result<Turn, Report> {
+        let Daemon { store, plan, board, inbox, words, effects, comparer, .. } = self;
+        let state = store.state().clone();
+        let mut effect = pin!(async {
+            match &command {
+                Some(command) => effects.perform(command, &state).await,
+                None => std::future::pending().await,
+            }
+        });
+        loop {
+            let deadline = wake(store.state());
+            let input = tokio::select! {
+                input = &mut effect => return Ok(Turn::Input(input)),
+                word = inbox.next() => match word {
+                    Word::Input(input) => input,
+                    Word::Asked { input, reply } => {
+                        let fed = store.feed(plan, &input);
+                        board.tell(store);
+                        match fed {
+                            Ok(()) => reply.accept(),
+                            Err(Fed::Refused(refusal)) => reply.refuse(&refusal),
+                            Err(e) => return Err(journal_failed(&e)),
+                        }
+                        if due(store.state(), plan) != command {
+                            return Ok(Turn::SomethingElseIsDue);
+                        }
+                        // A relay that gave up before a pause is started again after it.
+                        if matches!(input, Input::GoOn) {
+                            return Ok(Turn::SomethingElseIsDue);
+                        }
+                        continue;
+                    }
+                    Word::Verify(reply) => {
+                        let authority = store.state().cutover.authority;
+                        reply.give(comparer.start(authority, words.clone()));
+                        continue;
+                    }
+                    Word::Stop => return Ok(Turn::Stop),
+                },
+                () = until(deadline) => Input::Deadline,
+            };
+            match store.feed(plan, &input) {
+                Ok(()) => board.tell(store),
+                Err(Fed::Refused(refusal)) => tracing::warn!(?input, "not accepted: {refusal}"),
+                Err(e) => return Err(journal_failed(&e)),
+            }
+            if due(store.state(), plan) != command {
+                return Ok(Turn::SomethingElseIsDue);
+            }
+        }
+    }
+
+    fn feed(&mut self, input: &Input) -> Result<(), Report> {
+        match self.store.feed(&self.plan, input) {
+            Ok(()) => {
+                self.board.tell(&mut self.store);
+                Ok(())
+            }
+            // Between the effect's end and its answer something else became due.
+            Err(Fed::Refused(refusal)) => {
+                tracing::warn!(?input, "an answer came too late: {refusal}");
+                Ok(())
+            }
+            Err(e) => Err(journal_failed(&e)),
+        }
+    }
+}
+
+enum Turn {
+    Input(Input),
+    SomethingElseIsDue,
+    Stop,
+}
+
+async fn until(deadline: Option<changeover_types::WallMs>) {
+    match deadline {
+        Some(at) => sleep(at.since(store::now())).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn journal_failed(error: &Fed) -> Report {
+    Report::new("CO0124", "the journal failed; the daemon stops rather than act without it")
+        .because(error)
+        .hint("free some disk space; the daemon is started again by the next verb")
+}

@@ -1,0 +1,226 @@
+//! What everybody may know of the run: its status, and what happened lately.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use changeover_cutover as cutover;
+use changeover_plan::Plan;
+use changeover_run::{Event as RunEvent, Mode, State};
+use changeover_types::{Side, WallMs};
+use tokio::sync::broadcast;
+
+use super::news;
+use super::store::{self, Store};
+use crate::protocol::{
+    CanaryStatus, CopyStatus, CutoverStatus, Event, EventKind, GatesStatus, RelayStatus, RunState,
+    RunStatus, VerifyStatus,
+};
+
+/// How many events are kept for a watcher that comes late.
+const EVENTS_KEPT: usize = 1000;
+
+/// The board. Everybody may read it; the loop and the effects write.
+#[derive(Debug)]
+pub(crate) struct Board {
+    inner: Mutex<Inner>,
+    events: broadcast::Sender<Event>,
+    paths: Vec<String>,
+    phases: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    status: RunStatus,
+    recent: VecDeque<Event>,
+    number: u64,
+    held_at: Option<WallMs>,
+}
+
+impl Board {
+    pub(crate) fn new(plan: &Plan, run_id: &str) -> Arc<Board> {
+        let paths: Vec<String> = plan.steps().map(|placed| placed.path).collect();
+        let phases = plan.steps().map(|placed| plan.phases[placed.phase].name.clone()).collect();
+        let status = RunStatus {
+            name: plan.name.to_string(),
+            run_id: run_id.to_owned(),
+            plan_digest: plan.digest.clone(),
+            pid: std::process::id(),
+            state: RunState::Running,
+            phase: None,
+            step: None,
+            steps_done: 0,
+            steps: paths.len(),
+            authority: Side::Source,
+            epoch: changeover_types::Epoch(1),
+            target_permille: 0,
+            copy: None,
+            forward: None,
+            reverse: None,
+            verify: None,
+            canary: None,
+            cutover: None,
+            gates: None,
+        };
+        let inner = Inner { status, recent: VecDeque::new(), number: 0, held_at: None };
+        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        Arc::new(Board { inner: Mutex::new(inner), events, paths, phases })
+    }
+
+    /// The status as it is.
+    pub(crate) fn status(&self) -> RunStatus {
+        self.lock().status.clone()
+    }
+
+    /// The events after `number` that are still known, and all that come.
+    pub(crate) fn watch(&self, after: Option<u64>) -> (Vec<Event>, broadcast::Receiver<Event>) {
+        let inner = self.lock();
+        let receiver = self.events.subscribe();
+        let known = after.map_or_else(Vec::new, |after| {
+            inner.recent.iter().filter(|event| event.number > after).cloned().collect()
+        });
+        (known, receiver)
+    }
+
+    /// Takes what was journalled, tells it, and shows the state that it made.
+    pub(crate) fn tell(&self, store: &mut Store) {
+        for (at, event) in store.news() {
+            self.note(at, &event);
+            if let Some((kind, text, data)) = news::told(&event) {
+                self.say_at(at, kind, text, data);
+            }
+        }
+        self.show(store.state());
+    }
+
+    /// Tells something that is not in the journal.
+    pub(crate) fn say(&self, kind: EventKind, text: impl Into<String>) {
+        self.say_at(store::now(), kind, text.into(), serde_json::Value::Null);
+    }
+
+    fn say_at(&self, at: WallMs, kind: EventKind, text: String, data: serde_json::Value) {
+        let mut inner = self.lock();
+        inner.number += 1;
+        let step = inner.status.step.clone();
+        let event = Event { number: inner.number, at, kind, step, text, data };
+        tracing::info!(kind = ?event.kind, "{}", event.text);
+        inner.recent.push_back(event.clone());
+        if inner.recent.len() > EVENTS_KEPT {
+            inner.recent.pop_front();
+        }
+        // Nobody may be watching.
+        self.events.send(event).ok();
+    }
+
+    /// Figures that only the journal's events carry.
+    fn note(&self, at: WallMs, event: &RunEvent) {
+        let mut inner = self.lock();
+        let Inner { status, held_at, .. } = &mut *inner;
+        let cutover = |status: &mut RunStatus| {
+            status.cutover.get_or_insert_with(CutoverStatus::default).clone()
+        };
+        match event {
+            RunEvent::StepBegun { .. } => {}
+            RunEvent::Copied { rows, bytes, took_ms } => {
+                let copy = status.copy.get_or_insert_with(CopyStatus::default);
+                (copy.rows, copy.bytes, copy.took_ms) = (*rows, *bytes, Some(*took_ms));
+                copy.eta_s = None;
+                copy.stage = "indexes".to_owned();
+            }
+            RunEvent::Built => {
+                if let Some(copy) = &mut status.copy {
+                    copy.stage = "done".to_owned();
+                }
+            }
+            RunEvent::Verified { rows, different } => {
+                let verify = status.verify.get_or_insert_with(VerifyStatus::default);
+                (verify.rows_compared, verify.rows_different) = (*rows, *different);
+                verify.complete = true;
+            }
+            RunEvent::Cutover { event } => {
+                let mut told = cutover(status);
+                match event {
+                    cutover::Event::AttemptBegun { .. } => told.attempts += 1,
+                    cutover::Event::Rehearsed { at } => *held_at = Some(*at),
+                    cutover::Event::CalledOff { why } | cutover::Event::GoingBack { why } => {
+                        told.last_called_off = Some(why.clone());
+                    }
+                    cutover::Event::Sealed { .. } => {
+                        let pause = held_at.map(|held| at.0.saturating_sub(held.0));
+                        told.write_pause_ms_max = told.write_pause_ms_max.max(pause);
+                    }
+                    _ => {}
+                }
+                status.cutover = Some(told);
+            }
+            _ => {}
+        }
+    }
+
+    fn show(&self, state: &State) {
+        let mut inner = self.lock();
+        let status = &mut inner.status;
+        status.state = run_state(state);
+        status.step = self.paths.get(state.at).cloned();
+        status.phase = self.phases.get(state.at).cloned();
+        status.steps_done = state.at;
+        status.authority = state.cutover.authority;
+        status.epoch = state.cutover.highest;
+        status.target_permille = state.target_permille;
+    }
+
+    /// Shows how the copy goes.
+    pub(crate) fn show_copy(&self, copy: CopyStatus) {
+        self.lock().status.copy = Some(copy);
+    }
+
+    /// Shows how the relay into `into` goes.
+    pub(crate) fn show_relay(&self, into: Side, relay: Option<RelayStatus>) {
+        let mut inner = self.lock();
+        match into {
+            Side::Target => inner.status.forward = relay,
+            Side::Source => inner.status.reverse = relay,
+        }
+    }
+
+    /// Shows how a comparison goes.
+    pub(crate) fn show_verify(&self, verify: VerifyStatus) {
+        self.lock().status.verify = Some(verify);
+    }
+
+    /// Shows what the canary's judge sees.
+    pub(crate) fn show_canary(&self, canary: Option<CanaryStatus>) {
+        self.lock().status.canary = canary;
+    }
+
+    /// Shows how long the longest client waited.
+    pub(crate) fn show_longest_wait(&self, longest_ms: u64) {
+        let mut inner = self.lock();
+        let cutover = inner.status.cutover.get_or_insert_with(CutoverStatus::default);
+        cutover.longest_wait_ms = cutover.longest_wait_ms.max(Some(longest_ms));
+    }
+
+    /// Shows what the gate says of itself.
+    pub(crate) fn show_gates(&self, gates: GatesStatus) {
+        self.lock().status.gates = Some(gates);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn run_state(state: &State) -> RunState {
+    if let Some(pause) = &state.pause {
+        return RunState::Paused { reason: pause.why.clone(), next_command: pause.next.clone() };
+    }
+    match &state.mode {
+        Mode::Forward => RunState::Running,
+        Mode::Done => RunState::Done,
+        Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
+        Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },
+        Mode::Aborting => RunState::Aborting,
+        Mode::Aborted => RunState::Aborted,
+        Mode::Finishing => RunState::Finishing,
+        Mode::Finished => RunState::Finished,
+    }
+}

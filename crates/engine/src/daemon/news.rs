@@ -1,0 +1,120 @@
+//! The journal's events in words.
+
+use changeover_cutover as cutover;
+use changeover_run::Event;
+use serde_json::{Value, json};
+
+use crate::protocol::EventKind;
+
+type Told = (EventKind, String, Value);
+
+/// What a person is told of an event; nothing of those that only keep the books.
+pub(crate) fn told(event: &Event) -> Option<Told> {
+    let plain = |kind, text: &str| Some((kind, text.to_owned(), Value::Null));
+    match event {
+        Event::StepBegun { .. } => plain(EventKind::StepStarted, "the step begins"),
+        Event::StepDone => plain(EventKind::StepFinished, "the step is done"),
+        Event::PlanDone => plain(
+            EventKind::Ended,
+            "all steps are done; the way back is open until `changeover finish`",
+        ),
+        Event::Installed { .. } => {
+            plain(EventKind::Progress, "our schema, genesis row and publication are in place")
+        }
+        Event::CopyBegun => plain(EventKind::Progress, "the copy begins"),
+        Event::CopyLost => plain(
+            EventKind::Warning,
+            "the copy's snapshot is gone with its process: what was copied is removed, and the \
+             copy starts again",
+        ),
+        Event::CopyUndone => plain(EventKind::Progress, "the lost copy is removed"),
+        Event::Copied { rows, bytes, took_ms } => Some((
+            EventKind::Progress,
+            format!("{rows} rows copied in {:.1} s", *took_ms as f64 / 1000.0),
+            json!({"rows": rows, "bytes": bytes, "took_ms": took_ms}),
+        )),
+        Event::Built => plain(EventKind::Progress, "indexes and constraints are in place"),
+        Event::CaughtUp => plain(EventKind::Progress, "the target has caught up with the source"),
+        Event::ReverseReady => plain(EventKind::Progress, "the way back is live"),
+        Event::Verified { rows, different } => Some((
+            if *different == 0 { EventKind::Progress } else { EventKind::Warning },
+            format!("{rows} rows compared, {different} differ"),
+            json!({"rows": rows, "different": different}),
+        )),
+        Event::Proven { rows: Some(rows), different } => Some((
+            if *different == 0 { EventKind::Progress } else { EventKind::Warning },
+            format!("proof of the cutover: {rows} rows compared at the seal, {different} differ"),
+            json!({"rows": rows, "different": different}),
+        )),
+        Event::Proven { rows: None, .. } => plain(
+            EventKind::Warning,
+            "the proof snapshots of the cutover were lost; `changeover verify` compares instead",
+        ),
+        Event::WeightSet { target_permille, .. } => Some((
+            EventKind::Progress,
+            format!("{:.1} % of the requests go to the target", f64::from(*target_permille) / 10.0),
+            json!({"target_permille": target_permille}),
+        )),
+        Event::WeightPassed => plain(EventKind::Progress, "the canary does well at this share"),
+        Event::AttemptPutOff { until: Some(_) } => {
+            plain(EventKind::Progress, "the cutover is tried again in a moment")
+        }
+        Event::AttemptPutOff { until: None } => None,
+        Event::Cutover { event } => told_of_cutover(event),
+        Event::Paused { pause } => Some((
+            EventKind::Paused,
+            format!("{} — go on with `{}`", pause.why, pause.next),
+            Value::Null,
+        )),
+        Event::Resumed => plain(EventKind::Resumed, "the run goes on"),
+        Event::RollbackBegun { why } => {
+            Some((EventKind::Progress, format!("going back to the source: {why}"), Value::Null))
+        }
+        Event::RolledBack => plain(
+            EventKind::Ended,
+            "the source has everything again; the target is sealed and follows",
+        ),
+        Event::TriedAgain { .. } => plain(EventKind::Resumed, "the plan is tried again"),
+        Event::AbortBegun => plain(EventKind::Progress, "removing everything of ours"),
+        Event::Aborted => plain(EventKind::Ended, "aborted: everything of ours is removed"),
+        Event::FinishBegun => plain(EventKind::Progress, "ending the way back"),
+        Event::Finished => plain(EventKind::Ended, "finished: the way back is closed"),
+    }
+}
+
+fn told_of_cutover(event: &cutover::Event) -> Option<Told> {
+    let plain = |kind, text: String| Some((kind, text, Value::Null));
+    match event {
+        cutover::Event::AttemptBegun { epoch, from, .. } => plain(
+            EventKind::Progress,
+            format!("authority is to move from {from} to {} in epoch {epoch}", from.other()),
+        ),
+        cutover::Event::Rehearsed { .. } => {
+            plain(EventKind::Progress, "rehearsed; the gates hold new work".to_owned())
+        }
+        cutover::Event::CalledOff { why } => plain(
+            EventKind::CalledOff,
+            format!("the cutover is called off, nothing has changed: {why}"),
+        ),
+        cutover::Event::GoingBack { why } => plain(
+            EventKind::CalledOff,
+            format!("the seal is taken back, authority stays where it was: {why}"),
+        ),
+        cutover::Event::Sealed { .. } => plain(EventKind::Progress, "sealed".to_owned()),
+        cutover::Event::Granted => plain(EventKind::AuthorityMoved, "authority has moved".into()),
+        cutover::Event::Flipped => {
+            plain(EventKind::Progress, "the gates are routed and released".to_owned())
+        }
+        cutover::Event::Held
+        | cutover::Event::Leased
+        | cutover::Event::Drained
+        | cutover::Event::SealIntended { .. }
+        | cutover::Event::SealInDoubt
+        | cutover::Event::GrantIntended
+        | cutover::Event::GrantInDoubt
+        | cutover::Event::Released
+        | cutover::Event::Burnt
+        | cutover::Event::Unsealed
+        | cutover::Event::Returned => None,
+    }
+}

@@ -1,0 +1,165 @@
+//! The run's state and the journal it is rebuilt from, always together.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use changeover_journal::{CrashPoint, Entry, Journal, JournalError, Meta, Record};
+use changeover_plan::Plan;
+use changeover_run::{Event, Input, State, apply, decide};
+use changeover_types::WallMs;
+
+use crate::Report;
+use crate::supervisor::CRASH_VARIABLE;
+
+/// The journal's name for a record of the run.
+const RUN_EVENT: &str = "run";
+
+/// The run's durable state.
+#[derive(Debug)]
+pub(crate) struct Store {
+    journal: Journal,
+    state: State,
+    run_id: String,
+    /// Events that were journalled but not yet taken by [`Store::news`].
+    news: Vec<(WallMs, Event)>,
+}
+
+impl Store {
+    /// Opens the journal of the folder and rebuilds the state; begins a new one for a new plan.
+    ///
+    /// # Errors
+    /// If the journal is held, damaged, or about another plan.
+    pub(crate) fn open(state_dir: &Path, plan: &Plan, plan_text: &str) -> Result<Store, Report> {
+        let mut journal = Journal::create_or_open(state_dir).map_err(|e| fault(&e))?;
+        if let Ok(text) = std::env::var(CRASH_VARIABLE) {
+            let point: CrashPoint =
+                text.parse().map_err(|e: changeover_journal::InvalidCrashPoint| {
+                    Report::new("CO0121", format!("{CRASH_VARIABLE} cannot be used")).because(&e)
+                })?;
+            journal = journal.with_crash_point(point, Box::new(|_, _| die()));
+        }
+        let run_id = match journal.meta() {
+            Some(meta) if meta.plan_digest == plan.digest => meta.run_id.clone(),
+            Some(_) => return Err(other_plan(state_dir)),
+            None => {
+                let run_id = format!("{:016x}", rand::random::<u64>());
+                let meta = Meta {
+                    migration: plan.name.clone(),
+                    run_id: run_id.clone(),
+                    plan_digest: plan.digest.clone(),
+                    plan_text: plan_text.to_owned(),
+                };
+                journal.begin(meta).map_err(|e| fault(&e))?;
+                run_id
+            }
+        };
+        let records = journal.read_all().map_err(|e| fault(&e))?;
+        let state = rebuild(&records)?;
+        Ok(Store { journal, state, run_id, news: Vec::new() })
+    }
+
+    /// Where the run stands.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// This run among all runs of the same name.
+    pub(crate) fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// Decides, makes the events durable, then makes them so.
+    ///
+    /// # Errors
+    /// [`Fed::Refused`] changed nothing. [`Fed::Lost`]: the journal cannot be trusted any more and
+    /// the process must end.
+    pub(crate) fn feed(&mut self, plan: &Plan, input: &Input) -> Result<(), Fed> {
+        let now = now();
+        let events = decide(&self.state, plan, input, now).map_err(Fed::Refused)?;
+        self.append(now, &events)?;
+        Ok(())
+    }
+
+    fn append(&mut self, now: WallMs, events: &[Event]) -> Result<(), Fed> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut entries = Vec::with_capacity(events.len());
+        for event in events {
+            let body = serde_json::to_value(event).map_err(Fed::Encode)?;
+            entries.push(Entry { kind: RUN_EVENT.to_owned(), at: now, body });
+        }
+        // One by one, so that every record is a place to crash at.
+        for (entry, event) in entries.iter().zip(events) {
+            self.journal.append_all(std::slice::from_ref(entry)).map_err(Fed::Lost)?;
+            apply(&mut self.state, event);
+            self.news.push((now, event.clone()));
+        }
+        Ok(())
+    }
+
+    /// What was journalled since the last call.
+    pub(crate) fn news(&mut self) -> Vec<(WallMs, Event)> {
+        std::mem::take(&mut self.news)
+    }
+}
+
+/// Why an input did not become events.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fed {
+    /// The run refuses; nothing changed.
+    #[error(transparent)]
+    Refused(changeover_run::Refusal),
+    /// An event has no JSON form.
+    #[error("an event cannot be written")]
+    Encode(#[source] serde_json::Error),
+    /// The journal failed; what is on disk is not known.
+    #[error("the journal failed")]
+    Lost(#[source] JournalError),
+}
+
+/// The state that these records make.
+///
+/// # Errors
+/// If a record was written by another version of the program.
+pub(crate) fn rebuild(records: &[Record]) -> Result<State, Report> {
+    let mut state = State::new();
+    for record in records.iter().filter(|record| record.kind == RUN_EVENT) {
+        let event: Event = serde_json::from_value(record.body.clone()).map_err(|e| {
+            Report::new("CO0122", format!("record {} of the journal is not known", record.seq))
+                .because(&e)
+                .hint("use the version of changeover that started this migration, or a newer one")
+        })?;
+        apply(&mut state, &event);
+    }
+    Ok(state)
+}
+
+/// Wall-clock milliseconds.
+pub(crate) fn now() -> WallMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn fault(error: &JournalError) -> Report {
+    let report =
+        Report::new("CO0120", "the journal of the migration cannot be used").because(error);
+    if matches!(error, JournalError::Held { .. }) { report.exit(7) } else { report }
+}
+
+fn other_plan(state_dir: &Path) -> Report {
+    Report::new("CO0123", "the plan has changed since the migration began")
+        .cause(format!("{} holds a run of another plan of this name", state_dir.display()))
+        .hint("go on with the plan as it was, or end that run with `changeover abort` first")
+        .exit(6)
+}
+
+/// As a crash would: no destructor runs.
+fn die() {
+    if let Some(own) =
+        rustix::process::Pid::from_raw(i32::try_from(std::process::id()).unwrap_or(0))
+    {
+        rustix::process::kill_process(own, rustix::process::Signal::KILL).ok();
+    }
+    std::process::abort();
+}

@@ -1,0 +1,234 @@
+//! Performs what the run says is due. No branch here decides what comes next.
+
+mod compare;
+mod cutover;
+pub(crate) mod data;
+mod retire;
+mod smoke;
+mod traffic;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use changeover_plan::Plan;
+use changeover_postgres::catalog::{Catalog, Selection, TableKind};
+use changeover_postgres::digest::Fingerprint;
+use changeover_postgres::error::Result as PgResult;
+use changeover_postgres::objects::{self, RelationEntry, Scope};
+use changeover_postgres::session::Session;
+use changeover_run::{Command, Input, State};
+use changeover_types::{MigrationName, Side, TableName};
+use tokio::time::sleep;
+
+use crate::Report;
+use crate::daemon::{Board, Config, Words, store};
+use crate::databases::Databases;
+use crate::gates::Gates;
+use crate::relays::Relays;
+use crate::report::chain;
+
+pub(crate) use compare::{Comparer, verify_status};
+
+/// Numbers that a side which lost authority may still hand out without meeting one of the other's.
+const SEQUENCE_MARGIN: u64 = 10_000;
+
+/// What performing needs.
+pub(crate) struct Effects {
+    plan: Arc<Plan>,
+    run_id: String,
+    state_dir: PathBuf,
+    databases: Option<Databases>,
+    gates: Option<Gates>,
+    relays: Relays,
+    board: Arc<Board>,
+    words: Words,
+    comparer: Comparer,
+    moved: Option<Moved>,
+    sessions: cutover::Sessions,
+    /// The target's share of requests, as the run last ordered it.
+    permille: u16,
+    /// The catalogue as it was when the migration began.
+    facts: Option<Fingerprint>,
+    /// Who an attempt waits for at the moment, for the report when it is called off.
+    waiting_for: Mutex<String>,
+}
+
+/// What moves.
+#[derive(Clone, Debug)]
+struct Moved {
+    selection: Selection,
+    catalog: Catalog,
+    scope: Scope,
+    source_facts: Option<Fingerprint>,
+}
+
+impl Moved {
+    /// Tables that hold rows.
+    fn tables(&self) -> Vec<TableName> {
+        self.catalog.leaves().map(|table| table.name.clone()).collect()
+    }
+
+    /// What the side's catalogue must still be; not known for the target.
+    fn fingerprint(&self, side: Side) -> Option<&Fingerprint> {
+        self.source_facts.as_ref().filter(|_| side == Side::Source)
+    }
+}
+
+impl Effects {
+    pub(crate) fn new(
+        config: &Config,
+        run_id: &str,
+        board: Arc<Board>,
+        relays: Relays,
+        words: Words,
+    ) -> Result<Effects, Report> {
+        let plan = Arc::clone(&config.plan);
+        let databases = Databases::of_plan(&plan, &config.plan_path)?;
+        let has_gate = plan.gates.http.is_some() || plan.gates.postgres.is_some();
+        let gates = has_gate.then(|| Gates::new(&config.state_dir, plan.gates.postgres.is_some()));
+        Ok(Effects {
+            run_id: run_id.to_owned(),
+            state_dir: config.state_dir.clone(),
+            comparer: Comparer::new(&plan, databases.clone(), &relays, &board),
+            plan,
+            databases,
+            gates,
+            relays,
+            board,
+            words,
+            moved: None,
+            sessions: cutover::Sessions::default(),
+            permille: 0,
+            facts: None,
+            waiting_for: Mutex::default(),
+        })
+    }
+
+    /// The comparison, for the verb.
+    pub(crate) fn comparer(&self) -> Comparer {
+        self.comparer.clone()
+    }
+
+    /// The gate, for the board.
+    pub(crate) fn gates(&self) -> Option<Gates> {
+        self.gates.clone()
+    }
+
+    /// Performs one command; the answer is what the run must hear. May be dropped at any point.
+    pub(crate) async fn perform(&mut self, command: &Command, state: &State) -> Input {
+        self.permille = state.target_permille;
+        self.facts = state.facts.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        match command {
+            Command::Install => self.install().await,
+            Command::Copy => self.copy().await,
+            Command::UndoCopy => self.undo_copy().await,
+            Command::Build => self.build().await,
+            Command::CatchUp => self.catch_up().await,
+            Command::PrepareReverse => self.prepare_reverse().await,
+            Command::Verify => self.verify(state.cutover.authority).await,
+            Command::Smoke { step } => self.smoke(*step, state.cutover.authority).await,
+            Command::SetWeight { target_permille } => {
+                self.set_weight(*target_permille, state).await
+            }
+            Command::Watch { step, since } => self.watch_canary(*step, *since).await,
+            Command::Wait { until } => {
+                sleep(until.since(store::now())).await;
+                Input::Waited
+            }
+            Command::BeginCutover { to } => self.begin_cutover(*to, state).await,
+            Command::Cutover(command) => match &state.cutover.attempt {
+                Some(attempt) => Input::Cutover(self.cut_over(command, attempt).await),
+                None => Input::Failed {
+                    why: "a step of the cutover without an attempt".to_owned(),
+                    next: "changeover status".to_owned(),
+                },
+            },
+            Command::RetireAborted => self.retire_aborted().await,
+            Command::RetireFinished => self.retire_finished().await,
+        }
+    }
+
+    /// Reads the highest epoch that either database has seen, and begins.
+    async fn begin_cutover(&mut self, to: Side, state: &State) -> Input {
+        let highest = async {
+            let databases = self.databases().map_err(|report| report.headline)?;
+            let mut highest = state.cutover.highest;
+            for side in [Side::Source, Side::Target] {
+                let config = databases.of(side);
+                let name = application(&self.plan.name);
+                let mut session = Session::connect(config, &name).await.map_err(|e| chain(&e))?;
+                let newest =
+                    objects::newest(&mut session, &self.plan.name).await.map_err(|e| chain(&e))?;
+                highest = highest.max(newest.map(|row| row.epoch).unwrap_or_default());
+                session.close().await;
+            }
+            Ok::<_, String>(highest)
+        };
+        match highest.await {
+            Ok(highest_seen) => Input::Cutover(changeover_cutover::Input::Begin {
+                to,
+                highest_seen,
+                write_pause_ms: u64::try_from(self.plan.objectives.write_pause.as_millis())
+                    .unwrap_or(u64::MAX),
+            }),
+            Err(why) => Input::Failed {
+                why: format!("reading the epochs: {why}"),
+                next: "changeover apply".to_owned(),
+            },
+        }
+    }
+
+    fn databases(&self) -> Result<&Databases, Report> {
+        self.databases
+            .as_ref()
+            .ok_or_else(|| Report::new("CO0103", "the plan has no databases on both sides"))
+    }
+
+    /// What moves, read from the source once.
+    async fn moved(&mut self) -> PgResult<Moved> {
+        if let Some(moved) = &self.moved {
+            let mut moved = moved.clone();
+            moved.source_facts.clone_from(&self.facts);
+            return Ok(moved);
+        }
+        let Some(databases) = &self.databases else {
+            return Err(changeover_postgres::error::Error::local(
+                Side::Source,
+                "the plan has no databases on both sides",
+            ));
+        };
+        let selection = data::selection(&self.plan)?;
+        let source = databases.of(Side::Source);
+        let mut session = Session::connect(source, &application(&self.plan.name)).await?;
+        let catalog = Catalog::read(&mut session, &selection).await?;
+        session.close().await;
+        let scope = scope(&self.plan.name, &catalog);
+        let source_facts = self.facts.clone();
+        let moved = Moved { selection, catalog, scope, source_facts };
+        self.moved = Some(moved.clone());
+        Ok(moved)
+    }
+
+    fn nonce(&self) -> u64 {
+        rand::random()
+    }
+}
+
+fn scope(migration: &MigrationName, catalog: &Catalog) -> Scope {
+    let relations = catalog
+        .tables
+        .iter()
+        .map(|table| RelationEntry {
+            name: table.name.clone(),
+            root: matches!(table.kind, TableKind::Root | TableKind::Branch),
+            leaf: table.kind == TableKind::Leaf,
+        })
+        .collect();
+    let sequences = catalog.sequences.iter().map(|sequence| sequence.name.clone()).collect();
+    Scope { migration: migration.clone(), side: Side::Source, relations, sequences }
+}
+
+/// Our `application_name`: an operator who looks at `pg_stat_activity` knows who it is.
+fn application(migration: &MigrationName) -> String {
+    format!("changeover {migration}")
+}

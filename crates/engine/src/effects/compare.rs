@@ -1,0 +1,143 @@
+//! The aligned comparison, as a step and as a verb.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use changeover_plan::Plan;
+use changeover_postgres::catalog::Catalog;
+use changeover_postgres::error::{Error, Result as PgResult};
+use changeover_postgres::session::Session;
+use changeover_postgres::verify::{AlignedConfig, VerifyReport, aligned};
+use changeover_relay::Stream;
+use changeover_run::Input;
+use changeover_types::{Side, TableName};
+
+use super::{application, data};
+use crate::daemon::{Board, Words};
+use crate::databases::Databases;
+use crate::protocol::{EventKind, VerifyStatus};
+use crate::relays::Relays;
+use crate::report::chain;
+
+/// How long a comparison may hold applying back.
+const HOLD_BUDGET: Duration = Duration::from_secs(30);
+
+/// How many differing rows are shown.
+const EXAMPLES: usize = 10;
+
+/// Compares both sides at one position of the stream whose segment is open.
+#[derive(Clone)]
+pub(crate) struct Comparer {
+    plan: Arc<Plan>,
+    databases: Option<Databases>,
+    relays: Relays,
+    board: Arc<Board>,
+    busy: Arc<AtomicBool>,
+}
+
+impl Comparer {
+    pub(crate) fn new(
+        plan: &Arc<Plan>,
+        databases: Option<Databases>,
+        relays: &Relays,
+        board: &Arc<Board>,
+    ) -> Comparer {
+        Comparer {
+            plan: Arc::clone(plan),
+            databases,
+            relays: relays.clone(),
+            board: Arc::clone(board),
+            busy: Arc::default(),
+        }
+    }
+
+    /// Compares, and shows how it goes.
+    pub(crate) async fn compare(&self, authority: Side) -> PgResult<VerifyReport> {
+        let Some(databases) = &self.databases else {
+            return Err(Error::local(Side::Source, "the plan has no databases to compare"));
+        };
+        let tables = self.tables(databases).await?;
+        let config = AlignedConfig {
+            from: databases.of(authority).clone(),
+            into: databases.of(authority.other()).clone(),
+            migration: self.plan.name.clone(),
+            stream: if authority == Side::Source { Stream::Forward } else { Stream::Reverse },
+            hold_budget: HOLD_BUDGET,
+        };
+        let mut shown = VerifyStatus { tables: tables.len() as u64, ..VerifyStatus::default() };
+        let handle = self.relays.handle(authority.other())?;
+        let report = aligned(&config, &handle, &tables, |table| {
+            shown.tables_done += 1;
+            shown.rows_compared += table.rows;
+            self.board.show_verify(shown.clone());
+        })
+        .await?;
+        self.board.show_verify(verify_status(&report));
+        Ok(report)
+    }
+
+    async fn tables(&self, databases: &Databases) -> PgResult<Vec<TableName>> {
+        let selection = data::selection(&self.plan)?;
+        let source = databases.of(Side::Source);
+        let mut session = Session::connect(source, &application(&self.plan.name)).await?;
+        let catalog = Catalog::read(&mut session, &selection).await?;
+        session.close().await;
+        Ok(catalog.leaves().map(|table| table.name.clone()).collect())
+    }
+
+    /// Compares in the background, for the verb.
+    ///
+    /// # Errors
+    /// If one is under way, or the relay that it needs is not.
+    pub(crate) fn start(&self, authority: Side, words: Words) -> Result<(), String> {
+        if !self.relays.is_live(authority.other()) {
+            return Err("nothing follows yet: there is nothing to compare".to_owned());
+        }
+        if self.busy.swap(true, Ordering::SeqCst) {
+            return Err("a comparison is under way".to_owned());
+        }
+        self.board.show_verify(VerifyStatus::default());
+        let this = self.clone();
+        tokio::spawn(async move {
+            let outcome = this.compare(authority).await;
+            this.busy.store(false, Ordering::SeqCst);
+            match outcome {
+                Ok(report) if report.is_equal() => this.board.say(
+                    EventKind::Progress,
+                    format!("{} rows compared, none differs", report.rows_compared),
+                ),
+                Ok(report) => {
+                    let why = format!(
+                        "{} of {} rows differ between the sides",
+                        report.rows_different, report.rows_compared
+                    );
+                    words.say(Input::Alarm { why, next: "changeover verify".to_owned() }).await;
+                }
+                Err(e) => {
+                    let text = format!("comparing both sides: {}", chain(&e));
+                    this.board.say(EventKind::Warning, text);
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+/// A finished comparison as it is shown.
+pub(crate) fn verify_status(report: &VerifyReport) -> VerifyStatus {
+    let examples = report
+        .differences
+        .iter()
+        .take(EXAMPLES)
+        .map(|row| format!("{} {} ({:?})", row.table, row.key, row.kind).to_lowercase())
+        .collect();
+    VerifyStatus {
+        tables_done: report.tables.len() as u64,
+        tables: report.tables.len() as u64,
+        rows_compared: report.rows_compared,
+        rows_different: report.rows_different,
+        examples,
+        complete: true,
+    }
+}

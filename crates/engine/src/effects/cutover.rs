@@ -1,0 +1,105 @@
+//! The cutover's steps, performed: `docs/cutover.md` from the shell's end.
+//!
+//! The sessions of an attempt — L, U, the proof snapshots — live here between two commands. What
+//! must survive a crash is in the journal and in the databases; these die with us, and the server
+//! undoes what they had not committed.
+
+mod before;
+mod proof;
+mod seal;
+mod way_back;
+
+use std::time::Duration;
+
+use changeover_cutover::{Attempt, BackendIdent, Command, Input};
+use changeover_postgres::config::ConnectConfig;
+use changeover_postgres::digest::Fingerprint;
+use changeover_postgres::grant::{Grant, Snapshot};
+use changeover_postgres::lease::Lease;
+use changeover_postgres::objects::Scope;
+use changeover_types::Side;
+
+use super::{Effects, Moved};
+use crate::report::chain;
+
+/// What everything after the hold may take at most, beyond the write pause: the hold is renewed
+/// for this long before the seal is committed.
+const REST_OF_CUTOVER: Duration = Duration::from_secs(15);
+
+/// The sessions of the attempt under way.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    lease: Option<Lease>,
+    grant: Option<Grant>,
+    unsealer: Option<BackendIdent>,
+    digest: Option<Fingerprint>,
+    proof_of_giver: Option<Snapshot>,
+    proof_of_taker: Option<Snapshot>,
+}
+
+impl Effects {
+    /// Performs a step of the protocol.
+    pub(super) async fn cut_over(&mut self, command: &Command, attempt: &Attempt) -> Input {
+        let outcome = match command {
+            Command::Rehearse => self.rehearse(attempt).await,
+            Command::Hold => self.hold(attempt).await,
+            Command::Lease => self.lease(attempt).await,
+            Command::Drain => self.drain(attempt).await,
+            Command::Prepare => self.prepare(attempt).await,
+            Command::Seal => self.seal(attempt).await,
+            Command::ResolveSeal { lease } => self.resolve_seal(attempt, lease).await,
+            Command::AwaitSeal => self.await_seal(attempt).await,
+            Command::Grant => self.grant(attempt).await,
+            Command::RedoGrant { unsealer } => self.redo_grant(attempt, unsealer.as_ref()).await,
+            Command::Flip => self.flip(attempt).await,
+            Command::CallOff => self.call_off(attempt).await,
+            Command::Burn => self.burn(attempt).await,
+            Command::Unseal { epoch } => self.unseal(attempt, *epoch).await,
+            Command::Return => self.give_back(attempt).await,
+        };
+        outcome.unwrap_or_else(|why| Input::Failed { why: why.0 })
+    }
+
+    /// What one attempt needs to know of both sides.
+    async fn sides(&mut self, attempt: &Attempt) -> Result<Sides, Why> {
+        let moved = self.moved().await.map_err(|e| Why(chain(&e)))?;
+        let databases = self.databases().map_err(|report| Why(report.headline))?;
+        let config = |side: Side| databases.of(side).clone();
+        Ok(Sides {
+            giver: config(attempt.from),
+            taker: config(attempt.to()),
+            giver_scope: moved.scope.on(attempt.from),
+            taker_scope: moved.scope.on(attempt.to()),
+            moved,
+        })
+    }
+}
+
+/// Both sides of an attempt: the giver gives authority away, the taker takes it.
+struct Sides {
+    giver: ConnectConfig,
+    taker: ConnectConfig,
+    giver_scope: Scope,
+    taker_scope: Scope,
+    moved: Moved,
+}
+
+/// Why a step failed, for the operator and the journal.
+struct Why(String);
+
+impl<E: std::error::Error + 'static> From<E> for Why {
+    fn from(error: E) -> Why {
+        Why(chain(&error))
+    }
+}
+
+fn ident(backend: &changeover_postgres::lease::BackendIdent) -> BackendIdent {
+    BackendIdent { pid: backend.pid, backend_start: backend.backend_start.clone() }
+}
+
+fn backend(ident: &BackendIdent) -> changeover_postgres::lease::BackendIdent {
+    changeover_postgres::lease::BackendIdent {
+        pid: ident.pid,
+        backend_start: ident.backend_start.clone(),
+    }
+}

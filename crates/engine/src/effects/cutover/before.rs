@@ -1,0 +1,223 @@
+//! Steps 0 to 4: until the seal is intended, a crash means that nothing happened.
+
+use std::time::Duration;
+
+use changeover_cutover::{Attempt, Input};
+use changeover_plan::Standbys;
+use changeover_postgres::digest::Fingerprint;
+use changeover_postgres::grant::{Grant, Snapshot};
+use changeover_postgres::lease::{Lease, LeaseBudget};
+use changeover_postgres::session::Session;
+use changeover_postgres::{barrier, sequences};
+use changeover_types::AttemptId;
+use tokio::time::{Instant, sleep};
+
+use super::super::{Effects, SEQUENCE_MARGIN, application};
+use super::{REST_OF_CUTOVER, Sides, Why, ident};
+use crate::daemon::store::now;
+use crate::gates::name_blockers;
+
+/// A ping barrier that takes longer than this says that the relay cannot drain in a write pause.
+const PING_WITHIN: Duration = Duration::from_secs(30);
+
+/// Writers that stay in the way of the lease for longer than this are not short.
+const LONG_WRITER_MS: u64 = 1000;
+
+impl Effects {
+    /// Step 0. Nobody is held; whatever would fail later should fail here.
+    pub(super) async fn rehearse(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        self.sessions = super::Sessions::default();
+        let sides = self.sides(attempt).await?;
+        self.check_standbys(attempt, &sides).await?;
+        self.check_catalogue(&sides).await?;
+        let rehearsal = Lease::rehearse(&sides.giver, &sides.giver_scope).await?;
+        let long: Vec<String> = rehearsal
+            .blockers
+            .iter()
+            .filter(|blocker| blocker.open_ms > LONG_WRITER_MS)
+            .map(ToString::to_string)
+            .collect();
+        if !long.is_empty() {
+            return Err(Why(format!(
+                "tables are locked on the {}: {}",
+                attempt.from,
+                long.join("; ")
+            )));
+        }
+        Lease::rehearse(&sides.taker, &sides.taker_scope).await?;
+        self.check_reverse(attempt)?;
+        self.ping(attempt, &sides).await?;
+        if let Some(gates) = &self.gates {
+            gates.status().await?;
+        }
+        Ok(Input::Done)
+    }
+
+    /// A standby that is promoted without the seal would be a second writable side.
+    async fn check_standbys(&self, attempt: &Attempt, sides: &Sides) -> Result<(), Why> {
+        let side = self.plan.side(attempt.from);
+        let declared = side.postgres.as_ref().map(|postgres| postgres.standbys);
+        if declared == Some(Standbys::NotPromotable) {
+            return Ok(());
+        }
+        let mut session = Session::connect(&sides.giver, &application(&self.plan.name)).await?;
+        let standbys = session
+            .query(
+                "SELECT coalesce(r.application_name, '') FROM pg_stat_replication r \
+                 LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid \
+                 WHERE coalesce(s.slot_type, 'physical') = 'physical'",
+            )
+            .await?;
+        let names: Vec<&str> = standbys.iter().filter_map(|row| row.get(0)).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        Err(Why(format!(
+            "the {} has standbys ({}) that could be promoted without the seal; promotable standbys \
+             are not carried yet: declare `standbys: not-promotable` in the plan if none of them \
+             will be promoted while the migration lasts",
+            attempt.from,
+            names.join(", ")
+        )))
+    }
+
+    /// DDL since the migration began breaks the stream, the seal or the way back.
+    async fn check_catalogue(&self, sides: &Sides) -> Result<(), Why> {
+        for config in [&sides.giver, &sides.taker] {
+            let mut session = Session::connect(config, &application(&self.plan.name)).await?;
+            let found = Fingerprint::read(&mut session, &sides.moved.selection).await?;
+            let known = sides.moved.fingerprint(config.side);
+            if known.is_some_and(|known| known.catalog != found.catalog) {
+                return Err(Why(format!(
+                    "the schema of the {} has changed since the migration began (DDL while \
+                     running is not carried yet): undo the change, or `changeover abort` and \
+                     start again",
+                    config.side
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The way back must be live before authority moves.
+    fn check_reverse(&self, attempt: &Attempt) -> Result<(), Why> {
+        if self.relays.is_live(attempt.from) && self.relays.is_live(attempt.to()) {
+            return Ok(());
+        }
+        Err(Why("a relay is not running; see `changeover status`".to_owned()))
+    }
+
+    /// A barrier without a hold: how long would draining take?
+    async fn ping(&mut self, attempt: &Attempt, sides: &Sides) -> Result<(), Why> {
+        let mut session = Session::connect(&sides.giver, &application(&self.plan.name)).await?;
+        let budget = Duration::from_millis(attempt.write_pause_ms) / 2;
+        let begun = Instant::now();
+        loop {
+            let asked = Instant::now();
+            let id = AttemptId { epoch: attempt.epoch, nonce: self.nonce() };
+            barrier::write(&mut session, &self.plan.name, id.epoch, id.nonce).await?;
+            self.relays.barrier(attempt.to(), id, PING_WITHIN).await?;
+            let took = asked.elapsed();
+            if took <= budget {
+                return Ok(());
+            }
+            if begun.elapsed() > PING_WITHIN {
+                return Err(Why(format!(
+                    "the relay needs {} ms to apply what is written, half of the write pause is \
+                     {} ms: lower the load, or raise objectives.write_pause",
+                    took.as_millis(),
+                    budget.as_millis()
+                )));
+            }
+        }
+    }
+
+    /// Step 1. Gates hold; open transactions end by themselves.
+    pub(super) async fn hold(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        let Some(gates) = &self.gates else { return Ok(Input::Done) };
+        let budget = attempt.pause_left(now()) + REST_OF_CUTOVER;
+        let mut status = gates.hold(attempt.epoch, budget).await?;
+        loop {
+            let blockers = gates.blockers(&status);
+            if blockers.is_empty() {
+                return Ok(Input::Done);
+            }
+            *self.waiting_for.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                name_blockers(&blockers);
+            if attempt.pause_left(now()).is_zero() {
+                return Err(Why(format!(
+                    "open work did not end within the write pause of {} ms: {}",
+                    attempt.write_pause_ms,
+                    name_blockers(&blockers)
+                )));
+            }
+            sleep(Duration::from_millis(2)).await;
+            status = gates.status().await?;
+        }
+    }
+
+    /// Step 2.
+    pub(super) async fn lease(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        let sides = self.sides(attempt).await?;
+        let left = attempt.pause_left(now());
+        let budget = LeaseBudget { total: left + REST_OF_CUTOVER, lock_wait: left };
+        let run = self.run_id.clone();
+        let mut lease =
+            Lease::take(&sides.giver, &sides.giver_scope, attempt.epoch, &run, budget).await?;
+        self.sessions.digest =
+            Some(Fingerprint::read(lease.session(), &sides.moved.selection).await?);
+        self.sessions.lease = Some(lease);
+        Ok(Input::Done)
+    }
+
+    /// Step 3. The seal's DDL runs while the barrier travels.
+    pub(super) async fn drain(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        let sides = self.sides(attempt).await?;
+        let nonce = self.nonce();
+        let name = application(&self.plan.name);
+        let Some(lease) = self.sessions.lease.as_mut() else { return Err(lost_lease()) };
+        let id = AttemptId { epoch: attempt.epoch, nonce };
+        let travel = async {
+            let mut session = Session::connect(&sides.giver, &name).await?;
+            barrier::write(&mut session, &self.plan.name, id.epoch, id.nonce).await?;
+            let within = attempt.pause_left(now());
+            self.relays.barrier(attempt.to(), id, within).await?;
+            Ok::<(), Why>(())
+        };
+        let arm = async {
+            lease.arm().await?;
+            Ok::<_, Why>(lease.sequences().await?)
+        };
+        let (_, here) = tokio::try_join!(travel, arm)?;
+        let mut taker = Session::connect(&sides.taker, &name).await?;
+        let there = sequences::read(&mut taker, &sides.taker_scope.sequences).await?;
+        let raises = sequences::plan(&here, &there, SEQUENCE_MARGIN).map_err(|faults| {
+            Why(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        sequences::raise(&mut taker, &raises).await?;
+        Ok(Input::Done)
+    }
+
+    /// Step 4.
+    pub(super) async fn prepare(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        let sides = self.sides(attempt).await?;
+        let run = self.run_id.clone();
+        let left = attempt.pause_left(now());
+        let budget = LeaseBudget { total: left + REST_OF_CUTOVER, lock_wait: left };
+        let (grant, proof) = tokio::join!(
+            Grant::prepare(&sides.taker, &sides.taker_scope, attempt.epoch, &run, budget),
+            Snapshot::open(&sides.taker),
+        );
+        let grant = grant?;
+        self.sessions.unsealer = Some(ident(grant.backend()));
+        self.sessions.grant = Some(grant);
+        self.sessions.proof_of_taker = Some(proof?);
+        let Some(lease) = self.sessions.lease.as_mut() else { return Err(lost_lease()) };
+        lease.ping().await?;
+        Ok(Input::Prepared { lease: ident(lease.backend()) })
+    }
+}
+
+pub(super) fn lost_lease() -> Why {
+    Why("the lease's session is gone".to_owned())
+}

@@ -1,0 +1,173 @@
+//! Steps 5 to 8: the seal, the grant, the flip.
+
+use std::time::Duration;
+
+use changeover_cutover::{Attempt, BackendIdent, Input};
+use changeover_postgres::digest::Fingerprint;
+use changeover_postgres::grant::{GrantFailure, Snapshot};
+use changeover_postgres::lease::{LeaseBudget, SealFailure};
+use changeover_postgres::session::Session;
+use changeover_postgres::{grant, resolve, seal};
+use tokio::time::sleep;
+
+use super::super::{Effects, application};
+use super::before::lost_lease;
+use super::{REST_OF_CUTOVER, Why, backend};
+use crate::report::chain;
+
+/// After the seal nobody may write: either its row is applied within this, or we go back.
+const SEAL_APPLIED_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long an answer is looked for when a COMMIT is in doubt, before it is looked for again.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
+
+impl Effects {
+    /// Step 5. The intent is journalled already.
+    pub(super) async fn seal(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        let sides = self.sides(attempt).await?;
+        let Some(mut lease) = self.sessions.lease.take() else { return Err(lost_lease()) };
+        let found = Fingerprint::read(lease.session(), &sides.moved.selection).await?;
+        if self.sessions.digest.as_ref().is_some_and(|known| known.catalog != found.catalog) {
+            return Err(Why("the schema changed while the lease was held".to_owned()));
+        }
+        if let Some(gates) = &self.gates {
+            gates.renew(attempt.epoch, REST_OF_CUTOVER).await?;
+            let status = gates.sealing(attempt.epoch, attempt.from).await?;
+            let blockers = gates.blockers(&status);
+            if status.hold.is_none() || !blockers.is_empty() {
+                return Err(Why("the gate's hold is not complete any more".to_owned()));
+            }
+        }
+        match lease.seal().await {
+            Ok(sealed) => Ok(Input::SealCommitted {
+                lsn: sealed.lsn,
+                unsealer: self.sessions.unsealer.clone(),
+            }),
+            Err(SealFailure::InDoubt(e)) => {
+                tracing::warn!("the seal's commit is in doubt: {}", chain(&e));
+                Ok(Input::InDoubt)
+            }
+            Err(e @ (SealFailure::Refused { .. } | SealFailure::Failed(_))) => Err(e.into()),
+        }
+    }
+
+    /// Step 5 in doubt: only the rows, read under the migration's lock, can tell.
+    pub(super) async fn resolve_seal(
+        &mut self,
+        attempt: &Attempt,
+        lease: &BackendIdent,
+    ) -> Result<Input, Why> {
+        let sides = self.sides(attempt).await?;
+        self.sessions.lease = None;
+        let ident = backend(lease);
+        let resolved = resolve::resolve_seal(
+            &sides.giver,
+            &sides.giver_scope,
+            attempt.epoch,
+            Some(&ident),
+            None,
+            RESOLVE_WITHIN,
+        );
+        match resolved.await {
+            Ok(committed) => Ok(Input::SealResolved { committed }),
+            Err(e) => self.again(e.into()).await,
+        }
+    }
+
+    /// Step 6.
+    pub(super) async fn await_seal(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        let sides = self.sides(attempt).await?;
+        self.relays.sealed(attempt.to(), attempt.epoch, SEAL_APPLIED_WITHIN).await?;
+        let mut session = Session::connect(&sides.giver, &application(&self.plan.name)).await?;
+        let found = Fingerprint::read(&mut session, &sides.moved.selection).await?;
+        if self.sessions.digest.as_ref().is_some_and(|known| known.catalog != found.catalog) {
+            return Err(Why("the schema changed while the side was being sealed".to_owned()));
+        }
+        self.sessions.proof_of_giver = Some(Snapshot::open(&sides.giver).await?);
+        Ok(Input::Done)
+    }
+
+    /// Step 7.
+    pub(super) async fn grant(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        let Some(grant) = self.sessions.grant.take() else {
+            return Err(Why("the session of the grant is gone".to_owned()));
+        };
+        match grant.commit().await {
+            Ok(_) => Ok(Input::Done),
+            Err(GrantFailure::InDoubt(e)) => {
+                tracing::warn!("the grant's commit is in doubt: {}", chain(&e));
+                Ok(Input::InDoubt)
+            }
+            Err(e) => {
+                tracing::warn!("the grant of epoch {}: {}", attempt.epoch, chain(&e));
+                Err(e.into())
+            }
+        }
+    }
+
+    /// Step 7 again, whole, under the lock: the rows say whether it is done, burnt, or to do.
+    pub(super) async fn redo_grant(
+        &mut self,
+        attempt: &Attempt,
+        unsealer: Option<&BackendIdent>,
+    ) -> Result<Input, Why> {
+        let sides = self.sides(attempt).await?;
+        self.sessions.grant = None;
+        let lost = unsealer.map(backend);
+        let run = self.run_id.clone();
+        let done = grant::redo(
+            &sides.taker,
+            &sides.taker_scope,
+            attempt.epoch,
+            &run,
+            lost.as_ref(),
+            LeaseBudget { total: RESOLVE_WITHIN, lock_wait: RESOLVE_WITHIN / 2 },
+        );
+        match done.await {
+            Ok(_) => Ok(Input::Done),
+            Err(GrantFailure::Refused { newest, .. })
+                if newest.as_ref().is_some_and(|row| row.epoch >= attempt.epoch) =>
+            {
+                Ok(Input::FoundBurnt)
+            }
+            Err(e) => self.again(e.into()).await,
+        }
+    }
+
+    /// Step 8. Gates first, for clients wait; then the rest.
+    pub(super) async fn flip(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        if let Some(gates) = &self.gates {
+            let routed = gates
+                .give_authority(attempt.epoch, attempt.to(), attempt.epoch, self.permille)
+                .await;
+            let released = match routed {
+                Ok(_) => gates.release(attempt.epoch).await,
+                Err(e) => Err(e),
+            };
+            if let Err(e) = released {
+                return self.again(e.into()).await;
+            }
+            self.show_longest_wait().await;
+        }
+        let sides = self.sides(attempt).await?;
+        self.sessions.lease = None;
+        self.sessions.grant = None;
+        self.prove(attempt, &sides);
+        let mut session = Session::connect(&sides.taker, &application(&self.plan.name)).await?;
+        // Inert already; what a busy table keeps is dropped when the migration ends.
+        if let Err(e) = seal::drop_seal(&mut session, &sides.taker_scope, DROP_WAIT).await {
+            tracing::warn!("dropping the old seal: {}", chain(&e));
+        }
+        Ok(Input::Done)
+    }
+
+    /// A step that can only be tried again: says why on the board and waits a moment.
+    pub(super) async fn again(&self, why: Why) -> Result<Input, Why> {
+        self.board.say(crate::protocol::EventKind::Warning, format!("trying again: {}", why.0));
+        sleep(Duration::from_millis(300)).await;
+        Err(why)
+    }
+}
+
+/// DROP TRIGGER wants the strongest lock: nobody shall wait behind it for longer than this.
+const DROP_WAIT: Duration = Duration::from_millis(50);

@@ -1,0 +1,91 @@
+//! Calling off before the seal, and the way back from it.
+
+use std::time::Duration;
+
+use changeover_cutover::{Attempt, Input};
+use changeover_postgres::lease::LeaseBudget;
+use changeover_postgres::resolve::{self, ResolveError};
+use changeover_types::{Epoch, EpochKind};
+
+use super::super::Effects;
+use super::{Sessions, Why, backend};
+
+const WITHIN: Duration = Duration::from_secs(10);
+
+impl Effects {
+    /// Before the seal: roll back, release. A gate that cannot be reached lapses by itself.
+    pub(super) async fn call_off(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        let Sessions { lease, grant, .. } = std::mem::take(&mut self.sessions);
+        if let Some(lease) = lease
+            && let Err(e) = lease.release().await
+        {
+            tracing::warn!("releasing the lease: {e}");
+        }
+        if let Some(grant) = grant
+            && let Err(e) = grant.abandon().await
+        {
+            tracing::warn!("abandoning the grant: {e}");
+        }
+        if let Some(gates) = &self.gates
+            && let Err(e) = gates.release(attempt.epoch).await
+        {
+            tracing::warn!("the gate was not released and will lapse: {e}");
+        }
+        self.show_longest_wait().await;
+        Ok(Input::Done)
+    }
+
+    /// The taking side can never be granted this epoch any more.
+    pub(super) async fn burn(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        let sides = self.sides(attempt).await?;
+        let unsealer = self.sessions.unsealer.as_ref().map(backend);
+        self.sessions = Sessions::default();
+        let run = self.run_id.clone();
+        let burnt = resolve::burn(
+            &sides.taker,
+            &sides.taker_scope,
+            attempt.epoch,
+            &run,
+            unsealer.as_ref(),
+            WITHIN,
+        );
+        match burnt.await {
+            Ok(()) => Ok(Input::Done),
+            Err(ResolveError::Refused { newest: Some(row), .. })
+                if row.epoch == attempt.epoch && row.kind == EpochKind::Grant =>
+            {
+                Ok(Input::FoundGranted)
+            }
+            Err(e) => self.again(e.into()).await,
+        }
+    }
+
+    /// The giving side has authority again, in the next epoch.
+    pub(super) async fn unseal(&mut self, attempt: &Attempt, epoch: Epoch) -> Result<Input, Why> {
+        let sides = self.sides(attempt).await?;
+        let run = self.run_id.clone();
+        let budget = LeaseBudget { total: WITHIN, lock_wait: WITHIN / 2 };
+        match resolve::unseal(&sides.giver, &sides.giver_scope, epoch, &run, budget).await {
+            Ok(()) => Ok(Input::Done),
+            Err(e) => self.again(e.into()).await,
+        }
+    }
+
+    /// Gates go on where they were, under the new epoch.
+    pub(super) async fn give_back(&mut self, attempt: &Attempt) -> Result<Input, Why> {
+        let Some(gates) = &self.gates else { return Ok(Input::Done) };
+        let epoch = attempt.epoch.next();
+        let routed = gates.give_authority(epoch, attempt.from, epoch, self.permille).await;
+        let released = match routed {
+            Ok(_) => gates.release(epoch).await,
+            Err(e) => Err(e),
+        };
+        match released {
+            Ok(_) => {
+                self.show_longest_wait().await;
+                Ok(Input::Done)
+            }
+            Err(e) => self.again(e.into()).await,
+        }
+    }
+}

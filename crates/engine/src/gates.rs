@@ -1,0 +1,155 @@
+//! The run's hand on the gate: numbered orders, and what the gate says of itself.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use changeover_gate::control::{ControlClient, ControlError};
+use changeover_routing::{Answer, GateMetrics, GateStatus, OpenWork, Order, OrderNumber, Route};
+use changeover_types::{Epoch, Side};
+
+/// An order that the gate answers at all, it answers within this.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why the gate did not do as it was told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GateError {
+    /// It could not be asked.
+    #[error("the gate cannot be steered")]
+    Control(#[from] ControlError),
+    /// It would not.
+    #[error("the gate refused: {0}")]
+    Refused(String),
+    /// It answered something else.
+    #[error("the gate answered out of protocol")]
+    Protocol,
+}
+
+/// The gate of a migration, if its plan has one.
+#[derive(Clone, Debug)]
+pub(crate) struct Gates {
+    socket: PathBuf,
+    /// Which gate's open work keeps a hold from being complete.
+    holder: &'static str,
+}
+
+impl Gates {
+    /// The gate behind `gate.sock` in the state folder.
+    pub(crate) fn new(state_dir: &Path, postgres_holds: bool) -> Gates {
+        let holder = if postgres_holds { "postgres" } else { "http" };
+        Gates { socket: state_dir.join("gate.sock"), holder }
+    }
+
+    /// Where it stands.
+    pub(crate) async fn status(&self) -> Result<GateStatus, GateError> {
+        match self.ask(Order::Status).await? {
+            Answer::Status(status) => Ok(status),
+            Answer::Refused { why, .. } => Err(GateError::Refused(why)),
+            Answer::Metrics(_) => Err(GateError::Protocol),
+        }
+    }
+
+    /// Its counters.
+    pub(crate) async fn metrics(&self) -> Result<GateMetrics, GateError> {
+        match self.ask(Order::Metrics).await? {
+            Answer::Metrics(metrics) => Ok(metrics),
+            Answer::Refused { why, .. } => Err(GateError::Refused(why)),
+            Answer::Status(_) => Err(GateError::Protocol),
+        }
+    }
+
+    /// Sends this share of requests to the target, authority as given.
+    pub(crate) async fn route(&self, at: Epoch, route: Route) -> Result<GateStatus, GateError> {
+        self.change(at, |number| Order::Route { number, route }).await
+    }
+
+    /// The route with another authority, the share of requests as it is.
+    pub(crate) async fn give_authority(
+        &self,
+        at: Epoch,
+        authority: Side,
+        authority_epoch: Epoch,
+        target_permille: u16,
+    ) -> Result<GateStatus, GateError> {
+        self.route(at, Route { target_permille, authority, authority_epoch }).await
+    }
+
+    /// Parks new work for at most `budget`.
+    pub(crate) async fn hold(&self, at: Epoch, budget: Duration) -> Result<GateStatus, GateError> {
+        self.change(at, |number| Order::Hold { number, budget_ms: millis(budget) }).await
+    }
+
+    /// Lets the hold last `budget` from now; refused when it has lapsed.
+    pub(crate) async fn renew(&self, at: Epoch, budget: Duration) -> Result<GateStatus, GateError> {
+        self.change(at, |number| Order::Renew { number, budget_ms: millis(budget) }).await
+    }
+
+    /// Tells it that a lapse from now on means: ask the databases.
+    pub(crate) async fn sealing(&self, at: Epoch, from: Side) -> Result<GateStatus, GateError> {
+        self.change(at, |number| Order::Sealing { number, epoch: at, from }).await
+    }
+
+    /// Ends the hold.
+    pub(crate) async fn release(&self, at: Epoch) -> Result<GateStatus, GateError> {
+        self.change(at, |number| Order::Release { number }).await
+    }
+
+    /// The work that the hold waits for.
+    pub(crate) fn blockers(&self, status: &GateStatus) -> Vec<OpenWork> {
+        status.open.iter().filter(|work| work.gate == self.holder).cloned().collect()
+    }
+
+    async fn change(
+        &self,
+        at: Epoch,
+        order: impl FnOnce(OrderNumber) -> Order,
+    ) -> Result<GateStatus, GateError> {
+        let obeyed = self.status().await?.obeyed;
+        if obeyed.epoch > at {
+            return Err(GateError::Refused(format!(
+                "it has obeyed orders of epoch {}, and this run is in epoch {at}: another run \
+                 steers it",
+                obeyed.epoch
+            )));
+        }
+        let sequence = if obeyed.epoch == at { obeyed.sequence + 1 } else { 1 };
+        match self.ask(order(OrderNumber { epoch: at, sequence })).await? {
+            Answer::Status(status) => Ok(status),
+            Answer::Refused { why, .. } => Err(GateError::Refused(why)),
+            Answer::Metrics(_) => Err(GateError::Protocol),
+        }
+    }
+
+    /// A connection for each order: cheap on a Unix socket, and an order whose future was dropped
+    /// half-way leaves no answer behind for the next one to mistake.
+    async fn ask(&self, order: Order) -> Result<Answer, GateError> {
+        let connection = ControlClient::connect(&self.socket).await?;
+        Ok(connection.with_deadline(ANSWER_WITHIN).send(order).await?)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Open work in words: who blocks, for how long, served by which process.
+pub(crate) fn name_blockers(blockers: &[OpenWork]) -> String {
+    let mut names: Vec<String> = blockers
+        .iter()
+        .take(5)
+        .map(|work| {
+            let pid = work.server_pid.map(|pid| format!(", server process {pid}"));
+            format!(
+                "{} from {} is {} for {:.1} s{}",
+                work.what,
+                work.client,
+                work.state,
+                work.for_ms as f64 / 1000.0,
+                pid.unwrap_or_default()
+            )
+        })
+        .collect();
+    if blockers.len() > names.len() {
+        names.push(format!("and {} more", blockers.len() - names.len()));
+    }
+    names.join("; ")
+}

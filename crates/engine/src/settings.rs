@@ -1,0 +1,172 @@
+//! From the plan's words to the values that the shells take: secrets are read here and nowhere else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use changeover_gate::postgres::{
+    ClientAuth as GateAuth, GateUser, Password, PostgresGateConfig, ServerConfig,
+    Unmovable as GateUnmovable,
+};
+use changeover_gate::state::{GateConfig, HttpGateConfig, Upstream};
+use changeover_plan::{ClientAuth, Plan, PostgresSide, SecretRef, Unmovable};
+use changeover_postgres::config::ConnectConfig;
+use changeover_types::{MigrationName, Side};
+
+use crate::Report;
+
+/// The folder of a migration: below `parent`, or below `$XDG_STATE_HOME/changeover`.
+///
+/// # Errors
+/// If neither a parent, nor `XDG_STATE_HOME`, nor `HOME` is known.
+pub fn state_dir(parent: Option<&Path>, name: &MigrationName) -> Result<PathBuf, Report> {
+    let parent = match parent {
+        Some(parent) => parent.to_owned(),
+        None => default_parent().ok_or_else(|| {
+            Report::new("CO0101", "where to keep the state of the migration is not known")
+                .cause("neither XDG_STATE_HOME nor HOME is set")
+                .hint("give a folder with --state-dir")
+        })?,
+    };
+    Ok(parent.join(name.as_str()))
+}
+
+fn default_parent() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_STATE_HOME").filter(|value| !value.is_empty());
+    let base = base.map(PathBuf::from).or_else(|| {
+        let home = std::env::var_os("HOME").filter(|value| !value.is_empty())?;
+        Some(PathBuf::from(home).join(".local/state"))
+    })?;
+    Some(base.join("changeover"))
+}
+
+/// Makes the folder, readable by its owner alone.
+///
+/// # Errors
+/// If it cannot be made.
+pub(crate) fn make_state_dir(folder: &Path) -> Result<(), Report> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| {
+        Report::new("CO0102", format!("cannot make the state folder {}", folder.display()))
+            .because(&e)
+    })
+}
+
+/// Where a database is and how to log in to it.
+///
+/// # Errors
+/// If the plan has none on that side, or its URL cannot be had or read.
+pub(crate) fn database(plan: &Plan, plan_path: &Path, side: Side) -> Result<ConnectConfig, Report> {
+    let Some(PostgresSide { url, .. }) = &plan.side(side).postgres else {
+        return Err(Report::new("CO0103", format!("the plan has no database on the {side}")));
+    };
+    let text = secret(url, plan_path, &format!("the URL of the {side}'s database"))?;
+    ConnectConfig::parse(side, &text).map_err(|e| {
+        Report::new("CO0104", format!("the URL of the {side}'s database cannot be used"))
+            .because(&e)
+            .hint(format!("it comes from {url}"))
+    })
+}
+
+/// Reads a secret from where the plan says it is.
+fn secret(from: &SecretRef, plan_path: &Path, what: &str) -> Result<String, Report> {
+    let fault = |cause: String| {
+        Report::new("CO0105", format!("{what} cannot be had from {from}")).cause(cause)
+    };
+    match from {
+        SecretRef::Inline(text) => Ok(text.clone()),
+        SecretRef::Env(name) => std::env::var(name).map_err(|e| fault(e.to_string())),
+        SecretRef::File(path) => {
+            let path = plan_path.parent().unwrap_or(Path::new(".")).join(path);
+            let text =
+                fs::read_to_string(&path).map_err(|e| fault(format!("{}: {e}", path.display())))?;
+            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+    }
+}
+
+/// What the gate process is told.
+///
+/// # Errors
+/// If the plan has no gate, or a secret cannot be had.
+pub(crate) fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<GateConfig, Report> {
+    if plan.gates.http.is_none() && plan.gates.postgres.is_none() {
+        return Err(Report::new("CO0106", "the plan has no gate to run")
+            .hint("add `gates:` with `http` or `postgres` to the plan"));
+    }
+    let upstreams = |side: Side| -> Result<Vec<Upstream>, Report> {
+        let http = plan.side(side).http.as_ref();
+        let urls = http.map(|http| http.upstreams.as_slice()).unwrap_or_default();
+        urls.iter().map(|url| upstream(url)).collect()
+    };
+    let http = match &plan.gates.http {
+        Some(gate) => Some(HttpGateConfig {
+            listen: gate.listen,
+            sticky_cookie: gate.sticky_cookie.clone(),
+            source: upstreams(Side::Source)?,
+            target: upstreams(Side::Target)?,
+            holds: plan.gates.postgres.is_none(),
+        }),
+        None => None,
+    };
+    let postgres = match &plan.gates.postgres {
+        Some(_) => Some(postgres_gate(plan, plan_path)?),
+        None => None,
+    };
+    Ok(GateConfig {
+        migration: plan.name.clone(),
+        state_dir: state_dir.to_owned(),
+        socket: state_dir.join("gate.sock"),
+        workers: std::thread::available_parallelism().map_or(1, usize::from),
+        http,
+        postgres,
+    })
+}
+
+fn upstream(url: &str) -> Result<Upstream, Report> {
+    let authority = url.trim_start_matches("http://").trim_end_matches('/');
+    authority
+        .rsplit_once(':')
+        .and_then(|(host, port)| {
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            Some(Upstream { host, port: port.parse().ok()? })
+        })
+        .ok_or_else(|| {
+            Report::new("CO0107", format!("the upstream {url} cannot be used"))
+                .cause("it is not http://host:port")
+        })
+}
+
+fn postgres_gate(plan: &Plan, plan_path: &Path) -> Result<PostgresGateConfig, Report> {
+    let Some(gate) = &plan.gates.postgres else {
+        return Err(Report::new("CO0106", "the plan has no PostgreSQL gate"));
+    };
+    let mut users = Vec::with_capacity(gate.users.len());
+    for user in &gate.users {
+        let what = format!("the password of the gate's user {}", user.name);
+        let password = secret(&user.password, plan_path, &what)?;
+        users.push(GateUser { name: user.name.clone(), password: Password::new(password) });
+    }
+    let server = |side: Side| -> Result<ServerConfig, Report> {
+        let config = database(plan, plan_path, side)?;
+        Ok(ServerConfig {
+            host: config.host,
+            port: config.port,
+            database: config.database,
+            user: config.user,
+            password: config.password.map(|password| Password::new(password.expose())),
+        })
+    };
+    let mut config =
+        PostgresGateConfig::new(gate.listen, server(Side::Source)?, server(Side::Target)?);
+    config.users = users;
+    config.auth = match gate.auth {
+        ClientAuth::Trust => GateAuth::Trust,
+        ClientAuth::Password => GateAuth::Password,
+        ClientAuth::Scram => GateAuth::Scram,
+    };
+    config.unmovable = match gate.unmovable {
+        Unmovable::Wait => GateUnmovable::Wait,
+        Unmovable::Terminate => GateUnmovable::Terminate,
+    };
+    Ok(config)
+}

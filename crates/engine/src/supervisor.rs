@@ -1,0 +1,89 @@
+//! The small parent of the daemon: starts it again at once when it dies.
+//!
+//! Between a seal and its grant nobody may write; a daemon that is gone then must be back in
+//! moments. So the process that `apply` starts is this loop, and the daemon proper is its child.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Report;
+
+/// Set for the child, so that it is the daemon and not another supervisor.
+pub(crate) const WORKER_VARIABLE: &str = "CHANGEOVER_WORKER";
+
+/// Where a test wants the daemon to die: `<journal record>:<pre|post>`. Only for its first life.
+pub(crate) const CRASH_VARIABLE: &str = "CHANGEOVER_CRASH_AT";
+
+/// A life shorter than this counts as a failed start.
+const SHORT_LIFE: Duration = Duration::from_secs(2);
+
+/// So many failed starts in a row, and the supervisor leaves it to the next verb.
+const FAILED_STARTS: u32 = 8;
+
+/// Exit code of a daemon that must not be started again: another one runs, or its plan is bad.
+pub(crate) const DO_NOT_RESTART: i32 = 78;
+
+/// Runs the daemon until it ends by itself.
+///
+/// # Errors
+/// If it cannot be started at all, or dies again and again.
+pub(crate) fn supervise(state_dir: &Path) -> Result<(), Report> {
+    // Detaches from the terminal and from the shell's job; fails if we lead a session already,
+    // which is as good.
+    rustix::process::setsid().ok();
+    write_pid(&state_dir.join("supervisor.pid"));
+    let mut failed_starts = 0;
+    let mut first = true;
+    loop {
+        let begun = Instant::now();
+        let status = one_life(first)?;
+        first = false;
+        if status.success() || status.code() == Some(DO_NOT_RESTART) {
+            fs::remove_file(state_dir.join("supervisor.pid")).ok();
+            return Ok(());
+        }
+        tracing::error!(%status, "the daemon died; starting it again");
+        failed_starts = if begun.elapsed() < SHORT_LIFE { failed_starts + 1 } else { 0 };
+        if failed_starts >= FAILED_STARTS {
+            fs::remove_file(state_dir.join("supervisor.pid")).ok();
+            return Err(Report::new("CO0110", "the daemon dies as soon as it is started")
+                .cause(describe(status))
+                .hint(format!("see {}", state_dir.join("run.log").display())));
+        }
+        // The first restart is at once; a daemon that keeps dying gets ever more time.
+        if failed_starts > 1 {
+            thread::sleep(Duration::from_millis(100 << failed_starts.min(6)));
+        }
+    }
+}
+
+fn one_life(first: bool) -> Result<ExitStatus, Report> {
+    let failed =
+        |e: &std::io::Error| Report::new("CO0111", "the daemon cannot be started").because(e);
+    let program = std::env::current_exe().map_err(|e| failed(&e))?;
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).env(WORKER_VARIABLE, "1").stdin(Stdio::null());
+    if !first {
+        command.env_remove(CRASH_VARIABLE);
+    }
+    command.status().map_err(|e| failed(&e))
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it exits with {code}"),
+        (None, Some(signal)) => format!("it is killed by signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+/// Leaves our process id where a clean-up can find it.
+pub(crate) fn write_pid(path: &Path) {
+    if let Err(e) = fs::write(path, std::process::id().to_string()) {
+        tracing::warn!(path = %path.display(), "the pid file cannot be written: {e}");
+    }
+}

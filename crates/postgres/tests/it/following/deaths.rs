@@ -1,0 +1,128 @@
+//! Servers that die, connections that break, appliers that come back.
+
+use std::sync::atomic::Ordering;
+
+use changeover_postgres::apply::{Applier, Head};
+use changeover_postgres::error::ErrorKind;
+use changeover_relay::Stream;
+use changeover_types::Side::{Source, Target};
+use changeover_types::{Epoch, Lsn};
+
+use super::proxy::{Cut, Proxy};
+use super::world::{Running, SOON, World};
+
+const KEYLESS: &str = "CREATE TABLE t (v int); ALTER TABLE t REPLICA IDENTITY FULL;";
+
+fn small_commits(from: u32, count: u32) -> String {
+    format!(
+        "DO $$BEGIN FOR i IN {from}..{} LOOP INSERT INTO t VALUES (i); COMMIT; END LOOP; END$$",
+        from + count - 1
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_target_dies_and_comes_back() {
+    let mut world = World::with("tdies", KEYLESS, &[("fsync", "on")]).await;
+    let mut forward = world.follow(Stream::Forward);
+    for round in 0..3 {
+        world.sql(Source, &small_commits(round * 3_000, 3_000)).await;
+        let some = u64::from(round) * 3_000 + 500;
+        forward
+            .handle
+            .wait_until(SOON, "some are applied", |status| status.changes > some)
+            .await
+            .unwrap();
+        world.target.kill();
+        world.target.restart().unwrap();
+    }
+    world.converge(&mut forward, 1).await;
+    assert_eq!(world.value(Target, "SELECT count(*) FROM t").await, "9000");
+    forward.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_source_dies_and_comes_back() {
+    let mut world = World::with("sdies", KEYLESS, &[("fsync", "on")]).await;
+    let mut forward = world.follow(Stream::Forward);
+    for round in 0..3 {
+        world.sql(Source, &small_commits(round * 3_000, 3_000)).await;
+        world.source.kill();
+        world.source.restart().unwrap();
+    }
+    world.converge(&mut forward, 1).await;
+    assert_eq!(world.value(Target, "SELECT count(*) FROM t").await, "9000");
+    world.acknowledged_is_durable().await;
+    forward.stop().await;
+}
+
+/// A table without a key cannot tell a doubled row: only the progress row can.
+async fn a_commit_in_doubt(name: &str, cut: Cut) {
+    let world = World::new(name, KEYLESS).await;
+    let proxy = Proxy::start(world.target.port(), cut, b"changeover_progress").await;
+    let mut config = world.follow_config(Stream::Forward);
+    config.into.port = proxy.port;
+    let mut forward = Running::start(config);
+    for round in 0..10 {
+        proxy.armed.store(true, Ordering::SeqCst);
+        world.sql(Source, &small_commits(round * 100, 100)).await;
+        world.converge(&mut forward, u64::from(round) + 1).await;
+    }
+    assert_eq!(proxy.cuts.load(Ordering::SeqCst), 10);
+    assert_eq!(world.value(Target, "SELECT count(*) FROM t").await, "1000");
+    forward.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_doubles_nothing() {
+    a_commit_in_doubt("doubt", Cut::AfterCommit).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_is_cut_off_doubles_and_loses_nothing() {
+    a_commit_in_doubt("cutoff", Cut::WithCommit).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_applier_that_was_replaced_is_refused() {
+    let world = World::new("zombie", KEYLESS).await;
+    let into = world.config(Target);
+    let start = || Applier::start(&into, &world.migration, Stream::Forward);
+    let head =
+        |from, to| Head { predecessor: Lsn(from), position: Lsn(to), epoch: Epoch(1), open: true };
+    let (mut old, resume) = start().await.unwrap();
+    assert_eq!(resume.position, Lsn::ZERO);
+    assert!(resume.open);
+    old.begin(head(0, 10));
+    old.commit().await.unwrap();
+    let (mut new, resume) = start().await.unwrap();
+    assert_eq!(resume.position, Lsn(10));
+    old.begin(head(10, 20));
+    let error = old.commit().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.to_string().contains("another applier"), "{error}");
+    new.begin(head(10, 20));
+    new.commit().await.unwrap();
+    // The same position twice, or a gap that was filled already: refused by the rows.
+    new.begin(head(10, 30));
+    let error = new.commit().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(world.value(Target, "SELECT count(*) FROM changeover.progress").await, "2");
+    // A closed fence refuses whoever comes.
+    world.sql(Target, "UPDATE changeover.fence SET open = false").await;
+    let (mut late, _) = start().await.unwrap();
+    late.begin(head(20, 30));
+    assert_eq!(late.commit().await.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_applier_left_hanging_does_not_block_the_next() {
+    let world = World::new("hanging", KEYLESS).await;
+    let into = world.config(Target);
+    let (mut old, _) = Applier::start(&into, &world.migration, Stream::Forward).await.unwrap();
+    old.begin(Head { predecessor: Lsn(0), position: Lsn(10), epoch: Epoch(1), open: true });
+    // Its transaction is open and holds the fence row.
+    old.changes(&[]).await.unwrap();
+    let (_, resume) = Applier::start(&into, &world.migration, Stream::Forward).await.unwrap();
+    assert_eq!(resume.position, Lsn::ZERO);
+    assert!(old.commit().await.is_err());
+}

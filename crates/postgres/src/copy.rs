@@ -11,6 +11,7 @@ mod meter;
 mod worker;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use changeover_types::{MigrationName, TableName, quote_literal};
 
@@ -42,6 +43,21 @@ pub struct CopyJob {
     pub table: Table,
     /// Its form.
     pub format: CopyFormat,
+}
+
+/// How a copy is run.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyOptions {
+    /// Tables at a time.
+    pub parallel: usize,
+    /// How long a worker may wait for ACCESS SHARE on the tables, before it reads the first.
+    pub lock_wait: Duration,
+}
+
+impl Default for CopyOptions {
+    fn default() -> Self {
+        CopyOptions { parallel: 4, lock_wait: Duration::from_secs(60) }
+    }
 }
 
 /// What was copied.
@@ -95,7 +111,7 @@ pub async fn claim(target: &mut Session, migration: &MigrationName) -> Result<u6
     row.parse(0)
 }
 
-/// Copies all tables, `parallel` at a time, with sessions of its own. Tables that the same
+/// Copies all tables, several at a time, with sessions of its own. Tables that the same
 /// incarnation has loaded already are skipped, so after a broken connection it may be run again
 /// for as long as the snapshot lives.
 ///
@@ -107,7 +123,7 @@ pub async fn run(
     snapshot: &str,
     ticket: &CopyTicket,
     jobs: &[CopyJob],
-    parallel: usize,
+    options: CopyOptions,
     meter: &CopyMeter,
 ) -> Result<CopySummary> {
     let mut control = Session::connect(target, "changeover copy").await?;
@@ -125,13 +141,17 @@ pub async fn run(
             _ => open.push((index, job)),
         }
     }
+    let names: Vec<TableName> = open.iter().map(|(_, job)| job.table.name.clone()).collect();
     let next = AtomicUsize::new(0);
-    let workers = (0..parallel.clamp(1, open.len().max(1))).map(|_| async {
+    let workers = (0..options.parallel.clamp(1, open.len().max(1))).map(|_| async {
         let mut sum = CopySummary::default();
         if open.is_empty() {
             return Ok(sum);
         }
         let mut worker = Worker::open(source, target, snapshot, ticket).await?;
+        // All of them now: a rewrite that queues up behind the holder would otherwise keep the
+        // worker from a table that it has yet to open, for ever.
+        worker.hold(&names, options.lock_wait).await?;
         while let Some((index, job)) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
             meter.set_state(*index, TableState::Copying);
             let report = |rows, bytes| meter.set(*index, rows, bytes);
@@ -195,7 +215,7 @@ pub async fn undo(
     target: &mut Session,
     ticket: &CopyTicket,
     catalog: &Catalog,
-    lock_timeout: std::time::Duration,
+    lock_timeout: Duration,
 ) -> Result<()> {
     let present = present(target, catalog).await?;
     // A partitioned table is emptied through its root, so that foreign keys between roots see

@@ -57,6 +57,8 @@ impl Archive {
             ["-Fc", "--schema-only", "--no-publications", "--no-subscriptions", "--no-password"]
                 .map(OsString::from)
                 .to_vec();
+        // Behind a rewrite that itself waits for the holder, it would wait for ever.
+        arguments.push("--lock-wait-timeout=60s".into());
         arguments.push(format!("--file={}", path.display()).into());
         if let Some(snapshot) = snapshot {
             arguments.push(format!("--snapshot={snapshot}").into());

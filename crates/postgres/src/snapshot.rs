@@ -285,7 +285,12 @@ async fn xid_snapshot(session: &mut Session) -> Result<XidSnapshot> {
     })
 }
 
-async fn lock(holder: &mut Session, tables: &[TableName], limit: Duration) -> Result<()> {
+/// Locks tables against rewrites until the session's transaction ends.
+pub(crate) async fn lock(
+    holder: &mut Session,
+    tables: &[TableName],
+    limit: Duration,
+) -> Result<()> {
     if tables.is_empty() {
         return Ok(());
     }
@@ -297,16 +302,46 @@ async fn lock(holder: &mut Session, tables: &[TableName], limit: Duration) -> Re
         limit.as_millis().max(1),
         list.join(",")
     );
-    holder.execute(&sql).await.map(drop).map_err(|e| match e.sqlstate() {
-        Some("57014") => e.with_context(
-            "holding the moved tables in ACCESS SHARE: somebody keeps ACCESS EXCLUSIVE on one \
-             (see pg_locks); try again when that is over",
-        ),
+    let Err(e) = holder.execute(&sql).await else { return Ok(()) };
+    Err(match e.sqlstate() {
+        Some("57014") => {
+            let mut control = Session::connect(holder.config(), "changeover control").await?;
+            let who = rewriters(&mut control).await?;
+            let who: Vec<String> = who.iter().map(OpenTransaction::who).collect();
+            e.with_context(format!(
+                "holding the moved tables in ACCESS SHARE for {limit:?}: somebody has, or waits \
+                 for, ACCESS EXCLUSIVE ({}); let it end or cancel it, and try again",
+                who.join("; ")
+            ))
+        }
         Some("53200") => e.with_context(
             "holding the moved tables: the lock table is full; raise max_locks_per_transaction",
         ),
         _ => e.with_context("holding the moved tables"),
     })
+}
+
+/// Who has or waits for ACCESS EXCLUSIVE on a table of the user's.
+///
+/// To be asked all through the copy: whoever waits for it waits for our holder, *and the
+/// application's queries on that table wait behind them*. The operator must learn of it at once.
+///
+/// # Errors
+/// If the query fails.
+pub async fn rewriters(control: &mut Session) -> Result<Vec<OpenTransaction>> {
+    json(
+        control,
+        "SELECT coalesce(json_agg(json_build_object('pid', a.pid, 'user', a.usename, \
+         'application', a.application_name, 'client', a.client_addr::text, 'state', a.state, \
+         'age_s', greatest(0, extract(epoch FROM clock_timestamp()-a.xact_start))::bigint, \
+         'writes', a.backend_xid IS NOT NULL) ORDER BY a.xact_start),'[]')::text \
+         FROM pg_catalog.pg_stat_activity a WHERE a.pid<>pg_catalog.pg_backend_pid() \
+         AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid=a.pid \
+           AND l.locktype='relation' AND l.mode='AccessExclusiveLock' AND l.relation>=16384 \
+           AND l.database=(SELECT oid FROM pg_catalog.pg_database \
+             WHERE datname=pg_catalog.current_database()))",
+    )
+    .await
 }
 
 fn refuse_changes(control: &Session, before: &CatalogDigest, after: &CatalogDigest) -> Result<()> {

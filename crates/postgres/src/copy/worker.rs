@@ -1,12 +1,14 @@
 //! One pair of sessions that copies table after table.
 
-use changeover_types::{TOKEN_SETTING, quote_literal};
+use std::time::Duration;
+
+use changeover_types::{TOKEN_SETTING, TableName, quote_literal};
 
 use super::{CopyJob, CopyTicket};
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
 use crate::session::Session;
-use crate::snapshot::open_reader;
+use crate::snapshot::{lock, open_reader};
 
 pub(super) struct Worker<'a> {
     source: Session,
@@ -26,6 +28,11 @@ impl<'a> Worker<'a> {
             target: Session::connect(target, "changeover copy").await?,
             ticket,
         })
+    }
+
+    /// Keeps the tables as they are for as long as this worker reads.
+    pub(super) async fn hold(&mut self, tables: &[TableName], limit: Duration) -> Result<()> {
+        lock(&mut self.source, tables, limit).await
     }
 
     /// Copies one table; gives its rows and bytes. `report` is told both as they grow.

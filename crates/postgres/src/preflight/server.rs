@@ -196,13 +196,18 @@ fn lock_room(
         per.checked_mul(sessions)
     };
     let indexes: usize = catalog.tables.iter().map(|table| table.keys.len()).sum();
-    let needed = 2 * (catalog.tables.len() + catalog.sequences.len() + indexes) as u64;
+    let relations = (catalog.tables.len() + catalog.sequences.len() + indexes) as u64;
+    // Twice for the lease; on the source once for each reader of the copy and its holder.
+    let needed = match side {
+        Side::Source => relations * 2.max(evidence.options.copy_jobs as u64 + 1),
+        Side::Target => relations * 2,
+    };
     match room() {
         Some(room) if database.locks + needed <= room => {}
         room => findings.add(Blocker, "lock_room", side, [
             format!("the lock table has room for {} locks", room.map_or("?".into(), |r| r.to_string())),
             format!(
-                "{} are taken and the cutover locks up to {needed} at once; when it is full, \
+                "{} are taken and we lock up to {needed} at once; when it is full, \
                  the application's own queries fail",
                 database.locks
             ),

@@ -19,7 +19,7 @@ frontend fixed
     http-request return status 200 content-type application/json string "{\"id\":17,\"name\":\"Tent 17\",\"kind\":\"tools\",\"price\":\"5.92\",\"price_gross\":\"6.33\",\"labels\":[\"new\",\"sale\"],\"on_hand\":1000017}"
 CONF
 taskset -c "$last" haproxy -db -f "$WORK/backend.cfg" >"$WORK/backend.log" 2>&1 &
-PIDS+=($!)
+started
 wait_for_port "$backend" "$WORK/backend.log"
 
 # measure NAME PID PORT: sets PER_REQUEST, in microseconds.
@@ -51,7 +51,7 @@ backend out
     server one 127.0.0.1:$backend
 CONF
 taskset -c 0 haproxy -db -f "$WORK/proxy.cfg" >"$WORK/haproxy.log" 2>&1 &
-PIDS+=($!)
+started
 wait_for_port "$port" "$WORK/haproxy.log"
 measure haproxy "${PIDS[-1]}" "$port"; other=$PER_REQUEST
 
@@ -66,7 +66,7 @@ gates: {http: {listen: "127.0.0.1:$port"}}
 PLAN
 # On one core the gate has one worker.
 taskset -c 0 "$CHANGEOVER" gate "$WORK/plan.yaml" >"$WORK/gate.log" 2>&1 &
-PIDS+=($!)
+started
 wait_for_port "$port" "$WORK/gate.log"
 measure changeover "${PIDS[-1]}" "$port"
 row 'HTTP gate: CPU us per request, beside HAProxy' "$PER_REQUEST" "$other" "$(ratio "$PER_REQUEST" "$other")"

@@ -38,9 +38,15 @@ log_disconnections = 0
 CONF
 chmod 644 "$WORK/server/pgbouncer.ini"
 (cd "$WORK/server" && as_server taskset -c 0 "$(command -v pgbouncer)" "$WORK/server/pgbouncer.ini") >"$WORK/pgbouncer.log" 2>&1 &
-PIDS+=($!)
+started
 wait_for_port "$bouncer" "$WORK/pgbouncer.log"
 bouncer_pid=${PIDS[-1]}
+
+declare -A other
+for protocol in simple prepared; do
+    measure pgbouncer "$bouncer_pid" "$bouncer" "$protocol"
+    other[$protocol]=$PER_QUERY
+done
 
 port=$(free_port)
 cat >"$WORK/plan.yaml" <<PLAN
@@ -54,12 +60,11 @@ PLAN
 export SOURCE_URL=postgresql://postgres@127.0.0.1:$server/bench
 export TARGET_URL=postgresql://postgres@127.0.0.1:$server/other
 taskset -c 0 "$CHANGEOVER" gate "$WORK/plan.yaml" >"$WORK/gate.log" 2>&1 &
-PIDS+=($!)
+started
 wait_for_port "$port" "$WORK/gate.log"
 gate_pid=${PIDS[-1]}
 
 for protocol in simple prepared; do
-    measure pgbouncer "$bouncer_pid" "$bouncer" "$protocol"; other=$PER_QUERY
     measure changeover "$gate_pid" "$port" "$protocol"
-    row "PostgreSQL gate, $protocol: CPU us per query, beside PgBouncer" "$PER_QUERY" "$other" "$(ratio "$PER_QUERY" "$other")"
+    row "PostgreSQL gate, $protocol: CPU us per query, beside PgBouncer" "$PER_QUERY" "${other[$protocol]}" "$(ratio "$PER_QUERY" "${other[$protocol]}")"
 done

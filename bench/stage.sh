@@ -18,7 +18,9 @@ clean_up() {
     for _ in 1 2 3; do
         for pid in $(marked); do kill -KILL "$pid" 2>/dev/null || true; done
     done
-    wait 2>/dev/null || true
+    for pid in "${PIDS[@]}"; do
+        for _ in $(seq 100); do [[ -d /proc/$pid ]] || break; sleep 0.05; done
+    done
     rm -rf "$WORK"
 }
 trap clean_up EXIT
@@ -91,12 +93,18 @@ cluster() {
 	log_min_messages = fatal
 	CONF
     (cd "$WORK/$1" && as_server "$bin/postgres" -D "$data") >"$WORK/$1/log" 2>&1 &
-    PIDS+=($!)
+    started
     wait_for_port "$PORT" "$WORK/$1/log"
     until psql -XAtqc 'SELECT 1' -p "$PORT" postgres >/dev/null 2>&1; do sleep 0.05; done
 }
 
-sql() { psql -XAtq -v ON_ERROR_STOP=1 -p "$1" -d "$2" -c "$3"; }
+# started: remembers the process just put into the background.
+started() {
+    PIDS+=($!)
+    disown
+}
+
+sql() { PGOPTIONS='-c client_min_messages=warning' psql -XAtq -v ON_ERROR_STOP=1 -p "$1" -d "$2" -c "$3"; }
 
 # empty PORT DATABASE: a new database of that name.
 empty() {

@@ -2,7 +2,7 @@
 -- tables first, then keys, indexes, foreign keys, views and triggers.
 -- It holds on purpose what moving a database finds hard: user types and arrays of them, a domain,
 -- generated and identity columns, a partitioned table, values large enough for TOAST, a second
--- unique key, sequences with a cache, and a table without any key.
+-- unique key, sequences with a cache, and two tables without any key.
 
 -- == tables ==
 
@@ -158,6 +158,15 @@ CREATE TABLE access_log (
     client inet
 );
 ALTER TABLE access_log REPLICA IDENTITY FULL;
+
+-- Without a key, and updated all the time.
+CREATE TABLE sales (
+    bucket integer NOT NULL,
+    channel text,
+    orders bigint NOT NULL DEFAULT 0,
+    total numeric NOT NULL DEFAULT 0
+);
+ALTER TABLE sales REPLICA IDENTITY FULL;
 
 CREATE TABLE documents (
     id uuid NOT NULL,

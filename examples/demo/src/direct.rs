@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Options, reaper: &Reaper) -> Result<Summary, String>
         let client = check::connect(&url).await?;
         check::check_writes(&client, &record.ledger, &before).await
     })?;
-    let run = RunNumbers::default();
+    let run = RunNumbers { write_pause_ms_max: Some(0), copy_seconds: Some(0.0) };
     let summary = Summary::new(record, writes, &rows, run, Authority::Blue, Authority::Blue);
     summary.save(&options.out)?;
     summary.print();

@@ -7,8 +7,7 @@ mod meter;
 mod mix;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -45,7 +44,7 @@ pub(crate) struct Record {
 /// A running load.
 #[derive(Debug)]
 pub(crate) struct Load {
-    stop: Arc<AtomicBool>,
+    stop: Arc<OnceLock<Instant>>,
     thread: JoinHandle<Result<Record, String>>,
     shared: Arc<Shared>,
 }
@@ -67,7 +66,7 @@ impl Load {
     /// Starts it.
     #[must_use]
     pub(crate) fn start(to: SocketAddr, rate: u32) -> Load {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (start, stop) = (Instant::now(), Arc::new(OnceLock::new()));
         let shared = Arc::new(Shared {
             client: Client::new(to),
             mix: Mix::default(),
@@ -79,7 +78,7 @@ impl Load {
                 .enable_all()
                 .build()
                 .map_err(|e| format!("starting the load: {e}"))?;
-            runtime.block_on(generate(for_thread, stop_too, rate))
+            runtime.block_on(generate(for_thread, start, stop_too, rate))
         });
         Load { stop, thread, shared }
     }
@@ -96,25 +95,33 @@ impl Load {
         self.shared.record().meter.ok
     }
 
-    /// Sends no more, waits for what is under way, and gives back the record.
+    /// Sends what is due up to now and no more, waits for what is under way, and gives back the record.
     ///
     /// # Errors
     /// If the load itself broke.
     pub(crate) fn finish(self) -> Result<Record, String> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.get_or_init(Instant::now);
         self.thread.join().map_err(|_| "the load's thread panicked".to_owned())?
     }
 }
 
-async fn generate(shared: Arc<Shared>, stop: Arc<AtomicBool>, rate: u32) -> Result<Record, String> {
+async fn generate(
+    shared: Arc<Shared>,
+    start: Instant,
+    stop: Arc<OnceLock<Instant>>,
+    rate: u32,
+) -> Result<Record, String> {
     let period = Duration::from_secs(1) / rate.max(1);
-    let start = Instant::now();
     let mut running = tokio::task::JoinSet::new();
     let mut number = 0_u32;
-    while !stop.load(Ordering::Relaxed) {
+    loop {
         let due = start + period * number;
         number += 1;
         tokio::time::sleep_until(due.into()).await;
+        // A request that was due is sent, however late we are: leaving it out would hide a stall.
+        if stop.get().is_some_and(|stop| due > *stop) {
+            break;
+        }
         while running.try_join_next().is_some() {}
         let job = shared.mix.next();
         let second = due.duration_since(start).as_secs();

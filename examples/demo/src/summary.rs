@@ -39,10 +39,10 @@ pub(crate) struct Summary {
 }
 
 /// What the run itself reports.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct RunNumbers {
-    pub(crate) write_pause_ms_max: u64,
-    pub(crate) copy_seconds: f64,
+    pub(crate) write_pause_ms_max: Option<u64>,
+    pub(crate) copy_seconds: Option<f64>,
 }
 
 impl Summary {
@@ -64,6 +64,12 @@ impl Summary {
         if authority != expected {
             findings.push(format!("the authority is {authority}, it must be {expected}"));
         }
+        if run.write_pause_ms_max.is_none() {
+            findings.push("the run never told its write pause".to_owned());
+        }
+        if run.copy_seconds.is_none() {
+            findings.push("the run never told that its copy was done".to_owned());
+        }
         Summary {
             requests: meter.requests(),
             failed: meter.failed,
@@ -73,8 +79,8 @@ impl Summary {
             writes_duplicated: writes.duplicated,
             rows_compared: rows.compared,
             rows_different: rows.different,
-            write_pause_ms_max: run.write_pause_ms_max,
-            copy_seconds: run.copy_seconds,
+            write_pause_ms_max: run.write_pause_ms_max.unwrap_or(0),
+            copy_seconds: run.copy_seconds.unwrap_or(0.0),
             authority: authority.to_string(),
             authority_expected: expected.to_string(),
             slowest_write_ms: ms(meter.writes.max()),
@@ -97,7 +103,10 @@ impl Summary {
             + self.writes_missing
             + self.writes_duplicated
             + self.rows_different;
-        faults == 0 && self.requests > 0 && self.authority == self.authority_expected
+        faults == 0
+            && self.findings.is_empty()
+            && self.requests > 0
+            && self.authority == self.authority_expected
     }
 
     /// The line for machines.

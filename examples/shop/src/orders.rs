@@ -96,6 +96,7 @@ async fn write(
     let card = Label("card".to_owned());
     let answer = json!({ "approved": true, "request": order.request_id });
     transaction.execute(&prepared.payment, &[&id, &card, &total, &answer]).await?;
+    transaction.execute(&prepared.sale, &[&order.customer_id, &total]).await?;
     let event = json!({ "order": id, "total": total });
     transaction.execute(&prepared.event, &[&"order", &order.customer_id, &event]).await?;
     transaction.execute(&prepared.forget_wishes, &[&order.customer_id]).await?;

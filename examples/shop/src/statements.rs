@@ -42,6 +42,8 @@ statements! {
                 RETURNING total::text",
     payment: "INSERT INTO billing.payments (order_id, method, amount, provider_answer)
               VALUES ($1, $2, $3::text::numeric, $4)",
+    sale: "UPDATE sales SET orders = orders + 1, total = total + $2::text::numeric
+           WHERE bucket = $1::bigint % 100",
     event: "INSERT INTO events (kind, customer_id, payload) VALUES ($1, $2, $3)",
     access: "INSERT INTO access_log (path, took) VALUES ($1, $2 * interval '1 millisecond')",
     forget_wishes: "DELETE FROM wishlists WHERE customer_id = $1",

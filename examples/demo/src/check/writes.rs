@@ -1,5 +1,6 @@
 //! Whether every acknowledged write is there, whole, exactly once, and no other.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use tokio_postgres::Client;
@@ -88,21 +89,38 @@ pub(crate) async fn check_writes(
     let found = counters(client, carts).await.map_err(said)?;
     counted("writes of cart", &ledger.carts, &found, &mut check);
     if ledger.unknown_orders.is_empty() {
-        let left: i64 = client
-            .query_one("SELECT sum(on_hand) FROM public.stock", &[])
-            .await
-            .map_err(said)?
-            .try_get(0)
-            .map_err(said)?;
-        let taken = before.pieces - left;
-        let words = format!("orders took {} pieces from stock, which lost {taken}", ledger.pieces);
-        match taken.cmp(&ledger.pieces) {
-            std::cmp::Ordering::Less => check.missing(1, words),
-            std::cmp::Ordering::Greater => check.duplicated(1, words),
-            std::cmp::Ordering::Equal => {}
-        }
+        sums(client, ledger, before, &mut check).await.map_err(said)?;
     }
     Ok(check)
+}
+
+/// What all orders together did to rows that they share. Only exact if no order is in doubt.
+async fn sums(
+    client: &Client,
+    ledger: &Ledger,
+    before: &Baseline,
+    check: &mut WritesCheck,
+) -> Result<(), tokio_postgres::Error> {
+    let row = client
+        .query_one(
+            "SELECT (SELECT sum(on_hand) FROM public.stock),
+                    (SELECT sum(orders)::bigint FROM public.sales)",
+            &[],
+        )
+        .await?;
+    let (left, sold): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let orders = i64::try_from(ledger.orders.len()).unwrap_or(i64::MAX);
+    let sums =
+        [("pieces taken from stock", ledger.pieces, before.pieces - left), ("sales", orders, sold)];
+    for (what, acknowledged, there) in sums {
+        let words = format!("{what}: {there} there, {acknowledged} acknowledged");
+        match there.cmp(&acknowledged) {
+            Ordering::Less => check.missing(1, words),
+            Ordering::Greater => check.duplicated(1, words),
+            Ordering::Equal => {}
+        }
+    }
+    Ok(())
 }
 
 /// An order is whole with all its lines, one payment, one event, and two audit rows.

@@ -12,7 +12,6 @@ use changeover_pgwire::frontend::{self, Target};
 use changeover_types::quote_literal;
 
 use super::server::{Server, ServerFault};
-use super::tracker::SessionTracker;
 
 /// Our own prepared statement on the client's server; gone again after the question.
 const NAME: &str = "changeover_capture";
@@ -59,13 +58,12 @@ pub(super) struct Captured {
 /// Asks; `watched` are custom settings, which the server lists nowhere.
 pub(super) async fn capture(
     server: &mut Server,
-    tracker: &SessionTracker,
     user: &str,
-    watched: &[String],
+    watched: &BTreeSet<String>,
     aside: &mut BytesMut,
 ) -> Result<Captured, ServerFault> {
     let mut request = BytesMut::new();
-    frontend::parse(&mut request, NAME, &question(tracker, watched), &[]);
+    frontend::parse(&mut request, NAME, &question(watched), &[]);
     frontend::bind(&mut request, "", NAME, &[]);
     frontend::execute(&mut request, "", 0);
     frontend::close(&mut request, Target::Statement, NAME);
@@ -92,10 +90,9 @@ pub(super) async fn capture(
     }
 }
 
-fn question(tracker: &SessionTracker, watched: &[String]) -> String {
-    let names: BTreeSet<&String> = watched.iter().chain(tracker.noticed()).collect();
+fn question(watched: &BTreeSet<String>) -> String {
     let mut query = QUERY.to_owned();
-    for name in names {
+    for name in watched {
         let name = quote_literal(name);
         query.push_str(&format!(
             " union all select 'setting', {name}, pg_catalog.current_setting({name}, true) \

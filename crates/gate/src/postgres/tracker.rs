@@ -34,6 +34,9 @@ const MAX_EXPECTATIONS: usize = 16 * 1024;
 /// A Parse longer than this is not kept, so its session cannot be moved.
 pub(crate) const MAX_KEPT_PARSE: usize = 256 * 1024;
 
+/// So much of a query is looked at, for a `SET` of a custom setting.
+pub(crate) const GLIMPSE: usize = 512;
+
 /// User-defined types have numbers from here on.
 pub(crate) const FIRST_USER_TYPE: u32 = 16_384;
 
@@ -157,9 +160,7 @@ impl SessionTracker {
                 let statement = body.and_then(Statement::from_parse);
                 if let Some(statement) = &statement {
                     self.use_types(Some(statement.types()), true);
-                    if let Some(custom) = custom_setting(statement.query()) {
-                        self.noticed.insert(custom);
-                    }
+                    self.notice(statement.query());
                 }
                 self.expect.push(Expect::Parse(statement.map(Box::new)));
             }
@@ -298,10 +299,10 @@ impl SessionTracker {
     }
 
     fn notice(&mut self, query: &[u8]) {
-        if self.noticed.len() < MAX_PARAMETERS
-            && let Some(name) = custom_setting(query)
-        {
-            self.noticed.insert(name);
+        for name in custom_settings(query) {
+            if self.noticed.len() < MAX_PARAMETERS {
+                self.noticed.insert(name);
+            }
         }
     }
 }
@@ -343,19 +344,22 @@ fn parameter_types(body: Option<&[u8]>) -> Option<impl Iterator<Item = u32>> {
     Some(oids.iter().map(|oid| u32::from_be_bytes(*oid)))
 }
 
-/// The dotted setting that a statement sets, where its first words say so plainly.
+/// The dotted settings that a query sets, where the first words of one of its statements say so
+/// plainly.
 ///
 /// The server lists custom settings nowhere, so a session that sets one would lose it silently;
-/// this sees `SET [SESSION] a.b …` and `SELECT [pg_catalog.]set_config('a.b', …`.
+/// this sees `SET [SESSION] a.b …` and `SELECT [pg_catalog.]set_config('a.b', …`. What it takes
+/// for a statement may be part of a text, which does no harm: the server is asked for the value.
+fn custom_settings(query: &[u8]) -> impl Iterator<Item = String> {
+    query[..query.len().min(GLIMPSE)].split(|b| *b == b';').filter_map(custom_setting)
+}
+
 fn custom_setting(statement: &[u8]) -> Option<String> {
-    let glimpse = &statement[..statement.len().min(160)];
-    let glimpse = glimpse.trim_ascii_start();
-    if !glimpse.first().is_some_and(|b| b.eq_ignore_ascii_case(&b's')) {
+    let statement = statement.trim_ascii_start();
+    if !statement.first().is_some_and(|b| b.eq_ignore_ascii_case(&b's')) {
         return None;
     }
-    let text = std::str::from_utf8(glimpse)
-        .unwrap_or_else(|e| std::str::from_utf8(&glimpse[..e.valid_up_to()]).unwrap_or_default());
-    let lower = text.to_ascii_lowercase();
+    let lower = String::from_utf8_lossy(statement).to_ascii_lowercase();
     let mut words = lower.split_whitespace();
     let first = words.next()?;
     let name = if first == "set" {
@@ -363,11 +367,8 @@ fn custom_setting(statement: &[u8]) -> Option<String> {
         if name == "session" { words.next()? } else { name }
     } else if first == "select" {
         let rest = lower.get(6..)?.trim_start();
-        rest.strip_prefix("pg_catalog.")
-            .unwrap_or(rest)
-            .strip_prefix("set_config(")?
-            .trim_start()
-            .strip_prefix('\'')?
+        let rest = rest.strip_prefix("pg_catalog.").unwrap_or(rest);
+        rest.strip_prefix("set_config(")?.trim_start().strip_prefix('\'')?
     } else {
         return None;
     };

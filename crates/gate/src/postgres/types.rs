@@ -5,8 +5,9 @@
 //! type the client meets for the first time is shown with the present server's number, because
 //! the driver then looks that number up in the present server's catalogue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use changeover_pgwire::backend::BackendMessage;
@@ -25,6 +26,9 @@ pub(crate) type TypeName = Arc<(String, String)>;
 pub(crate) struct Types {
     by_oid: BTreeMap<u32, TypeName>,
     by_name: BTreeMap<TypeName, Entry>,
+    /// Custom settings that functions and row security policies ask for.
+    settings: BTreeSet<String>,
+    read_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +44,16 @@ const QUERY: &str = "select t.oid::text, n.nspname::text, t.typname::text, \
         where a.attrelid = t.typrelid and a.attnum > 0 and a.atttypid >= 16384) \
      else false end)::text \
     from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace \
-    where t.oid >= 16384 and n.nspname !~ '^pg_(toast|temp)'";
+    where t.oid >= 16384 and n.nspname !~ '^pg_(toast|temp)' \
+    union all select distinct '0', 'setting', m[1], '' from ( \
+        select prosrc from pg_catalog.pg_proc where oid >= 16384 \
+        union all select pg_catalog.pg_get_expr(polqual, polrelid) from pg_catalog.pg_policy \
+        union all select pg_catalog.pg_get_expr(polwithcheck, polrelid) from pg_catalog.pg_policy \
+    ) as code(text), pg_catalog.regexp_matches(text, \
+        '(?:current_setting|set_config)\\s*\\(\\s*''([A-Za-z_]\\w*(?:\\.\\w+)+)''', 'g') m";
+
+/// A catalogue read longer ago than this is read again.
+const FRESH: Duration = Duration::from_secs(60);
 
 impl Types {
     fn add(&mut self, oid: u32, name: TypeName, carries: bool) {
@@ -51,6 +64,17 @@ impl Types {
     /// The name of a number.
     pub(crate) fn name(&self, oid: u32) -> Option<&TypeName> {
         self.by_oid.get(&oid)
+    }
+
+    /// Custom settings that the side's functions and policies ask for: worth asking every session
+    /// for, since the server lists such settings nowhere.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = &String> {
+        self.settings.iter()
+    }
+
+    /// Whether it was read a short time ago.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.read_at.is_some_and(|at| at.elapsed() < FRESH)
     }
 
     fn entry(&self, name: &TypeName) -> Option<Entry> {
@@ -64,6 +88,7 @@ impl Types {
             ("user".to_owned(), server.user.clone()),
             ("application_name".to_owned(), "changeover gate".to_owned()),
             ("client_encoding".to_owned(), "UTF8".to_owned()),
+            ("search_path".to_owned(), String::new()),
         ];
         let mut server =
             Server::connect(config, side, &parameters, server.password.as_ref(), None).await?;
@@ -71,7 +96,7 @@ impl Types {
         frontend::query(&mut request, QUERY);
         let answers = server.ask(&request, 1, &mut BytesMut::new()).await?;
         server.say_farewell();
-        let mut types = Types::default();
+        let mut types = Types { read_at: Some(Instant::now()), ..Types::default() };
         for answer in answers {
             match answer {
                 BackendMessage::ErrorResponse(error) => {
@@ -82,6 +107,10 @@ impl Types {
                     if let (Some(oid), Some(schema), Some(name)) =
                         (text(0).and_then(|oid| oid.parse().ok()), text(1), text(2))
                     {
+                        if oid == 0 {
+                            types.settings.insert(name.to_owned());
+                            continue;
+                        }
                         let name = Arc::new((schema.to_owned(), name.to_owned()));
                         types.add(oid, name, text(3) == Some("true"));
                     }

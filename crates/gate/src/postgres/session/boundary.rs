@@ -1,5 +1,6 @@
 //! What a session does at a safe boundary: have its state read, and go to the other side.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,11 +35,14 @@ impl Session {
         if self.view == HoldView::Open && at_home {
             return Ok(());
         }
+        let mut watched: BTreeSet<String> = config.watch_settings.iter().cloned().collect();
+        watched.extend(self.tracker.noticed().iter().cloned());
+        let catalogue = Types::of(&config, self.server.side, Types::is_fresh).await;
+        if let Ok(catalogue) = &catalogue {
+            watched.extend(catalogue.settings().cloned());
+        }
         let mut aside = BytesMut::new();
-        let user = &self.client.user;
-        let captured =
-            capture(&mut self.server, &self.tracker, user, &config.watch_settings, &mut aside)
-                .await?;
+        let captured = capture(&mut self.server, &self.client.user, &watched, &mut aside).await?;
         // Whatever came in between goes the way of all messages from the server.
         aside.unsplit(self.server.wire.rx.split());
         self.down.rx = aside;
@@ -48,7 +52,13 @@ impl Session {
         if self.tracker.statements().lost() {
             self.captured.pins.insert("a prepared statement too long to keep".to_owned());
         }
-        self.name_types(self.server.side.other()).await;
+        match catalogue {
+            Ok(_) => self.name_types(self.server.side.other()).await,
+            Err(fault) => {
+                let pin = format!("the catalogue is unknown: {}", fault.for_client().message);
+                self.captured.pins.insert(pin);
+            }
+        }
         drop(permit);
         self.pinned = !self.captured.pins.is_empty();
         if self.pinned && config.unmovable == Unmovable::Terminate {

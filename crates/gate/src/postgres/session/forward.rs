@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::super::admit::fatal;
-use super::super::tracker::{Backend, MAX_KEPT_PARSE, SessionTracker, Statement};
+use super::super::tracker::{Backend, GLIMPSE, MAX_KEPT_PARSE, SessionTracker, Statement};
 use super::{End, Session};
 
 /// A connection at rest reads this much at a time.
@@ -30,9 +30,6 @@ const LARGEST_READ: usize = 64 * 1024;
 
 /// A message longer than this whose content matters is not looked into.
 const MAX_INSPECTED: usize = 1024 * 1024;
-
-/// So much of a simple query is looked at, for a `SET` of a custom setting.
-const GLIMPSE: usize = 160;
 
 /// A Parse of a session whose type numbers are translated may be this long.
 const MAX_TRANSLATED_PARSE: usize = 16 * 1024 * 1024;

@@ -206,8 +206,8 @@ impl Expectations {
             }
         }
         self.copy = if ended { Copy::None } else { kind };
-        let sync_follows = self.queue.iter().any(|e| matches!(e, Expect::Sync));
-        if kind == Copy::Extended && !sync_follows {
+        let end_follows = self.queue.iter().any(Expect::is_ready);
+        if kind == Copy::Extended && !end_follows {
             self.extended = true;
         }
     }

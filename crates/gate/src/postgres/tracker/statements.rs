@@ -105,12 +105,6 @@ impl Statements {
         self.lost
     }
 
-    /// The statement of this name.
-    #[cfg(test)]
-    pub(crate) fn get(&self, name: &[u8]) -> Option<&Statement> {
-        self.by_name.get(name)
-    }
-
     /// All of them, the unnamed first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Statement> {
         self.by_name.values()

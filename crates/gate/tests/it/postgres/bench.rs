@@ -77,9 +77,9 @@ impl TestGate {
         self.obey(&Order::Hold { number: self.number(), budget_ms });
     }
 
-    pub(super) fn sealing(&self, epoch: u64) {
+    pub(super) fn sealing(&self, epoch: u64, from: Side) {
         let number = self.number();
-        self.obey(&Order::Sealing { number, epoch: Epoch(epoch), from: Side::Source });
+        self.obey(&Order::Sealing { number, epoch: Epoch(epoch), from });
     }
 
     pub(super) fn release(&self) {
@@ -152,7 +152,9 @@ pub(super) fn server(cluster: &Cluster, database: &str) -> ServerConfig {
 }
 
 /// The databases are called `blue` and `green`, so that the gate must rewrite the name.
-pub(super) async fn clusters(settings: impl Fn(ClusterConfig) -> ClusterConfig) -> (Cluster, Cluster) {
+pub(super) async fn clusters(
+    settings: impl Fn(ClusterConfig) -> ClusterConfig,
+) -> (Cluster, Cluster) {
     let start = |name: &str| Cluster::start(settings(ClusterConfig::new(name))).unwrap();
     let (source, target) = (start("gate-source"), start("gate-target"));
     for (cluster, database) in [(&source, "blue"), (&target, "green")] {
@@ -168,9 +170,7 @@ impl Bench {
         Bench::with(|config| config).await
     }
 
-    pub(super) async fn with(
-        change: impl Fn(PostgresGateConfig) -> PostgresGateConfig,
-    ) -> Bench {
+    pub(super) async fn with(change: impl Fn(PostgresGateConfig) -> PostgresGateConfig) -> Bench {
         let (source, target) = clusters(|config| config).await;
         let mut config = PostgresGateConfig::new(
             "127.0.0.1:0".parse().unwrap(),
@@ -205,7 +205,7 @@ impl Bench {
     pub(super) async fn flip(&self, side: Side, epoch: u64) {
         self.gate.hold(20_000);
         self.gate.quiet().await;
-        self.gate.sealing(epoch);
+        self.gate.sealing(epoch, side.other());
         self.gate.route(side, epoch);
         self.gate.release();
     }

@@ -194,7 +194,10 @@ async fn cancel_reaches_the_running_query() {
     let cancel = async {
         let admin = direct(&bench.source, "blue").await;
         eventually("the query runs", async || {
-            let n = one(&admin, "select count(*) from pg_stat_activity where query ~ '^select pg_sleep'");
+            let n = one(
+                &admin,
+                "select count(*) from pg_stat_activity where query ~ '^select pg_sleep'",
+            );
             (n.await == "1").then_some(())
         })
         .await;

@@ -17,8 +17,7 @@ use super::bench::{Bench, Raw, code, one, place, through};
 #[tokio::test]
 async fn new_work_waits_and_open_transactions_end() {
     let bench = Bench::new().await;
-    let (open, idle) =
-        (bench.client_with("application_name=till").await, bench.client().await);
+    let (open, idle) = (bench.client_with("application_name=till").await, bench.client().await);
     open.batch_execute("create table h (i int); begin; insert into h values (1)").await.unwrap();
     idle.batch_execute("select 1").await.unwrap();
     bench.gate.hold(20_000);
@@ -74,7 +73,10 @@ async fn a_running_query_is_waited_for_and_a_lapse_opens() {
 async fn sixteen_clients_under_load_see_no_error_in_five_holds() {
     let bench = Bench::new().await;
     let admin = bench.client().await;
-    admin.batch_execute("create table load (client int, i int, primary key (client, i))").await.unwrap();
+    admin
+        .batch_execute("create table load (client int, i int, primary key (client, i))")
+        .await
+        .unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let mut clients = JoinSet::new();
     for number in 0..16_i32 {
@@ -86,7 +88,8 @@ async fn sixteen_clients_under_load_see_no_error_in_five_holds() {
             while !stop.load(Ordering::Relaxed) {
                 let transaction = client.transaction().await.unwrap();
                 transaction.execute(&insert, &[&number, &done]).await.unwrap();
-                transaction.query_one("select count(*) from load where client = $1", &[&number])
+                transaction
+                    .query_one("select count(*) from load where client = $1", &[&number])
                     .await
                     .unwrap();
                 transaction.commit().await.unwrap();

@@ -54,7 +54,8 @@ async fn scram_and_cleartext_on_both_legs() {
         gate.route(Side::Target, 2);
         gate.release();
         assert_eq!((place(&shop).await, place(&plain).await), ("green".into(), "green".into()));
-        for wrong in ["user=shop password=wrong", "user=nobody password=x", "user=shop password=p"] {
+        for wrong in ["user=shop password=wrong", "user=nobody password=x", "user=shop password=p"]
+        {
             let error = connect(&format!("{} {wrong}", address(&gate))).await.unwrap_err();
             assert_eq!(code(&error), "28P01", "{wrong}: {error:?}");
         }

@@ -16,10 +16,7 @@ use super::bench::{Bench, code, direct, one, place};
 struct Mood(String);
 
 impl<'a> FromSql<'a> for Mood {
-    fn from_sql(
-        _: &Type,
-        raw: &'a [u8],
-    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         Ok(Mood(std::str::from_utf8(raw)?.to_owned()))
     }
     fn accepts(ty: &Type) -> bool {
@@ -56,13 +53,19 @@ async fn with_types() -> Bench {
         .unwrap();
     bench.both(SCHEMA).await;
     let sql = "select 'mood'::regtype::oid";
-    let (blue, green) =
-        (direct(&bench.source, "blue").await, direct(&bench.target, "green").await);
+    let (blue, green) = (direct(&bench.source, "blue").await, direct(&bench.target, "green").await);
     assert_ne!(one(&blue, sql).await, one(&green, sql).await);
     bench
 }
 
-async fn works(client: &Client, number: i32, go_on: impl Fn() -> bool, places: &AtomicU64) -> i32 {
+/// Where the clients have worked.
+#[derive(Default)]
+struct Places {
+    ready: AtomicU64,
+    bits: AtomicU64,
+}
+
+async fn works(client: &Client, number: i32, go_on: impl Fn() -> bool, places: &Places) -> i32 {
     client
         .batch_execute(
             "set work_mem = '7MB'; set search_path = public, pg_temp; set app.tenant = 'seven'; \
@@ -72,24 +75,32 @@ async fn works(client: &Client, number: i32, go_on: impl Fn() -> bool, places: &
         .unwrap();
     let insert = client.prepare("insert into people values ($1, $2, $3)").await.unwrap();
     let read = client
-        .prepare("select m, current_database()::text from people where client = $1 and m = $2 limit 1")
+        .prepare(
+            "select m, current_database()::text from people where client = $1 and m = $2 limit 1",
+        )
         .await
         .unwrap();
     let mut done = 0;
+    // Only now, for a driver asks for a type by its number while it prepares, and that number is
+    // data: it is not translated.
+    places.ready.fetch_add(1, Ordering::Relaxed);
     while go_on() {
-        let row: Vec<(&(dyn ToSql + Sync), Type)> = Vec::new();
-        drop(row);
         client.execute(&insert, &[&number, &done, &Mood("gay".into())]).await.unwrap();
         done += 1;
         // The row may be on the other side already: nothing is copied here.
         if let Some(row) = client.query_opt(&read, &[&number, &Mood("gay".into())]).await.unwrap() {
             assert_eq!(row.get::<_, Mood>(0), Mood("gay".into()));
-            places.fetch_or(if row.get::<_, &str>(1) == "green" { 2 } else { 1 }, Ordering::Relaxed);
+            places
+                .bits
+                .fetch_or(if row.get::<_, &str>(1) == "green" { 2 } else { 1 }, Ordering::Relaxed);
         }
         let mut state = Vec::new();
         for sql in [
-            "show work_mem", "show search_path", "select current_setting('app.tenant', true)",
-            "select current_user", "show application_name",
+            "show work_mem",
+            "show search_path",
+            "select current_setting('app.tenant', true)",
+            "select current_user",
+            "show application_name",
         ] {
             state.push(one(client, sql).await);
         }
@@ -103,7 +114,7 @@ async fn works(client: &Client, number: i32, go_on: impl Fn() -> bool, places: &
 async fn sixteen_sessions_move_there_and_back_with_all_they_have() {
     let bench = with_types().await;
     let stop = Arc::new(AtomicBool::new(false));
-    let places = Arc::new(AtomicU64::new(0));
+    let places = Arc::new(Places::default());
     let mut clients = JoinSet::new();
     for number in 0..16_i32 {
         let client = bench.client_with(&format!("application_name='client {number}'")).await;
@@ -112,9 +123,13 @@ async fn sixteen_sessions_move_there_and_back_with_all_they_have() {
             works(&client, number, || !stop.load(Ordering::Relaxed), &places).await
         });
     }
+    eventually("all have prepared", async || {
+        (places.ready.load(Ordering::Relaxed) == 16).then_some(())
+    })
+    .await;
     for (side, epoch, bit) in [(Side::Target, 2, 2), (Side::Source, 3, 1), (Side::Target, 4, 2)] {
         eventually("the load runs", async || {
-            (places.load(Ordering::Relaxed) != 0).then_some(())
+            (places.bits.load(Ordering::Relaxed) != 0).then_some(())
         })
         .await;
         bench.flip(side, epoch).await;
@@ -122,12 +137,12 @@ async fn sixteen_sessions_move_there_and_back_with_all_they_have() {
             (bench.gate.metrics().postgres[&side].servers == 16).then_some(())
         })
         .await;
-        places.store(0, Ordering::Relaxed);
+        places.bits.store(0, Ordering::Relaxed);
         eventually("and work there", async || {
-            (places.load(Ordering::Relaxed) != 0).then_some(())
+            (places.bits.load(Ordering::Relaxed) != 0).then_some(())
         })
         .await;
-        assert_eq!(places.load(Ordering::Relaxed), bit, "somebody works on the other side");
+        assert_eq!(places.bits.load(Ordering::Relaxed), bit, "somebody works on the other side");
     }
     stop.store(true, Ordering::Relaxed);
     let mut done = 0;
@@ -162,12 +177,26 @@ async fn reset_goes_back_to_the_startup_packet_and_new_settings_are_told() {
     .await;
     let client = bench.client_with("options='-c work_mem=5MB' application_name=first").await;
     client
-        .batch_execute("set work_mem = '9MB'; set application_name = 'second'; set timezone = 'Asia/Tokyo'")
+        .batch_execute(
+            "set work_mem = '9MB'; set application_name = 'second'; set timezone = 'Asia/Tokyo'",
+        )
         .await
         .unwrap();
-    // Seen by the server only: the gate does not parse this, but was told of the name.
+    // Nothing in these statements' first words tells the gate: it was told of one name, and a
+    // function asks for the other.
+    direct(&bench.source, "blue")
+        .await
+        .batch_execute(
+            "create function tenant() returns text language sql as \
+             $$ select current_setting('app.hidden', true) $$",
+        )
+        .await
+        .unwrap();
     client
-        .batch_execute("do $$ begin perform set_config('app.quiet', 'Δ', false); end $$")
+        .batch_execute(
+            "do $$ begin perform set_config('app.quiet', 'Δ', false); \
+                        perform set_config('app.' || 'hidden', 'h', false); end $$",
+        )
         .await
         .unwrap();
     bench.flip(Side::Target, 2).await;
@@ -176,6 +205,7 @@ async fn reset_goes_back_to_the_startup_packet_and_new_settings_are_told() {
     assert_eq!(one(&client, "show work_mem").await, "9MB");
     assert_eq!(one(&client, "show application_name").await, "second");
     assert_eq!(one(&client, "show app.quiet").await, "Δ");
+    assert_eq!(one(&client, "show app.hidden").await, "h");
     client.batch_execute("reset all").await.unwrap();
     assert_eq!(one(&client, "show work_mem").await, "5MB");
     assert_eq!(one(&client, "show application_name").await, "first");
@@ -187,7 +217,8 @@ async fn idle_sessions_move_by_themselves_and_statements_dropped_stay_dropped() 
     let client = bench.client().await;
     let kept = client.prepare("select 1::int4").await.unwrap();
     let gone = client.prepare("select 2::int4").await.unwrap();
-    let name = one(&client, "select name from pg_prepared_statements where statement ~ '2::'").await;
+    let name =
+        one(&client, "select name from pg_prepared_statements where statement ~ '2::'").await;
     client.batch_execute(&format!("deallocate {name}")).await.unwrap();
     bench.flip(Side::Target, 2).await;
     eventually("it moves though nobody speaks", async || {
@@ -215,7 +246,11 @@ async fn a_type_without_a_counterpart_pins_its_session() {
     bench.gate.release();
     assert_eq!(place(&client).await, "blue");
     // It is created there meanwhile: no longer pinned.
-    direct(&bench.target, "green").await.batch_execute("create type lonely as enum ('x')").await.unwrap();
+    direct(&bench.target, "green")
+        .await
+        .batch_execute("create type lonely as enum ('x')")
+        .await
+        .unwrap();
     bench.flip(Side::Target, 2).await;
     assert_eq!(place(&client).await, "green");
 }

@@ -70,7 +70,7 @@ async fn a_hold_that_lapses_after_sealing_waits_for_proof() {
     bench.gate.hold(400);
     bench.gate.quiet().await;
     direct(&bench.source, "blue").await.batch_execute(&row(2, "seal", "none")).await.unwrap();
-    bench.gate.sealing(2);
+    bench.gate.sealing(2, Side::Source);
     let (answer, ()) = tokio::join!(client.simple_query("show work_mem"), async {
         eventually("it lapses", async || {
             (bench.gate.shared.hold_view() == HoldView::Unsure).then_some(())

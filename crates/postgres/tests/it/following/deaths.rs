@@ -126,3 +126,23 @@ async fn an_applier_left_hanging_does_not_block_the_next() {
     assert_eq!(resume.position, Lsn::ZERO);
     assert!(old.commit().await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_rows_do_not_pile_up() {
+    let world = World::new("prune", KEYLESS).await;
+    let into = world.config(Target);
+    let (mut applier, _) = Applier::start(&into, &world.migration, Stream::Forward).await.unwrap();
+    for n in 0..1_500 {
+        applier.begin(Head {
+            predecessor: Lsn(n),
+            position: Lsn(n + 1),
+            epoch: Epoch(1),
+            open: true,
+        });
+        applier.commit().await.unwrap();
+    }
+    let left = "SELECT count(*) || ' to ' || max(position) FROM changeover.progress";
+    assert_eq!(world.value(Target, left).await, "1000 to 0/5DC");
+    let (_, resume) = Applier::start(&into, &world.migration, Stream::Forward).await.unwrap();
+    assert_eq!(resume.position, Lsn(1_500));
+}

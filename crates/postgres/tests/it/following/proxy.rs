@@ -90,7 +90,7 @@ async fn carry(
                 if hit && armed.swap(false, Ordering::SeqCst) {
                     if cut == Cut::AfterCommit {
                         // The answer shows that it is done; nobody else will see it.
-                        server.read(&mut down).await.ok();
+                        server.read_u8().await.ok();
                     }
                     cuts.fetch_add(1, Ordering::SeqCst);
                     return;

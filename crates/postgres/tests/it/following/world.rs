@@ -21,6 +21,7 @@ pub(super) struct World {
     pub(super) target: Cluster,
     pub(super) migration: MigrationName,
     pub(super) tables: Vec<TableName>,
+    relations: Vec<RelationEntry>,
 }
 
 /// A follower at work.
@@ -48,8 +49,8 @@ impl World {
             target: cluster("t"),
             migration: MigrationName::new("m").unwrap(),
             tables: Vec::new(),
+            relations: Vec::new(),
         };
-        let mut relations = Vec::new();
         for side in [Side::Source, Side::Target] {
             world.sql(side, ddl).await;
         }
@@ -61,12 +62,10 @@ impl World {
             if !root {
                 world.tables.push(name.clone());
             }
-            relations.push(RelationEntry { name, root, leaf: false });
+            world.relations.push(RelationEntry { name, root, leaf: false });
         }
         for side in [Side::Source, Side::Target] {
-            let migration = world.migration.clone();
-            let scope =
-                Scope { migration, side, relations: relations.clone(), sequences: Vec::new() };
+            let scope = world.scope(side);
             let mut session = world.session(side).await;
             objects::install(&mut session).await.unwrap();
             objects::genesis(&mut session, &scope, "test").await.unwrap();
@@ -76,6 +75,11 @@ impl World {
             session.execute(&sql).await.unwrap();
         }
         world
+    }
+
+    pub(super) fn scope(&self, side: Side) -> Scope {
+        let (migration, relations) = (self.migration.clone(), self.relations.clone());
+        Scope { migration, side, relations, sequences: Vec::new() }
     }
 
     pub(super) fn config(&self, side: Side) -> ConnectConfig {

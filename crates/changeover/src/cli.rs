@@ -1,0 +1,182 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Moves a live service, its traffic and its data, from one environment to another: no request
+/// fails, no row is lost, and every step can be taken back until `finish`.
+#[derive(Debug, Parser)]
+#[command(name = "changeover", version, after_help = exit::HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What holds for every verb.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What holds for every verb.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Write NDJSON to standard output; the first line names the version
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Folder that holds a folder for each migration [default: $XDG_STATE_HOME/changeover]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long, short = 'y', global = true)]
+    pub(crate) yes: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Write a commented plan
+    Init(Init),
+    /// Check a plan, connect, and print what will happen in order
+    Plan(PlanArgs),
+    /// Carry the clients' traffic: long-lived, one for each plan and host
+    Gate(PlanFile),
+    /// Begin the migration, or go on with it
+    Apply(Apply),
+    /// Say where a migration stands
+    Status(Status),
+    /// Compare both sides now
+    Verify(Migration),
+    /// Take authority and traffic back to the source
+    Rollback(Rollback),
+    /// Before the cutover: remove everything that was made
+    Abort(Migration),
+    /// End the way back: the one step that cannot be undone
+    Finish(Migration),
+    /// Stop the daemon and leave the migration as it is
+    Stop(Migration),
+    /// Look into a migration's journal
+    Journal(Journal),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// The daemon that `apply` starts
+    #[command(hide = true)]
+    Run(PlanFile),
+}
+
+/// A plan's file.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PlanFile {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+    /// Check only the file, connect to nothing
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+    /// Leave as soon as the run goes on by itself
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// A migration, by its plan or by its name.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Migration {
+    /// The plan's file, or the name of a migration that was begun
+    #[arg(value_name = "PLAN|NAME")]
+    pub(crate) migration: PathBuf,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) which: Migration,
+    /// Stay and show what happens
+    #[arg(long, short = 'w')]
+    pub(crate) watch: bool,
+}
+
+/// `rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) which: Migration,
+    /// Why, for the journal
+    #[arg(long, default_value = "asked for by the operator")]
+    pub(crate) why: String,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Where to write it
+    #[arg(value_name = "FILE", default_value = "changeover.yaml")]
+    pub(crate) file: PathBuf,
+    /// What the plan moves
+    #[arg(long, value_enum, default_value_t = Kind::Service)]
+    pub(crate) kind: Kind,
+}
+
+/// What a new plan moves.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Kind {
+    /// Requests and data
+    Service,
+    /// Only a database
+    Database,
+    /// Only requests
+    Http,
+}
+
+/// `journal`.
+#[derive(Debug, Args)]
+pub(crate) struct Journal {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub(crate) act: JournalAct,
+}
+
+/// What to do with a journal.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalAct {
+    /// Print its records, checking the chain
+    Show(JournalShow),
+}
+
+/// `journal show`.
+#[derive(Debug, Args)]
+pub(crate) struct JournalShow {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) which: Migration,
+    /// Only records after this number
+    #[arg(long, default_value_t = 0, value_name = "SEQ")]
+    pub(crate) after: u64,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// For which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}

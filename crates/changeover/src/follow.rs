@@ -1,0 +1,150 @@
+//! Stays with a run until it rests: shows what happens, and starts the daemon again if it dies.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use changeover_engine::Report;
+use changeover_engine::client::{ClientError, Seen, Watch};
+use changeover_engine::protocol::{RunState, RunStatus};
+
+use crate::migration::{self, Target};
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// So many daemons in a row that die without a word, and we give up.
+const SILENT_DEATHS_MAX: u32 = 10;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) enum Followed {
+    /// The run rests in this state; the daemon's last status, unless it is gone.
+    Rested(RunState, Option<Box<RunStatus>>),
+    /// The user pressed Ctrl-C; the run goes on.
+    Left,
+}
+
+/// Follows until `enough` says so of a status, or Ctrl-C.
+///
+/// # Errors
+/// If the daemon dies again and again or cannot be asked.
+pub(crate) async fn until(
+    target: &Target,
+    output: &Output,
+    enough: impl Fn(&RunStatus) -> bool,
+) -> Result<Followed, Report> {
+    let mut progress = Progress::new(output);
+    let outcome = {
+        let mut interrupted = pin!(tokio::signal::ctrl_c());
+        let mut followed = pin!(watch(target, &mut progress, enough));
+        tokio::select! {
+            outcome = &mut followed => outcome,
+            signal = &mut interrupted => match signal {
+                Ok(()) => Ok(Followed::Left),
+                // Without a handler, Ctrl-C just ends us, which leaves the run as well.
+                Err(_) => followed.await,
+            },
+        }
+    };
+    progress.clear();
+    outcome
+}
+
+async fn watch(
+    target: &Target,
+    progress: &mut Progress<'_>,
+    enough: impl Fn(&RunStatus) -> bool,
+) -> Result<Followed, Report> {
+    let mut last_event = None;
+    let mut deaths = 0;
+    loop {
+        let outcome = match connect(target, last_event).await {
+            Ok(mut watch) => {
+                one_life(&mut watch, progress, &enough, &mut last_event, &mut deaths).await
+            }
+            Err(report) => Err(End::Report(report)),
+        };
+        let error = match outcome {
+            Ok(followed) => return Ok(followed),
+            Err(End::Report(report)) => return Err(report),
+            Err(End::Gone(error)) => error,
+        };
+        // A daemon whose run is over leaves; the journal says so.
+        if let Some(journalled) = migration::journalled(&target.state_dir)?
+            && journalled.state.mode.is_over()
+        {
+            return Ok(Followed::Rested(journalled.run_state(), None));
+        }
+        deaths += 1;
+        // Events are numbered within one daemon's life.
+        last_event = None;
+        if deaths > SILENT_DEATHS_MAX {
+            return Err(error.report());
+        }
+        progress.note("the daemon is gone; starting it again");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Why a watch ended before the run rested.
+enum End {
+    Gone(ClientError),
+    Report(Report),
+}
+
+async fn connect(target: &Target, after: Option<u64>) -> Result<Watch, Report> {
+    target.daemon().await?.watch(after).await.map_err(|e| e.report())
+}
+
+async fn one_life(
+    watch: &mut Watch,
+    progress: &mut Progress<'_>,
+    enough: &impl Fn(&RunStatus) -> bool,
+    last_event: &mut Option<u64>,
+    deaths: &mut u32,
+) -> Result<Followed, End> {
+    loop {
+        match watch.next().await {
+            Ok(Seen::Event(event)) => {
+                *deaths = 0;
+                *last_event = Some(event.number);
+                progress.event(&event);
+            }
+            Ok(Seen::Status(status)) => {
+                progress.status(&status);
+                if enough(&status) {
+                    return Ok(Followed::Rested(status.state.clone(), Some(status)));
+                }
+            }
+            Ok(Seen::Refused(fault)) => return Err(End::Report(migration::refusal(fault))),
+            Err(error @ ClientError::NotRunning { .. }) => return Err(End::Gone(error)),
+            Err(error) => return Err(End::Report(error.report())),
+        }
+    }
+}
+
+/// What to tell somebody who leaves.
+pub(crate) fn farewell(target: &Target, output: &Output) {
+    let words = target.words();
+    output.note(format!(
+        "\nleft; the run goes on in its daemon\n  \
+         watch     changeover status --watch {words}\n  \
+         take back changeover rollback {words}   (changeover abort {words} before the cutover)\n  \
+         pausing   is not built yet; `changeover stop {words}` stops the daemon as it stands"
+    ));
+    output.emit("left", &serde_json::json!({"name": target.name.as_str()}));
+}
+
+/// Runs a verb's conversation with the daemon.
+///
+/// # Errors
+/// Those of the conversation, or that no runtime can be had.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Report::new("CO0017", "no runtime can be started").because(&e))?
+        .block_on(future)
+}

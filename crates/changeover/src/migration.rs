@@ -1,0 +1,209 @@
+//! Which migration a verb is about, and what its journal says when no daemon can be asked.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use changeover_engine::Report;
+use changeover_engine::client::{Client, ClientError};
+use changeover_engine::protocol::{Answer, Ask, RunState};
+use changeover_journal::{JournalError, Meta, Reader, Record, Seq};
+use changeover_plan::Plan;
+use changeover_run as run;
+use changeover_types::MigrationName;
+
+use crate::cli::Global;
+
+/// The journal's word for a record of the run.
+const RUN_EVENT: &str = "run";
+
+/// A plan, read from its file.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    /// The file, absolute: the daemon has another working directory.
+    pub(crate) path: PathBuf,
+    /// What it says.
+    pub(crate) plan: Plan,
+    /// The migration's state folder.
+    pub(crate) state_dir: PathBuf,
+}
+
+/// Reads a plan and finds its state folder.
+///
+/// # Errors
+/// With all of the plan's faults, or why it cannot be read.
+pub(crate) fn read_plan(file: &Path, global: &Global) -> Result<Planned, Report> {
+    let path = file.canonicalize().map_err(|e| {
+        Report::new("CO0010", format!("the plan {} cannot be read", file.display()))
+            .because(&e)
+            .hint("`changeover init` writes a new one")
+    })?;
+    let text = fs::read_to_string(&path).map_err(|e| {
+        Report::new("CO0010", format!("the plan {} cannot be read", file.display())).because(&e)
+    })?;
+    let plan = changeover_plan::parse(&file.display().to_string(), &text).map_err(|faults| {
+        let count = faults.0.len();
+        let word = if count == 1 { "one fault" } else { "several faults" };
+        let mut report =
+            Report::new("CO0011", format!("the plan {} has {word} ({count})", file.display()));
+        report.chain = faults.0.iter().map(ToString::to_string).collect();
+        report
+    })?;
+    let state_dir = state_dir(global, &plan.name)?;
+    Ok(Planned { path, plan, state_dir })
+}
+
+fn state_dir(global: &Global, name: &MigrationName) -> Result<PathBuf, Report> {
+    changeover_engine::state_dir(global.state_dir.as_deref(), name)
+}
+
+/// A migration that may have been begun.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Its name.
+    pub(crate) name: MigrationName,
+    /// Its state folder.
+    pub(crate) state_dir: PathBuf,
+    /// The plan's file, if it was given: then the daemon can be started again.
+    pub(crate) plan: Option<Planned>,
+}
+
+impl Target {
+    /// How to name it in a command that is proposed to the user.
+    pub(crate) fn words(&self) -> String {
+        match &self.plan {
+            Some(planned) => planned.path.display().to_string(),
+            None => self.name.to_string(),
+        }
+    }
+
+    /// Connects to the daemon; starts it again if it is gone and the plan is known.
+    ///
+    /// # Errors
+    /// If it neither runs nor can be started.
+    pub(crate) async fn daemon(&self) -> Result<Client, Report> {
+        match (Client::connect(&self.state_dir).await, &self.plan) {
+            (Ok(client), _) => Ok(client),
+            (Err(ClientError::NotRunning { .. }), Some(planned)) => {
+                changeover_engine::ensure_daemon(&planned.path, &planned.state_dir).await
+            }
+            (Err(error), _) => Err(error.report()),
+        }
+    }
+
+    /// Asks the daemon for something that it accepts or refuses.
+    ///
+    /// # Errors
+    /// With the daemon's refusal, or why it could not be asked.
+    pub(crate) async fn order(&self, ask: Ask) -> Result<(), Report> {
+        let mut daemon = self.daemon().await?;
+        let verb = ask.verb();
+        match daemon.request(ask).await.map_err(|e| e.report())? {
+            Answer::Refused(fault) => Err(refusal(fault)),
+            Answer::Accepted => Ok(()),
+            Answer::Status(_) | Answer::Event(_) => {
+                Err(Report::new("CO0012", format!("the daemon answered `{verb}` out of protocol")))
+            }
+        }
+    }
+}
+
+/// The daemon's refusal as ours.
+pub(crate) fn refusal(fault: changeover_engine::protocol::Fault) -> Report {
+    let mut report = Report::new("CO0013", fault.headline).exit(fault.exit.max(1));
+    report.chain = fault.chain;
+    report.hints = fault.hints;
+    report
+}
+
+/// Finds a migration by its plan's file or by its name.
+///
+/// # Errors
+/// If it is neither a readable plan nor the name of a migration.
+pub(crate) fn find(given: &Path, global: &Global) -> Result<Target, Report> {
+    if given.exists() {
+        let planned = read_plan(given, global)?;
+        return Ok(Target {
+            name: planned.plan.name.clone(),
+            state_dir: planned.state_dir.clone(),
+            plan: Some(planned),
+        });
+    }
+    let unknown = || {
+        Report::new("CO0014", format!("there is no plan and no migration {}", given.display()))
+            .hint("give the plan's file, or the name that its metadata has")
+    };
+    let name = given.to_str().and_then(|text| MigrationName::new(text).ok()).ok_or_else(unknown)?;
+    let state_dir = state_dir(global, &name)?;
+    if !state_dir.exists() {
+        return Err(unknown().cause(format!("{} does not exist", state_dir.display())));
+    }
+    Ok(Target { name, state_dir, plan: None })
+}
+
+/// What the journal says.
+#[derive(Debug)]
+pub(crate) struct Journalled {
+    /// What it is about.
+    pub(crate) meta: Meta,
+    /// Where the run stands.
+    pub(crate) state: run::State,
+    /// How many records there are.
+    pub(crate) records: usize,
+}
+
+impl Journalled {
+    /// The same words as the daemon's.
+    pub(crate) fn run_state(&self) -> RunState {
+        if let Some(run::Pause { why, next }) = &self.state.pause {
+            return RunState::Paused { reason: why.clone(), next_command: next.clone() };
+        }
+        match &self.state.mode {
+            run::Mode::Forward => RunState::Running,
+            run::Mode::Done => RunState::Done,
+            run::Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
+            run::Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },
+            run::Mode::Aborting => RunState::Aborting,
+            run::Mode::Aborted => RunState::Aborted,
+            run::Mode::Finishing => RunState::Finishing,
+            run::Mode::Finished => RunState::Finished,
+        }
+    }
+}
+
+/// Reads the journal without its daemon; `None` if nothing was begun.
+///
+/// # Errors
+/// If the journal is damaged or of another version.
+pub(crate) fn journalled(state_dir: &Path) -> Result<Option<Journalled>, Report> {
+    let reader = match Reader::open(state_dir) {
+        Ok(reader) => reader,
+        Err(JournalError::Absent { .. }) => return Ok(None),
+        Err(error) => return Err(unreadable(&error)),
+    };
+    let Some(meta) = reader.meta().map_err(|e| unreadable(&e))? else { return Ok(None) };
+    let records = reader.read_all().map_err(|e| unreadable(&e))?;
+    let mut state = run::State::new();
+    for record in records.iter().filter(|record| record.kind == RUN_EVENT) {
+        let event: run::Event = serde_json::from_value(record.body.clone()).map_err(|e| {
+            Report::new("CO0015", format!("record {} of the journal is not known", record.seq))
+                .because(&e)
+                .hint("use the version of changeover that started this migration, or a newer one")
+        })?;
+        run::apply(&mut state, &event);
+    }
+    Ok(Some(Journalled { meta, state, records: records.len() }))
+}
+
+/// What the journal is about and its records after a number.
+///
+/// # Errors
+/// If there is none, or it is damaged or of another version.
+pub(crate) fn records(state_dir: &Path, after: Seq) -> Result<(Option<Meta>, Vec<Record>), Report> {
+    let reader = Reader::open(state_dir).map_err(|e| unreadable(&e))?;
+    let meta = reader.meta().map_err(|e| unreadable(&e))?;
+    Ok((meta, reader.read_after(after).map_err(|e| unreadable(&e))?))
+}
+
+fn unreadable(error: &JournalError) -> Report {
+    Report::new("CO0016", "the migration's journal cannot be read").because(error)
+}

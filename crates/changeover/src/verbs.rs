@@ -1,0 +1,123 @@
+//! The verbs, one file each. Each gives an exit code or a report.
+
+mod abort;
+mod apply;
+mod completions;
+mod finish;
+mod gate;
+mod init;
+mod journal;
+mod plan;
+mod preflight;
+mod rollback;
+mod run;
+mod status;
+mod stop;
+mod verify;
+
+use changeover_engine::Report;
+use changeover_engine::protocol::{Ask, RunState, RunStatus};
+
+use crate::cli::{Cli, JournalAct, Verb};
+use crate::exit;
+use crate::follow::{self, Followed};
+use crate::migration::Target;
+use crate::output::Output;
+use crate::view;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// With what a person is to be told.
+pub(crate) fn run(cli: Cli, output: &Output) -> Result<u8, Report> {
+    let global = &cli.global;
+    match cli.verb {
+        Verb::Init(args) => init::run(&args, output),
+        Verb::Plan(args) => plan::run(&args, global, output),
+        Verb::Gate(args) => gate::run(&args, global),
+        Verb::Apply(args) => apply::run(&args, global, output),
+        Verb::Status(args) => status::run(&args, global, output),
+        Verb::Verify(args) => verify::run(&args, global, output),
+        Verb::Rollback(args) => rollback::run(&args, global, output),
+        Verb::Abort(args) => abort::run(&args, global, output),
+        Verb::Finish(args) => finish::run(&args, global, output),
+        Verb::Stop(args) => stop::run(&args, global, output),
+        Verb::Journal(args) => match args.act {
+            JournalAct::Show(args) => journal::show(&args, global, output),
+        },
+        Verb::Completions(args) => Ok(completions::run(&args)),
+        Verb::Run(args) => run::run(&args, global),
+    }
+}
+
+/// Orders something of the daemon, follows the run until it rests, and shows where it rests.
+/// `code` turns the state into the exit code.
+///
+/// # Errors
+/// With the daemon's refusal, or why it cannot be asked.
+fn order_and_follow(
+    target: &Target,
+    ask: Ask,
+    output: &Output,
+    code: impl Fn(&RunState) -> u8,
+) -> Result<u8, Report> {
+    follow::block_on(async {
+        target.order(ask).await?;
+        rest(target, output, |status| status.state.is_resting(), code).await
+    })
+}
+
+/// Follows the run until `enough` and shows where it rests.
+///
+/// # Errors
+/// If the daemon cannot be asked or dies again and again.
+async fn rest(
+    target: &Target,
+    output: &Output,
+    enough: impl Fn(&RunStatus) -> bool,
+    code: impl Fn(&RunState) -> u8,
+) -> Result<u8, Report> {
+    match follow::until(target, output, enough).await? {
+        Followed::Left => {
+            follow::farewell(target, output);
+            Ok(exit::DETACHED)
+        }
+        Followed::Rested(state, status) => {
+            let code = code(&state);
+            show_rest(target, &state, status.as_deref(), code, output);
+            Ok(code)
+        }
+    }
+}
+
+fn show_rest(
+    target: &Target,
+    state: &RunState,
+    status: Option<&RunStatus>,
+    code: u8,
+    output: &Output,
+) {
+    let result = serde_json::json!({"state": state, "status": status, "exit": code});
+    output.emit("result", &result);
+    match status {
+        Some(status) => output.line(view::lines(&view::table(status))),
+        None => output.line(format!("{}: {}", target.name, view::state(state))),
+    }
+    if matches!(state, RunState::Done) {
+        output.line(format!(
+            "\nall steps are done and the way back is open\n  \
+             take back  changeover rollback {0}\n  \
+             end it     changeover finish {0}",
+            target.words()
+        ));
+    }
+}
+
+/// The exit code of a verb that wanted the run to come to rest in certain states.
+fn wanted(state: &RunState, wanted: fn(&RunState) -> bool) -> u8 {
+    match state {
+        state if wanted(state) => exit::OK,
+        RunState::Paused { .. } | RunState::Failed { .. } => exit::STUCK,
+        _ => exit::ERROR,
+    }
+}

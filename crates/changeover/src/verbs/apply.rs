@@ -1,0 +1,98 @@
+//! `apply`: begins the migration, goes on with it, or says that it is done.
+
+use changeover_engine::Report;
+use changeover_engine::protocol::{Ask, RunState};
+use changeover_plan::{Plan, Step};
+use changeover_run::Mode;
+
+use crate::cli::{Apply, Global};
+use crate::follow;
+use crate::migration::{self, Journalled, Planned, Target};
+use crate::output::{Output, confirm};
+use crate::{exit, verbs};
+
+pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, Report> {
+    let planned = migration::read_plan(&args.plan, global)?;
+    let begun = begun(&planned, output)?;
+    if let Some(Journalled { state, .. }) = &begun
+        && state.mode == Mode::Finished
+    {
+        let text = "this migration is finished: there is nothing to do";
+        output.emit("result", &serde_json::json!({"state": RunState::Finished, "exit": 0}));
+        output.line(text);
+        return Ok(exit::OK);
+    }
+    if begun.is_none() {
+        no_way_back(&planned.plan, global.yes)?;
+    }
+    let target = Target {
+        name: planned.plan.name.clone(),
+        state_dir: planned.state_dir.clone(),
+        plan: Some(planned),
+    };
+    follow::block_on(go_on(args, &target, output))
+}
+
+/// What was begun of this plan before. An aborted run is put aside.
+fn begun(planned: &Planned, output: &Output) -> Result<Option<Journalled>, Report> {
+    let Some(journalled) = migration::journalled(&planned.state_dir)? else { return Ok(None) };
+    if journalled.state.mode == Mode::Aborted {
+        let archived = changeover_journal::archive(&planned.state_dir).map_err(|e| {
+            Report::new("CO0021", "the journal of the aborted run cannot be put aside").because(&e)
+        })?;
+        let file = archived.display();
+        output.note(format!("an earlier run was aborted; its journal is kept in {file}"));
+        return Ok(None);
+    }
+    if journalled.meta.plan_digest != planned.plan.digest {
+        return Err(stale(planned, &journalled));
+    }
+    Ok(Some(journalled))
+}
+
+fn stale(planned: &Planned, journalled: &Journalled) -> Report {
+    let name = &planned.plan.name;
+    let report = Report::new("CO0022", format!("the plan of {name} changed since its run began"))
+        .cause(format!(
+            "run {} is {} with the plan of digest {}; the file now has {}",
+            journalled.meta.run_id,
+            journalled.run_state().word(),
+            journalled.meta.plan_digest,
+            planned.plan.digest
+        ))
+        .exit(exit::STALE);
+    if journalled.state.mode.is_over() {
+        return report.hint("give the new migration another metadata.name");
+    }
+    report
+        .hint("put the old plan back to go on with that run")
+        .hint(format!("or end it first: changeover abort {name}"))
+}
+
+/// A plan that ends with `finish` cannot be taken back once it has run.
+fn no_way_back(plan: &Plan, yes: bool) -> Result<(), Report> {
+    if plan.steps().any(|placed| matches!(placed.step, Step::Finish)) {
+        let question = "The plan ends with `finish`, after which nothing can be taken back. Begin?";
+        confirm(question, yes)?;
+    }
+    Ok(())
+}
+
+async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Report> {
+    let mut daemon = target.daemon().await?;
+    let status = daemon.status().await.map_err(|e| e.report())?;
+    drop(daemon);
+    match &status.state {
+        RunState::Paused { .. } | RunState::Failed { .. } | RunState::RolledBack { .. } => {
+            target.order(Ask::Retry).await?;
+        }
+        RunState::Done => output.note("this plan is done: nothing to do"),
+        _ => {}
+    }
+    if args.detach {
+        output.emit("detached", &serde_json::json!({"name": status.name, "pid": status.pid}));
+        output.line(format!("the run goes on; watch it: changeover status -w {}", target.words()));
+        return Ok(exit::OK);
+    }
+    verbs::rest(target, output, |status| status.state.is_resting(), exit::of_apply).await
+}

@@ -1,0 +1,12 @@
+//! `gate`: the process that carries the clients.
+
+use changeover_engine::Report;
+
+use crate::cli::{Global, PlanFile};
+use crate::{exit, migration};
+
+pub(super) fn run(args: &PlanFile, global: &Global) -> Result<u8, Report> {
+    let planned = migration::read_plan(&args.plan, global)?;
+    changeover_engine::gate(&planned.plan, &planned.path, &planned.state_dir)?;
+    Ok(exit::OK)
+}

@@ -1,0 +1,18 @@
+//! `rollback`: weights first, then authority, back to the source.
+
+use changeover_engine::Report;
+use changeover_engine::protocol::{Ask, RunState};
+
+use crate::cli::{Global, Rollback};
+use crate::output::{Output, confirm};
+use crate::{migration, verbs};
+
+pub(super) fn run(args: &Rollback, global: &Global, output: &Output) -> Result<u8, Report> {
+    let target = migration::find(&args.which.migration, global)?;
+    let question = format!("Take {} back to the source?", target.name);
+    confirm(&question, global.yes)?;
+    let ask = Ask::Rollback { why: args.why.clone() };
+    verbs::order_and_follow(&target, ask, output, |state| {
+        verbs::wanted(state, |state| matches!(state, RunState::RolledBack { .. }))
+    })
+}

@@ -1,0 +1,12 @@
+//! `run`: the daemon. Hidden, for `apply` starts it.
+
+use changeover_engine::Report;
+
+use crate::cli::{Global, PlanFile};
+use crate::{exit, migration};
+
+pub(super) fn run(args: &PlanFile, global: &Global) -> Result<u8, Report> {
+    let planned = migration::read_plan(&args.plan, global)?;
+    changeover_engine::run_daemon(&planned.path, &planned.state_dir)?;
+    Ok(exit::OK)
+}

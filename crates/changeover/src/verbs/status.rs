@@ -1,0 +1,76 @@
+//! `status`: where a migration stands, from its daemon, or from its journal when that is gone.
+
+use changeover_engine::Report;
+use changeover_engine::client::{Client, ClientError};
+
+use crate::cli::{Global, Status};
+use crate::migration::{self, Journalled, Target};
+use crate::output::Output;
+use crate::{exit, follow, verbs, view};
+
+pub(super) fn run(args: &Status, global: &Global, output: &Output) -> Result<u8, Report> {
+    let target = migration::find(&args.which.migration, global)?;
+    let Some(journalled) = migration::journalled(&target.state_dir)? else {
+        output.emit("result", &serde_json::json!({"name": target.name, "state": null}));
+        output.line(format!("{}: nothing was applied yet", target.name));
+        return Ok(exit::OK);
+    };
+    if journalled.state.mode.is_over() {
+        from_journal(&target, &journalled, output);
+        return Ok(exit::OK);
+    }
+    follow::block_on(async {
+        if args.watch {
+            let code = |_: &_| exit::OK;
+            return verbs::rest(&target, output, |status| status.state.is_resting(), code).await;
+        }
+        match ask(&target).await {
+            Ok(mut daemon) => {
+                let status = daemon.status().await.map_err(|e| e.report())?;
+                output.emit("status", &status);
+                output.line(view::lines(&view::table(&status)));
+            }
+            // What the journal says is worth more than nothing, so it comes before the fault.
+            Err(report) => {
+                from_journal(&target, &journalled, output);
+                return Err(report);
+            }
+        }
+        Ok(exit::OK)
+    })
+}
+
+/// The daemon, started again if it is gone and its plan is known.
+async fn ask(target: &Target) -> Result<Client, Report> {
+    match Client::connect(&target.state_dir).await {
+        Err(ClientError::NotRunning { .. }) if target.plan.is_none() => Err(Report::new(
+            "CO0023",
+            format!("the daemon of {} is gone; this is what the journal says", target.name),
+        )
+        .hint("give the plan's file to start it again: changeover apply PLAN")),
+        _ => target.daemon().await,
+    }
+}
+
+fn from_journal(target: &Target, journalled: &Journalled, output: &Output) {
+    let (meta, state) = (&journalled.meta, &journalled.state);
+    let run_state = journalled.run_state();
+    output.emit(
+        "journal",
+        &serde_json::json!({
+            "name": target.name, "run_id": meta.run_id, "plan_digest": meta.plan_digest,
+            "state": run_state, "steps_done": state.at, "authority": state.cutover.authority,
+            "target_permille": state.target_permille, "records": journalled.records,
+        }),
+    );
+    let mut rows = vec![
+        ("migration", format!("{} (run {})", target.name, meta.run_id)),
+        ("state", view::state(&run_state)),
+        ("steps done", state.at.to_string()),
+        ("authority", state.cutover.authority.to_string()),
+        ("requests", format!("{} to the target", view::share(state.target_permille))),
+        ("journal", format!("{} records", journalled.records)),
+    ];
+    rows.extend(view::next_command(&run_state).map(|next| ("next", next)));
+    output.line(view::lines(&rows));
+}

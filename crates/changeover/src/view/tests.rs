@@ -1,0 +1,132 @@
+//! What people see of a status.
+
+use changeover_engine::protocol::{CutoverStatus, GatesStatus};
+use changeover_types::{Epoch, Side};
+
+use super::*;
+
+fn running(step: &str) -> RunStatus {
+    RunStatus {
+        name: "shop".into(),
+        run_id: "8d3f".into(),
+        plan_digest: "00ff".into(),
+        pid: 42,
+        state: RunState::Running,
+        phase: step.split('/').next().map(str::to_owned),
+        step: Some(step.into()),
+        steps_done: 1,
+        steps: 6,
+        authority: Side::Source,
+        epoch: Epoch(3),
+        target_permille: 55,
+        copy: None,
+        forward: None,
+        reverse: None,
+        verify: None,
+        canary: None,
+        cutover: None,
+        gates: None,
+    }
+}
+
+fn copy() -> CopyStatus {
+    CopyStatus {
+        tables_done: 3,
+        tables: 12,
+        rows: 512_345,
+        rows_estimated: 1_000_000,
+        bytes: 123_456_789,
+        bytes_per_s: 41_200_000,
+        eta_s: Some(140),
+        stage: "rows".into(),
+        ..CopyStatus::default()
+    }
+}
+
+fn relay() -> RelayStatus {
+    RelayStatus {
+        lag_bytes: 65_536,
+        lag_ms: Some(120),
+        applied_tx: 15_000,
+        changes_per_s: 2_300,
+        segment_open: true,
+    }
+}
+
+#[test]
+fn every_step_says_what_it_does() {
+    let mut copying = running("copy/replicate");
+    copying.copy = Some(copy());
+    let mut indexes = copying.clone();
+    indexes.copy = Some(CopyStatus { stage: "indexes".into(), ..copy() });
+    let mut catching_up = copying.clone();
+    catching_up.copy = Some(CopyStatus { tables_done: 12, ..copy() });
+    catching_up.forward = Some(relay());
+    let mut verifying = running("copy/verify-2");
+    verifying.verify = Some(VerifyStatus {
+        tables_done: 5,
+        tables: 12,
+        rows_compared: 400_000,
+        rows_different: 2,
+        ..VerifyStatus::default()
+    });
+    let mut canary = running("canary/canary");
+    canary.canary = Some(CanaryStatus {
+        weight_permille: 55,
+        remaining_ms: 4_200,
+        target_requests: 1_200,
+        target_errors: 1,
+        source_p99_us: Some(12_300),
+        target_p99_us: Some(9_050),
+    });
+    let mut cutover = running("cutover/cutover");
+    cutover.cutover = Some(CutoverStatus {
+        attempts: 2,
+        last_called_off: Some("psql from 127.0.0.1 is in transaction".into()),
+        ..CutoverStatus::default()
+    });
+    let mut paused = running("copy/verify");
+    paused.state = RunState::Paused {
+        reason: "2 rows differ".into(),
+        next_command: "changeover verify".into(),
+    };
+    let mut done = running("x");
+    (done.step, done.phase, done.state) = (None, None, RunState::Done);
+    let all = [copying, indexes, catching_up, verifying, canary, cutover, paused, done];
+    let shown: Vec<String> =
+        all.iter().map(|s| format!("{} {:?}", activity(s), amount(s))).collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn the_table_has_every_part() {
+    let mut status = running("cutover/shift");
+    status.state = RunState::Paused {
+        reason: "the gate is gone".into(),
+        next_command: "changeover gate P".into(),
+    };
+    status.copy = Some(copy());
+    status.forward = Some(relay());
+    status.reverse = Some(RelayStatus { segment_open: false, lag_ms: None, ..relay() });
+    status.cutover = Some(CutoverStatus {
+        attempts: 1,
+        last_called_off: None,
+        write_pause_ms_max: Some(87),
+        longest_wait_ms: Some(91),
+    });
+    status.gates = Some(GatesStatus { reachable: false, ..GatesStatus::default() });
+    insta::assert_snapshot!(lines(&table(&status)));
+}
+
+#[test]
+fn times_and_sizes() {
+    assert_eq!(instant(WallMs(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
+    assert_eq!(clock(WallMs(1_700_000_000_123)), "22:13:20Z");
+    assert_eq!(instant(WallMs(u64::MAX)), u64::MAX.to_string());
+    assert_eq!(
+        (bytes(999), bytes(1_500), bytes(2_000_000)),
+        ("999 B".into(), "1.5 kB".into(), "2.0 MB".into())
+    );
+    assert_eq!(seconds(7_260), "2 h 1 min");
+    assert_eq!(share(55), "5.5 %");
+}

@@ -48,10 +48,11 @@ pub(crate) struct Config {
 /// # Errors
 /// If the journal cannot be used, the socket is taken, or the journal fails on the way.
 pub(crate) async fn run(config: Config) -> Result<(), Report> {
-    let store = Store::open(&config.state_dir, &config.plan, &config.plan_text)?;
+    let mut store = Store::open(&config.state_dir, &config.plan, &config.plan_text)?;
     write_pid(&config.state_dir.join("run.pid"));
     let (words, inbox) = inbox::channel();
     let board = Board::new(&config.plan, store.run_id());
+    board.tell(&mut store);
     let socket = socket::bind(&config.state_dir)?;
     let serving = tokio::spawn(socket::serve(socket, Arc::clone(&board), words.clone()));
     let relays = Relays::new(&config, Arc::clone(&board), words.clone())?;

@@ -46,8 +46,8 @@ impl Board {
             plan_digest: plan.digest.clone(),
             pid: std::process::id(),
             state: RunState::Running,
-            phase: None,
-            step: None,
+            phase: plan.phases.first().map(|phase| phase.name.clone()),
+            step: paths.first().cloned(),
             steps_done: 0,
             steps: paths.len(),
             authority: Side::Source,
@@ -88,13 +88,22 @@ impl Board {
             if let Some((kind, text, data)) = news::told(&event) {
                 self.say_at(at, kind, text, data);
             }
+            match event {
+                RunEvent::StepDone => self.show_step(|at| at + 1),
+                RunEvent::TriedAgain { from } => self.show_step(|_| from),
+                _ => {}
+            }
         }
         self.show(store.state());
     }
 
-    /// Tells something that is not in the journal.
+    /// Tells something that is not in the journal. What was just told is not told again.
     pub(crate) fn say(&self, kind: EventKind, text: impl Into<String>) {
-        self.say_at(store::now(), kind, text.into(), serde_json::Value::Null);
+        let text = text.into();
+        let told = self.lock().recent.back().is_some_and(|event| event.text == text);
+        if !told {
+            self.say_at(store::now(), kind, text, serde_json::Value::Null);
+        }
     }
 
     fn say_at(&self, at: WallMs, kind: EventKind, text: String, data: serde_json::Value) {
@@ -160,12 +169,22 @@ impl Board {
         let mut inner = self.lock();
         let status = &mut inner.status;
         status.state = run_state(state);
-        status.step = self.paths.get(state.at).cloned();
-        status.phase = self.phases.get(state.at).cloned();
-        status.steps_done = state.at;
+        self.place(status, state.at);
         status.authority = state.cutover.authority;
         status.epoch = state.cutover.highest;
         status.target_permille = state.target_permille;
+    }
+
+    fn show_step(&self, at: impl FnOnce(usize) -> usize) {
+        let mut inner = self.lock();
+        let at = at(inner.status.steps_done);
+        self.place(&mut inner.status, at);
+    }
+
+    fn place(&self, status: &mut RunStatus, at: usize) {
+        status.step = self.paths.get(at).cloned();
+        status.phase = self.phases.get(at).cloned();
+        status.steps_done = at;
     }
 
     /// Shows how the copy goes.

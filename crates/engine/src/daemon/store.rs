@@ -20,7 +20,7 @@ pub(crate) struct Store {
     journal: Journal,
     state: State,
     run_id: String,
-    /// Events that were journalled but not yet taken by [`Store::news`].
+    /// Events that were journalled, also in earlier lives, but not yet taken by [`Store::news`].
     news: Vec<(WallMs, Event)>,
 }
 
@@ -54,8 +54,8 @@ impl Store {
             }
         };
         let records = journal.read_all().map_err(|e| fault(&e))?;
-        let state = rebuild(&records)?;
-        Ok(Store { journal, state, run_id, news: Vec::new() })
+        let (state, news) = rebuild(&records)?;
+        Ok(Store { journal, state, run_id, news })
     }
 
     /// Where the run stands.
@@ -118,12 +118,13 @@ pub(crate) enum Fed {
     Lost(#[source] JournalError),
 }
 
-/// The state that these records make.
+/// The state that these records make, and the events they hold.
 ///
 /// # Errors
 /// If a record was written by another version of the program.
-pub(crate) fn rebuild(records: &[Record]) -> Result<State, Report> {
+fn rebuild(records: &[Record]) -> Result<(State, Vec<(WallMs, Event)>), Report> {
     let mut state = State::new();
+    let mut events = Vec::new();
     for record in records.iter().filter(|record| record.kind == RUN_EVENT) {
         let event: Event = serde_json::from_value(record.body.clone()).map_err(|e| {
             Report::new("CO0122", format!("record {} of the journal is not known", record.seq))
@@ -131,8 +132,9 @@ pub(crate) fn rebuild(records: &[Record]) -> Result<State, Report> {
                 .hint("use the version of changeover that started this migration, or a newer one")
         })?;
         apply(&mut state, &event);
+        events.push((record.at, event));
     }
-    Ok(state)
+    Ok((state, events))
 }
 
 /// Wall-clock milliseconds.

@@ -101,7 +101,6 @@ const PINNED: [(&str, &str); 5] = [
     ("extra_float_digits", "3"),
 ];
 
-
 async fn read(session: &mut Session, selection: &Selection, facts: bool) -> Result<Answer> {
     let query = sql::digest(selection, facts);
     let answer: Answer = json(session, &query).await?;

@@ -6,8 +6,8 @@
 //! keys, triggers, rules, policies) in the archive's order. Each entry commits for itself, and an
 //! entry that is there already is passed over, so a restore that was interrupted goes on.
 
-pub mod toc;
 mod post;
+pub mod toc;
 mod tools;
 
 use std::ffi::OsString;
@@ -69,7 +69,10 @@ impl Archive {
             .map_err(|e| e.with_context("dumping the schema"))?;
         let list = tools::run(&tools.restore, &["-l".into(), path.into()], source).await?;
         let entries = toc::parse(&String::from_utf8_lossy(&list)).map_err(|line| {
-            Error::local(source.side, format!("the archive's list has a line we cannot read: {line}"))
+            Error::local(
+                source.side,
+                format!("the archive's list has a line we cannot read: {line}"),
+            )
         })?;
         Ok(Archive { tools: tools.clone(), path: path.to_owned(), entries, keep_ownership })
     }
@@ -111,9 +114,8 @@ impl Archive {
         arguments.extend(["--section=post-data", "--verbose", "--file=-"].map(OsString::from));
         arguments.push(self.path.clone().into());
         let script = tools::run(&self.tools.restore, &arguments, source.config()).await?;
-        let script = String::from_utf8(script).map_err(|_| {
-            Error::local(source.side(), "the archive holds SQL that is not UTF-8")
-        })?;
+        let script = String::from_utf8(script)
+            .map_err(|_| Error::local(source.side(), "the archive holds SQL that is not UTF-8"))?;
         PostData::read(&script, &self.entries, source).await
     }
 
@@ -192,7 +194,9 @@ pub async fn refresh_views(target: &mut Session, catalog: &Catalog) -> Result<()
         target
             .execute(&format!("REFRESH MATERIALIZED VIEW {}", view.name.quoted()))
             .await
-            .map_err(|e| e.with_context(format!("refreshing the materialised view {}", view.name)))?;
+            .map_err(|e| {
+                e.with_context(format!("refreshing the materialised view {}", view.name))
+            })?;
     }
     Ok(())
 }
@@ -218,9 +222,7 @@ pub async fn analyze(target: &mut Session, tables: &[TableName]) -> Result<()> {
 /// # Errors
 /// If the query fails.
 pub async fn exists(target: &mut Session, name: &TableName) -> Result<bool> {
-    let sql = format!(
-        "SELECT pg_catalog.to_regclass({}) IS NOT NULL",
-        quote_literal(&name.quoted())
-    );
+    let sql =
+        format!("SELECT pg_catalog.to_regclass({}) IS NOT NULL", quote_literal(&name.quoted()));
     Ok(cell(target, &sql).await?.as_deref() == Some("t"))
 }

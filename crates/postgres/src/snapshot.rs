@@ -347,7 +347,9 @@ pub async fn rewriters(control: &mut Session) -> Result<Vec<OpenTransaction>> {
 fn refuse_changes(control: &Session, before: &CatalogDigest, after: &CatalogDigest) -> Result<()> {
     let mut words: Vec<String> = diff(before, after).iter().map(ToString::to_string).collect();
     words.extend(
-        diff_storage(before, after).iter().map(|table| format!("{table} was rewritten or truncated")),
+        diff_storage(before, after)
+            .iter()
+            .map(|table| format!("{table} was rewritten or truncated")),
     );
     if words.is_empty() {
         return Ok(());

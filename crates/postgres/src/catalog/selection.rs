@@ -140,8 +140,9 @@ impl Selection {
         include: &[String],
         exclude: &[String],
     ) -> Result<Selection, InvalidSelector> {
-        let read =
-            |list: &[String]| list.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>();
+        let read = |list: &[String]| {
+            list.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()
+        };
         Ok(Selection { migration, include: read(include)?, exclude: read(exclude)? })
     }
 

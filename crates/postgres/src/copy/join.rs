@@ -38,10 +38,12 @@ where
 mod tests {
     use super::*;
 
+    type Boxed<E> = Pin<Box<dyn Future<Output = Result<u32, E>>>>;
+
     #[tokio::test]
     async fn the_first_error_ends_the_others() {
         let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
-        let waits: Pin<Box<dyn Future<Output = Result<u32, &str>>>> = Box::pin(async move {
+        let waits: Boxed<&str> = Box::pin(async move {
             let kept = sender;
             std::future::pending::<()>().await;
             drop(kept);
@@ -50,8 +52,7 @@ mod tests {
         let fails = Box::pin(async { Err("no") });
         assert_eq!(all([waits, fails]).await, Err("no"));
         assert!(receiver.await.is_err(), "the other future was dropped");
-        let fine: [Pin<Box<dyn Future<Output = Result<u32, ()>>>>; 2] =
-            [Box::pin(async { Ok(1) }), Box::pin(async { Ok(2) })];
+        let fine: [Boxed<()>; 2] = [Box::pin(async { Ok(1) }), Box::pin(async { Ok(2) })];
         assert_eq!(all(fine).await, Ok(vec![1, 2]));
     }
 }

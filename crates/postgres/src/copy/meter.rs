@@ -1,7 +1,7 @@
 //! How far a copy is, as counters that anyone may read at any time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use changeover_types::TableName;
 

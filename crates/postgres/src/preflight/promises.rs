@@ -47,8 +47,18 @@ pub(super) fn promises(evidence: &Evidence, findings: &[Finding]) -> Vec<Promise
             "no_lost_row",
             "every acknowledged write is on the side that has authority",
             &[
-                "no_identity", "unlogged", "large_objects", "wal_level", "standbys", "prepared",
-                "pooler", "token", "system_id", "ownership", "catalog", "settings",
+                "no_identity",
+                "unlogged",
+                "large_objects",
+                "wal_level",
+                "standbys",
+                "prepared",
+                "pooler",
+                "token",
+                "system_id",
+                "ownership",
+                "catalog",
+                "settings",
             ],
         ),
         promise(
@@ -57,10 +67,6 @@ pub(super) fn promises(evidence: &Evidence, findings: &[Finding]) -> Vec<Promise
             &["wal_level", "replication_right", "replica_role", "slots", "senders", "row_security"],
         ),
         ownership,
-        promise(
-            "same_order",
-            "texts sort and compare as before",
-            &["locale", "encoding"],
-        ),
+        promise("same_order", "texts sort and compare as before", &["locale", "encoding"]),
     ]
 }

@@ -42,25 +42,45 @@ fn versions(evidence: &Evidence, findings: &mut Findings) {
         }
     }
     if target.major() < source.major() {
-        findings.add(Blocker, "version_order", None, [
-            format!("the target runs PostgreSQL {}, the source {}", target.major(), source.major()),
-            "a schema can only be restored into the same or a newer version".into(),
-            format!("Use a target with PostgreSQL {} or newer", source.major()),
-        ]);
+        findings.add(
+            Blocker,
+            "version_order",
+            None,
+            [
+                format!(
+                    "the target runs PostgreSQL {}, the source {}",
+                    target.major(),
+                    source.major()
+                ),
+                "a schema can only be restored into the same or a newer version".into(),
+                format!("Use a target with PostgreSQL {} or newer", source.major()),
+            ],
+        );
     } else if target.major() > source.major() {
-        findings.add(Note, "version_step", None, [
-            format!("the target is newer ({} after {})", target.major(), source.major()),
-            "planner and defaults may differ; the way back streams from the newer to the older".into(),
-            String::new(),
-        ]);
+        findings.add(
+            Note,
+            "version_step",
+            None,
+            [
+                format!("the target is newer ({} after {})", target.major(), source.major()),
+                "planner and defaults may differ; the way back streams from the newer to the older"
+                    .into(),
+                String::new(),
+            ],
+        );
     }
     let same = source.system_id.is_some() && source.system_id == target.system_id;
     if same && source.database == target.database {
-        findings.add(Blocker, "same_database", None, [
-            format!("source and target are the same database ({})", source.database),
-            "nothing would move".into(),
-            "Check the two URLs".into(),
-        ]);
+        findings.add(
+            Blocker,
+            "same_database",
+            None,
+            [
+                format!("source and target are the same database ({})", source.database),
+                "nothing would move".into(),
+                "Check the two URLs".into(),
+            ],
+        );
     }
 }
 
@@ -70,11 +90,16 @@ fn identity(side: Side, facts: &SideFacts, findings: &mut Findings) {
         return;
     };
     if server.in_recovery {
-        findings.add(Blocker, "standby", side, [
-            "this server is a standby".into(),
-            "it cannot be written to, and its slots do not carry over".into(),
-            "Give the URL of its primary".into(),
-        ]);
+        findings.add(
+            Blocker,
+            "standby",
+            side,
+            [
+                "this server is a standby".into(),
+                "it cannot be written to, and its slots do not carry over".into(),
+                "Give the URL of its primary".into(),
+            ],
+        );
     }
     if server.system_id.is_none() {
         findings.add(Warning, "system_id", side, [
@@ -97,30 +122,49 @@ fn replication_room(
 ) {
     match settings.get("wal_level").map(String::as_str) {
         Some("logical") => {}
-        level => findings.add(Blocker, "wal_level", side, [
-            format!("wal_level is {}", level.unwrap_or("unknown")),
-            match side {
-                Side::Source => "without `logical` the server cannot send its changes".into(),
-                Side::Target => "without `logical` there is no way back after the cutover".into(),
-            },
-            "ALTER SYSTEM SET wal_level = logical; then restart that server".into(),
-        ]),
+        level => findings.add(
+            Blocker,
+            "wal_level",
+            side,
+            [
+                format!("wal_level is {}", level.unwrap_or("unknown")),
+                match side {
+                    Side::Source => "without `logical` the server cannot send its changes".into(),
+                    Side::Target => {
+                        "without `logical` there is no way back after the cutover".into()
+                    }
+                },
+                "ALTER SYSTEM SET wal_level = logical; then restart that server".into(),
+            ],
+        ),
     }
     if let Some(libraries) = settings.get("output_plugin_libraries")
         && !libraries.split(',').any(|library| library.trim().trim_matches('"') == "pgoutput")
     {
-        findings.add(Blocker, "output_plugin", side, [
-            format!("output_plugin_libraries is `{libraries}`"),
-            "it does not allow pgoutput, so no slot of ours can be created".into(),
-            "ALTER SYSTEM SET output_plugin_libraries = 'pgoutput'; SELECT pg_reload_conf()".into(),
-        ]);
+        findings.add(
+            Blocker,
+            "output_plugin",
+            side,
+            [
+                format!("output_plugin_libraries is `{libraries}`"),
+                "it does not allow pgoutput, so no slot of ours can be created".into(),
+                "ALTER SYSTEM SET output_plugin_libraries = 'pgoutput'; SELECT pg_reload_conf()"
+                    .into(),
+            ],
+        );
     }
     if let Some(size) = settings.get("max_slot_wal_keep_size").filter(|size| *size != "-1") {
-        findings.add(Warning, "slot_wal_limit", side, [
-            format!("max_slot_wal_keep_size is {size} MB"),
-            "a slot that falls behind by more is invalidated, and the copy must start again".into(),
-            "Set it to -1, or to more than the server writes during the copy".into(),
-        ]);
+        findings.add(
+            Warning,
+            "slot_wal_limit",
+            side,
+            [
+                format!("max_slot_wal_keep_size is {size} MB"),
+                "a slot that falls behind by more is invalidated, and the copy must start again"
+                    .into(),
+                "Set it to -1, or to more than the server writes during the copy".into(),
+            ],
+        );
     }
     let topic = "replication slots and senders";
     let Some(replication) = findings.known(Blocker, "slots", side, topic, &facts.replication)
@@ -135,26 +179,49 @@ fn replication_room(
     ] {
         match number(settings, setting) {
             Some(limit) if limit >= used + needed => {}
-            limit => findings.add(Blocker, id, side, [
-                format!("{used} of {} {what} are in use", limit.map_or("?".into(), |l| l.to_string())),
-                format!("a migration needs {needed} more"),
-                format!("ALTER SYSTEM SET {setting} = {}; then restart that server", used + needed + 2),
-            ]),
+            limit => findings.add(
+                Blocker,
+                id,
+                side,
+                [
+                    format!(
+                        "{used} of {} {what} are in use",
+                        limit.map_or("?".into(), |l| l.to_string())
+                    ),
+                    format!("a migration needs {needed} more"),
+                    format!(
+                        "ALTER SYSTEM SET {setting} = {}; then restart that server",
+                        used + needed + 2
+                    ),
+                ],
+            ),
         }
     }
     if !replication.other_logical.is_empty() {
-        findings.add(Warning, "other_slots", side, [
-            format!("other logical slots: {}", list(&replication.other_logical)),
-            "their readers do not move along: after the cutover they see nothing new".into(),
-            "Create theirs on the target before the cutover, and let them drain the old ones".into(),
-        ]);
+        findings.add(
+            Warning,
+            "other_slots",
+            side,
+            [
+                format!("other logical slots: {}", list(&replication.other_logical)),
+                "their readers do not move along: after the cutover they see nothing new".into(),
+                "Create theirs on the target before the cutover, and let them drain the old ones"
+                    .into(),
+            ],
+        );
     }
     if !replication.subscriptions.is_empty() {
-        findings.add(Warning, "subscriptions", side, [
-            format!("subscriptions into this database: {}", list(&replication.subscriptions)),
-            "their workers write past every gate, and are refused once the side is sealed".into(),
-            "Disable them before the cutover and make them anew on the target".into(),
-        ]);
+        findings.add(
+            Warning,
+            "subscriptions",
+            side,
+            [
+                format!("subscriptions into this database: {}", list(&replication.subscriptions)),
+                "their workers write past every gate, and are refused once the side is sealed"
+                    .into(),
+                "Disable them before the cutover and make them anew on the target".into(),
+            ],
+        );
     }
 }
 
@@ -167,11 +234,16 @@ fn durability(side: Side, settings: &BTreeMap<String, String>, findings: &mut Fi
         ]);
     }
     if settings.get("default_transaction_read_only").is_some_and(|value| value == "on") {
-        findings.add(Blocker, "read_only", side, [
-            "default_transaction_read_only is on for our role".into(),
-            "our objects cannot be created".into(),
-            "ALTER ROLE … RESET default_transaction_read_only, or use another role".into(),
-        ]);
+        findings.add(
+            Blocker,
+            "read_only",
+            side,
+            [
+                "default_transaction_read_only is on for our role".into(),
+                "our objects cannot be created".into(),
+                "ALTER ROLE … RESET default_transaction_read_only, or use another role".into(),
+            ],
+        );
     }
 }
 
@@ -204,15 +276,23 @@ fn lock_room(
     };
     match room() {
         Some(room) if database.locks + needed <= room => {}
-        room => findings.add(Blocker, "lock_room", side, [
-            format!("the lock table has room for {} locks", room.map_or("?".into(), |r| r.to_string())),
-            format!(
-                "{} are taken and we lock up to {needed} at once; when it is full, \
+        room => findings.add(
+            Blocker,
+            "lock_room",
+            side,
+            [
+                format!(
+                    "the lock table has room for {} locks",
+                    room.map_or("?".into(), |r| r.to_string())
+                ),
+                format!(
+                    "{} are taken and we lock up to {needed} at once; when it is full, \
                  the application's own queries fail",
-                database.locks
-            ),
-            "Raise max_locks_per_transaction and restart that server".into(),
-        ]),
+                    database.locks
+                ),
+                "Raise max_locks_per_transaction and restart that server".into(),
+            ],
+        ),
     }
 }
 
@@ -238,11 +318,16 @@ fn role_defaults(side: Side, facts: &SideFacts, findings: &mut Findings) {
     };
     for (whose, name, value) in defaults {
         if name.eq_ignore_ascii_case(TOKEN_SETTING) {
-            findings.add(Blocker, "token", side, [
-                format!("{whose} has {TOKEN_SETTING} set by default"),
-                "whoever holds the token writes past the seal".into(),
-                format!("ALTER ROLE or ALTER DATABASE … RESET {TOKEN_SETTING}"),
-            ]);
+            findings.add(
+                Blocker,
+                "token",
+                side,
+                [
+                    format!("{whose} has {TOKEN_SETTING} set by default"),
+                    "whoever holds the token writes past the seal".into(),
+                    format!("ALTER ROLE or ALTER DATABASE … RESET {TOKEN_SETTING}"),
+                ],
+            );
         } else if name == "synchronous_commit" && value == "off" {
             findings.add(Note, "synchronous_commit", side, [
                 format!("synchronous_commit is off for {whose}"),
@@ -250,11 +335,17 @@ fn role_defaults(side: Side, facts: &SideFacts, findings: &mut Findings) {
                 String::new(),
             ]);
         } else if name == "session_replication_role" && value != "origin" {
-            findings.add(Warning, "replication_role", side, [
-                format!("session_replication_role is {value} for {whose}"),
-                "that role's writes fire no ordinary triggers; our seal still refuses them".into(),
-                "Find out who needs it".into(),
-            ]);
+            findings.add(
+                Warning,
+                "replication_role",
+                side,
+                [
+                    format!("session_replication_role is {value} for {whose}"),
+                    "that role's writes fire no ordinary triggers; our seal still refuses them"
+                        .into(),
+                    "Find out who needs it".into(),
+                ],
+            );
         }
     }
 }
@@ -264,11 +355,17 @@ fn transactions(side: Side, facts: &SideFacts, evidence: &Evidence, findings: &m
     if let Some(prepared) = findings.known(Warning, "prepared", side, topic, &facts.prepared)
         && !prepared.is_empty()
     {
-        findings.add(Blocker, "prepared", side, [
-            format!("prepared transactions: {}", list(prepared)),
-            "they hold their locks until somebody ends them, and no slot can be made meanwhile".into(),
-            "COMMIT PREPARED or ROLLBACK PREPARED each of them".into(),
-        ]);
+        findings.add(
+            Blocker,
+            "prepared",
+            side,
+            [
+                format!("prepared transactions: {}", list(prepared)),
+                "they hold their locks until somebody ends them, and no slot can be made meanwhile"
+                    .into(),
+                "COMMIT PREPARED or ROLLBACK PREPARED each of them".into(),
+            ],
+        );
     }
     let topic = "open transactions";
     let open = findings.known(Warning, "long_transaction", side, topic, &facts.long_transactions);
@@ -276,11 +373,21 @@ fn transactions(side: Side, facts: &SideFacts, evidence: &Evidence, findings: &m
         if transaction.age_s < evidence.options.long_transaction_s {
             continue;
         }
-        findings.add(Warning, "long_transaction", side, [
-            format!("a transaction is open for {} s ({})", transaction.age_s, transaction.who()),
-            "the slot waits for every transaction that writes, and the cutover for every one".into(),
-            format!("End it, or SELECT pg_terminate_backend({})", transaction.pid),
-        ]);
+        findings.add(
+            Warning,
+            "long_transaction",
+            side,
+            [
+                format!(
+                    "a transaction is open for {} s ({})",
+                    transaction.age_s,
+                    transaction.who()
+                ),
+                "the slot waits for every transaction that writes, and the cutover for every one"
+                    .into(),
+                format!("End it, or SELECT pg_terminate_backend({})", transaction.pid),
+            ],
+        );
     }
 }
 
@@ -308,15 +415,25 @@ fn standbys(evidence: &Evidence, findings: &mut Findings) {
         if replication.standbys.is_empty() {
             continue;
         }
-        let severity =
-            if evidence.options.standbys_never_promoted || side == Side::Target { Note } else { Blocker };
-        findings.add(severity, "standbys", side, [
-            format!("standbys: {}", list(&replication.standbys)),
-            "one that is promoted before it has the seal would take writes that are lost".into(),
-            match severity {
-                Note => String::new(),
-                _ => "Declare in the plan that they are never promoted during the migration".into(),
-            },
-        ]);
+        let severity = if evidence.options.standbys_never_promoted || side == Side::Target {
+            Note
+        } else {
+            Blocker
+        };
+        findings.add(
+            severity,
+            "standbys",
+            side,
+            [
+                format!("standbys: {}", list(&replication.standbys)),
+                "one that is promoted before it has the seal would take writes that are lost"
+                    .into(),
+                match severity {
+                    Note => String::new(),
+                    _ => "Declare in the plan that they are never promoted during the migration"
+                        .into(),
+                },
+            ],
+        );
     }
 }

@@ -23,11 +23,12 @@ pub(super) async fn filled(session: &mut Session, catalog: &Catalog) -> Fact<Vec
 
 pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
     if let Err(e) = &evidence.tools {
-        findings.add(Blocker, "tools", None, [
-            "pg_dump and pg_restore cannot be used".into(),
-            e.clone(),
-            String::new(),
-        ]);
+        findings.add(
+            Blocker,
+            "tools",
+            None,
+            ["pg_dump and pg_restore cannot be used".into(), e.clone(), String::new()],
+        );
     }
     let ours = left_over(evidence, findings);
     if !ours {
@@ -47,18 +48,29 @@ fn left_over(evidence: &Evidence, findings: &mut Findings) -> bool {
             continue;
         };
         if left.is_foreign() {
-            findings.add(Blocker, "schema_taken", side, [
-                "a schema `changeover` exists that is not ours".into(),
-                "we keep our own tables under that name".into(),
-                "Rename it: ALTER SCHEMA changeover RENAME TO …".into(),
-            ]);
+            findings.add(
+                Blocker,
+                "schema_taken",
+                side,
+                [
+                    "a schema `changeover` exists that is not ours".into(),
+                    "we keep our own tables under that name".into(),
+                    "Rename it: ALTER SCHEMA changeover RENAME TO …".into(),
+                ],
+            );
         } else if left.any() {
             target_is_ours |= side == Side::Target;
-            findings.add(Blocker, "left_over", side, [
-                format!("an earlier attempt of this migration left {}", left.words()),
-                "a new start beside it would mix two copies".into(),
-                "Continue it with `changeover apply`, or take it back with `changeover abort`".into(),
-            ]);
+            findings.add(
+                Blocker,
+                "left_over",
+                side,
+                [
+                    format!("an earlier attempt of this migration left {}", left.words()),
+                    "a new start beside it would mix two copies".into(),
+                    "Continue it with `changeover apply`, or take it back with `changeover abort`"
+                        .into(),
+                ],
+            );
         }
     }
     target_is_ours
@@ -93,34 +105,52 @@ impl LeftOver {
 
 fn emptiness(evidence: &Evidence, findings: &mut Findings) {
     let topic = "whether the target is empty";
-    if let Some(filled) = findings.known(Blocker, "not_empty", Side::Target, topic, &evidence.filled)
+    if let Some(filled) =
+        findings.known(Blocker, "not_empty", Side::Target, topic, &evidence.filled)
         && !filled.is_empty()
     {
-        findings.add(Blocker, "not_empty", Side::Target, [
-            format!("tables with rows: {}", list(filled)),
-            "the copy fills empty tables only; nothing of yours is overwritten".into(),
-            "Use an empty database, or drop those tables if they are not needed".into(),
-        ]);
+        findings.add(
+            Blocker,
+            "not_empty",
+            Side::Target,
+            [
+                format!("tables with rows: {}", list(filled)),
+                "the copy fills empty tables only; nothing of yours is overwritten".into(),
+                "Use an empty database, or drop those tables if they are not needed".into(),
+            ],
+        );
     }
-    let source = findings.known(Blocker, "objects", Side::Source, "its objects", &evidence.source.objects);
-    let target = findings.known(Blocker, "objects", Side::Target, "its objects", &evidence.target.objects);
+    let source =
+        findings.known(Blocker, "objects", Side::Source, "its objects", &evidence.source.objects);
+    let target =
+        findings.known(Blocker, "objects", Side::Target, "its objects", &evidence.target.objects);
     if let (Some(source), Some(target)) = (source, target) {
         let source: BTreeSet<&String> = source.iter().collect();
         let (both, other): (Vec<&String>, Vec<&String>) =
             target.iter().partition(|object| source.contains(object));
         if !both.is_empty() {
-            findings.add(Blocker, "exists", Side::Target, [
-                format!("these exist already: {}", list(both)),
-                "the schema is restored as it is on the source and cannot replace them".into(),
-                "Use an empty database, or drop them".into(),
-            ]);
+            findings.add(
+                Blocker,
+                "exists",
+                Side::Target,
+                [
+                    format!("these exist already: {}", list(both)),
+                    "the schema is restored as it is on the source and cannot replace them".into(),
+                    "Use an empty database, or drop them".into(),
+                ],
+            );
         }
         if !other.is_empty() {
-            findings.add(Note, "others", Side::Target, [
-                format!("objects of its own: {}", list(other)),
-                "they are left alone".into(),
-                String::new(),
-            ]);
+            findings.add(
+                Note,
+                "others",
+                Side::Target,
+                [
+                    format!("objects of its own: {}", list(other)),
+                    "they are left alone".into(),
+                    String::new(),
+                ],
+            );
         }
     }
 }
@@ -145,24 +175,40 @@ fn extensions(evidence: &Evidence, findings: &mut Findings) {
             .map(|e| &e.version)
             .or_else(|| available.get(&extension.name));
         match theirs {
-            None => findings.add(Blocker, "extension_missing", Side::Target, [
-                format!("extension {} is not available", extension.name),
-                format!("the source uses version {}", extension.version),
-                "Install its package on the target's machine, or DROP EXTENSION on the source".into(),
-            ]),
+            None => findings.add(
+                Blocker,
+                "extension_missing",
+                Side::Target,
+                [
+                    format!("extension {} is not available", extension.name),
+                    format!("the source uses version {}", extension.version),
+                    "Install its package on the target's machine, or DROP EXTENSION on the source"
+                        .into(),
+                ],
+            ),
             Some(version) if older(version, &extension.version) => {
-                findings.add(Blocker, "extension_older", Side::Target, [
-                    format!("extension {} is version {version}", extension.name),
-                    format!("the source uses the newer {}", extension.version),
-                    "Update its package on the target's machine".into(),
-                ]);
+                findings.add(
+                    Blocker,
+                    "extension_older",
+                    Side::Target,
+                    [
+                        format!("extension {} is version {version}", extension.name),
+                        format!("the source uses the newer {}", extension.version),
+                        "Update its package on the target's machine".into(),
+                    ],
+                );
             }
             Some(version) if *version != extension.version => {
-                findings.add(Note, "extension_version", Side::Target, [
-                    format!("extension {} will be version {version}", extension.name),
-                    format!("the source uses {}", extension.version),
-                    String::new(),
-                ]);
+                findings.add(
+                    Note,
+                    "extension_version",
+                    Side::Target,
+                    [
+                        format!("extension {} will be version {version}", extension.name),
+                        format!("the source uses {}", extension.version),
+                        String::new(),
+                    ],
+                );
             }
             Some(_) => {}
         }
@@ -200,17 +246,22 @@ fn locales(evidence: &Evidence, findings: &mut Findings) {
     let (Ok(a), Ok(b)) = (&evidence.source.server, &evidence.target.server) else { return };
     if a.encoding != b.encoding {
         let utf8 = b.encoding == "UTF8" && a.encoding != "SQL_ASCII";
-        findings.add(if utf8 { Note } else { Blocker }, "encoding", None, [
-            format!("the encodings differ: {} and {}", a.encoding, b.encoding),
-            match utf8 {
-                true => "texts are converted on the way".into(),
-                false => "texts may not exist in the other encoding".to_owned(),
-            },
-            match utf8 {
-                true => String::new(),
-                false => format!("CREATE DATABASE … ENCODING '{}' on the target", a.encoding),
-            },
-        ]);
+        findings.add(
+            if utf8 { Note } else { Blocker },
+            "encoding",
+            None,
+            [
+                format!("the encodings differ: {} and {}", a.encoding, b.encoding),
+                match utf8 {
+                    true => "texts are converted on the way".into(),
+                    false => "texts may not exist in the other encoding".to_owned(),
+                },
+                match utf8 {
+                    true => String::new(),
+                    false => format!("CREATE DATABASE … ENCODING '{}' on the target", a.encoding),
+                },
+            ],
+        );
     }
     for (side, facts) in [(Side::Source, &evidence.source), (Side::Target, &evidence.target)] {
         findings.known(Warning, "locale", side, "the database's locale", &facts.database);
@@ -221,10 +272,15 @@ fn locales(evidence: &Evidence, findings: &mut Findings) {
         None => format!("{} / {}", d.collate, d.ctype),
     };
     if words(a) != words(b) || a.provider != b.provider {
-        findings.add(Warning, "locale", None, [
-            format!("the locales differ: {} and {}", words(a), words(b)),
-            "texts sort differently after the move, and unique keys may disagree".into(),
-            "Create the target database with the source's locale".into(),
-        ]);
+        findings.add(
+            Warning,
+            "locale",
+            None,
+            [
+                format!("the locales differ: {} and {}", words(a), words(b)),
+                "texts sort differently after the move, and unique keys may disagree".into(),
+                "Create the target database with the source's locale".into(),
+            ],
+        );
     }
 }

@@ -114,10 +114,7 @@ mod tests {
             3374; 3466 1 EVENT TRIGGER - e postgres\n";
         let kinds: Vec<EntryKind> = parse(list).unwrap().iter().map(|e| e.kind).collect();
         use EntryKind::*;
-        assert_eq!(
-            kinds,
-            [Other, Index, IndexAttach, Constraint, Other, Schema, EventTrigger]
-        );
+        assert_eq!(kinds, [Other, Index, IndexAttach, Constraint, Other, Schema, EventTrigger]);
         assert_eq!(parse("what; is this").unwrap_err(), "what; is this");
     }
 }

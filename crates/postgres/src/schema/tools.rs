@@ -110,11 +110,8 @@ pub(super) async fn run(
     command.envs(server.libpq_env());
     let mut child = command.spawn().map_err(io)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (printed, complaint, status) = tokio::join!(
-        read_all(stdout, usize::MAX),
-        read_all(stderr, COMPLAINT_BYTES),
-        child.wait()
-    );
+    let (printed, complaint, status) =
+        tokio::join!(read_all(stdout, usize::MAX), read_all(stderr, COMPLAINT_BYTES), child.wait());
     let (printed, complaint, status) =
         (printed.map_err(io)?, complaint.map_err(io)?, status.map_err(io)?);
     if status.success() {
@@ -125,10 +122,7 @@ pub(super) async fn run(
 }
 
 /// Everything that comes, of which the last `keep` bytes are kept.
-async fn read_all(
-    pipe: Option<impl AsyncRead + Unpin>,
-    keep: usize,
-) -> std::io::Result<Vec<u8>> {
+async fn read_all(pipe: Option<impl AsyncRead + Unpin>, keep: usize) -> std::io::Result<Vec<u8>> {
     let mut kept = Vec::new();
     let Some(mut pipe) = pipe else { return Ok(kept) };
     let mut chunk = vec![0; 8192];

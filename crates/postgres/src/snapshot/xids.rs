@@ -41,8 +41,7 @@ impl FromStr for XidSnapshot {
                 .map(|xid| xid.parse().ok())
                 .collect::<Option<Vec<u64>>>()?;
             running.sort_unstable();
-            (parts.next().is_none() && xmin <= xmax)
-                .then_some(XidSnapshot { xmin, xmax, running })
+            (parts.next().is_none() && xmin <= xmax).then_some(XidSnapshot { xmin, xmax, running })
         };
         read().ok_or_else(|| ParseSnapshotError(text.to_owned()))
     }
@@ -90,7 +89,7 @@ mod tests {
         // The slot saw 12 commit; the server still lists it as running.
         let slot = snapshot("11:15:11,13,14");
         assert_eq!(slot.unsettled(&snapshot("11:15:11,12,13,14")), [12]);
-        assert_eq!(slot.unsettled(&snapshot("11:20:11,13")), []);
+        assert_eq!(slot.unsettled(&snapshot("11:20:11,13")), [0u64; 0]);
         // The server has not even counted 14 as started to finish.
         assert_eq!(snapshot("11:15:11").unsettled(&snapshot("11:13:11")), [13, 14]);
     }

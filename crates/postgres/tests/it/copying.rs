@@ -2,6 +2,7 @@
 
 mod faults;
 mod hazards;
+mod measure;
 mod refusals;
 
 use std::process::Command;

@@ -46,10 +46,7 @@ async fn rewrites_wait_for_the_holder_and_no_row_is_lost() {
     pair.begin().await;
     let snapshot = pair.snapshot().await;
     let mut reader = snapshot.reader().await.unwrap();
-    reader
-        .execute("LOCK TABLE public.big, public.small IN ACCESS SHARE MODE")
-        .await
-        .unwrap();
+    reader.execute("LOCK TABLE public.big, public.small IN ACCESS SHARE MODE").await.unwrap();
     pair.restore_pre_data(&snapshot).await;
     let ticket = pair.ticket().await;
     // Keep the copy in front of its first row until the rewrites have queued up.
@@ -110,7 +107,8 @@ async fn a_copy_that_is_dropped_leaves_no_row_and_goes_on_later() {
         } => {}
     }
     let mut session = pair.session(Side::Target).await;
-    let gone = "(SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'changeover copy')";
+    let gone =
+        "(SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'changeover copy')";
     until(&mut session, gone).await;
     assert_eq!(psql(&pair.target, "app", "SELECT count(*) FROM big"), "0");
     let copied = copy::copied(&mut session, &name()).await.unwrap();
@@ -178,7 +176,11 @@ async fn a_row_the_target_refuses_takes_its_table_back() {
 #[tokio::test]
 async fn a_schema_that_cannot_be_restored_leaves_nothing() {
     let pair = Pair::start();
-    psql(&pair.source, "app", "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)");
+    psql(
+        &pair.source,
+        "app",
+        "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)",
+    );
     psql(&pair.target, "app", "CREATE TABLE b (id int)");
     pair.begin().await;
     let snapshot = pair.snapshot().await;
@@ -186,7 +188,13 @@ async fn a_schema_that_cannot_be_restored_leaves_nothing() {
     let path = pair.folder.path().join("schema.dump");
     let config = pair.config(Side::Source);
     let archive = Archive::dump(
-        &tools, &config, &selection(), &snapshot.catalog, Some(&snapshot.name), &path, true,
+        &tools,
+        &config,
+        &selection(),
+        &snapshot.catalog,
+        Some(&snapshot.name),
+        &path,
+        true,
     )
     .await
     .unwrap();
@@ -195,4 +203,52 @@ async fn a_schema_that_cannot_be_restored_leaves_nothing() {
     let mut target = pair.session(Side::Target).await;
     let a = changeover_types::TableName::new("public", "a");
     assert!(!schema::exists(&mut target, &a).await.unwrap());
+}
+
+/// A small file system of our own, gone when dropped.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    /// `None` where we may not mount.
+    fn mount(folder: &std::path::Path, megabytes: u32) -> Option<SmallDisk> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m,mode=1777"), "tmpfs"])
+            .arg(folder)
+            .output();
+        mounted.is_ok_and(|o| o.status.success()).then(|| SmallDisk(folder.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.0).status().ok();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_on_the_target_takes_the_table_back() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        .unwrap();
+    let Some(_disk) = SmallDisk::mount(folder.path(), 16) else {
+        eprintln!("skipped: a small file system can only be mounted by root");
+        return;
+    };
+    let pair = Pair::start();
+    psql_file(&pair.source, ROWS);
+    pair.begin().await;
+    let snapshot = pair.snapshot().await;
+    pair.restore_pre_data(&snapshot).await;
+    let place = format!("CREATE TABLESPACE tiny LOCATION '{}'", folder.path().display());
+    psql(&pair.target, "app", &place);
+    psql(&pair.target, "app", "ALTER TABLE big SET TABLESPACE tiny");
+    let ticket = pair.ticket().await;
+    let e = pair.copy(&snapshot, &ticket).await.unwrap_err();
+    assert_eq!(e.sqlstate(), Some("53100"), "{e}");
+    assert!(e.to_string().contains("target: copying public.big"), "{e}");
+    assert!(e.to_string().contains("No space left on device"), "{e}");
+    psql(&pair.target, "app", "ALTER TABLE big SET TABLESPACE pg_default");
+    assert_eq!(psql(&pair.target, "app", "SELECT count(*) FROM big"), "0");
+    pair.copy(&snapshot, &ticket).await.unwrap();
+    assert_eq!(psql(&pair.target, "app", "SELECT count(*) FROM big"), "200000");
 }

@@ -129,11 +129,17 @@ async fn a_digest_names_every_change_and_does_not_depend_on_the_session() {
         ("ALTER TABLE egg ALTER c TYPE bigint", "public.egg, column c: was pg_catalog.int4"),
         ("ALTER TABLE egg DROP COLUMN c", "public.egg, column c: gone"),
         ("ALTER TABLE chicken REPLICA IDENTITY NOTHING", "public.chicken: was"),
-        ("CREATE TABLE orders_x PARTITION OF orders FOR VALUES IN ('x')", "public.orders_x, partition: new"),
+        (
+            "CREATE TABLE orders_x PARTITION OF orders FOR VALUES IN ('x')",
+            "public.orders_x, partition: new",
+        ),
         ("ALTER TABLE orders DETACH PARTITION orders_x", "public.orders_x, partition: gone"),
         ("ALTER TABLE chicken DISABLE TRIGGER zz_note", "public.chicken, trigger zz_note: was"),
         ("CREATE UNIQUE INDEX late ON audit (what)", "public.audit, key late: new"),
-        ("ALTER PUBLICATION changeover_m DROP TABLE egg", "public.egg, published changeover_m: gone"),
+        (
+            "ALTER PUBLICATION changeover_m DROP TABLE egg",
+            "public.egg, published changeover_m: gone",
+        ),
         ("ALTER SEQUENCE counter INCREMENT 2", "public.counter: was"),
         ("DROP TABLE only_generated", "public.only_generated: gone"),
     ] {
@@ -149,4 +155,45 @@ async fn a_digest_names_every_change_and_does_not_depend_on_the_session() {
     let new = CatalogDigest::read(&mut session, &selection()).await.unwrap();
     assert_eq!(old.fingerprint.catalog, new.fingerprint.catalog);
     assert_ne!(old.fingerprint.storage, new.fingerprint.storage);
+}
+
+#[tokio::test]
+async fn only_what_is_selected_is_read_and_dumped() {
+    let pair = Pair::start();
+    psql_file(
+        &pair.source,
+        "CREATE SCHEMA billing; CREATE SCHEMA other;
+         CREATE TABLE other.x (id serial PRIMARY KEY);
+         CREATE TABLE billing.bills (id serial PRIMARY KEY);
+         CREATE TABLE billing.drafts (id serial PRIMARY KEY);
+         CREATE TABLE users (id serial PRIMARY KEY);
+         CREATE TABLE \"Log\" (id int PRIMARY KEY, u int REFERENCES users);
+         CREATE TABLE kept (id int PRIMARY KEY, log int REFERENCES \"Log\");
+         CREATE EXTENSION pg_trgm;",
+    );
+    let own = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let chosen =
+        Selection::new(name(), &own(&["public", "billing.bills"]), &own(&["public.Log"])).unwrap();
+    let mut source = pair.session(Side::Source).await;
+    let catalog = Catalog::read(&mut source, &chosen).await.unwrap();
+    let names: Vec<String> = catalog.relations().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["billing.bills", "public.kept", "public.users"]);
+    let sequences: Vec<String> = catalog.sequences.iter().map(|s| s.name.to_string()).collect();
+    assert_eq!(sequences, ["billing.bills_id_seq", "public.users_id_seq"]);
+    let keys: Vec<String> = catalog.leaving_foreign_keys().map(|k| k.to.to_string()).collect();
+    assert_eq!(keys, ["public.Log"]);
+
+    let tools = Tools::find(15).await.unwrap();
+    let path = pair.folder.path().join("schema.dump");
+    let config = pair.config(Side::Source);
+    let archive =
+        Archive::dump(&tools, &config, &chosen, &catalog, None, &path, false).await.unwrap();
+    archive.restore_pre_data(&pair.config(Side::Target)).await.unwrap();
+    let there = "SELECT string_agg(oid::regclass::text, ' ' ORDER BY oid::regclass::text COLLATE \"C\") \
+                 FROM pg_class WHERE relkind IN ('r','S') AND oid >= 16384";
+    assert_eq!(
+        psql(&pair.target, "app", there),
+        "billing.bills billing.bills_id_seq kept users users_id_seq"
+    );
+    assert_eq!(psql(&pair.target, "app", "SELECT count(*) FROM pg_extension"), "2");
 }

@@ -59,7 +59,11 @@ async fn a_target_that_is_not_ready_is_refused() {
     let source = ClusterConfig::new("source").with("wal_level", "replica");
     let target = ClusterConfig::new("target").with("max_replication_slots", "1");
     let pair = Pair::of(source, target);
-    psql(&pair.source, "app", "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)");
+    psql(
+        &pair.source,
+        "app",
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)",
+    );
     psql(&pair.target, "app", "CREATE TABLE t (id int); INSERT INTO t VALUES (1)");
     assert!(refused(&pair, "wal_level").await.contains("wal_level is replica"));
     assert!(refused(&pair, "slots").await.contains("max_replication_slots = 4"));
@@ -83,8 +87,15 @@ async fn a_role_without_rights_is_told_which() {
     let open = async |side| Session::connect(&small(side), "changeover test").await.unwrap();
     let (mut source, mut target) = (open(Side::Source).await, open(Side::Target).await);
     let found = preflight::check(&mut source, &mut target, &selection(), Options::default()).await;
-    for id in ["replica_role", "replication_right", "create_right", "ownership", "select_right", "sequence_right", "row_security"]
-    {
+    for id in [
+        "replica_role",
+        "replication_right",
+        "create_right",
+        "ownership",
+        "select_right",
+        "sequence_right",
+        "row_security",
+    ] {
         let finding = found.finding(id).unwrap_or_else(|| panic!("{id}: {found:#?}"));
         assert_eq!(finding.severity, Severity::Blocker, "{finding}");
     }

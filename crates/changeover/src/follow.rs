@@ -115,6 +115,7 @@ async fn one_life(
             Ok(Seen::Status(status)) => {
                 progress.status(&status);
                 if enough(&status) {
+                    last_words(watch, progress).await;
                     return Ok(Followed::Rested(status.state.clone(), Some(status)));
                 }
             }
@@ -122,6 +123,13 @@ async fn one_life(
             Err(error @ ClientError::NotRunning { .. }) => return Err(End::Gone(error)),
             Err(error) => return Err(End::Report(error.report())),
         }
+    }
+}
+
+/// Events that were under way when the status was made.
+async fn last_words(watch: &mut Watch, progress: &mut Progress<'_>) {
+    while let Ok(Ok(Seen::Event(event))) = tokio::time::timeout(PAUSE, watch.next()).await {
+        progress.event(&event);
     }
 }
 

@@ -157,7 +157,8 @@ pub(crate) fn table(status: &RunStatus) -> Vec<(&'static str, String)> {
     add("verify", status.verify.as_ref().map(show_verify));
     add("canary", status.canary.as_ref().map(show_canary));
     if let Some(cutover) = &status.cutover {
-        let mut text = format!("{} attempts", cutover.attempts);
+        let plural = if cutover.attempts == 1 { "" } else { "s" };
+        let mut text = format!("{} attempt{plural}", cutover.attempts);
         if let Some(ms) = cutover.write_pause_ms_max {
             text += &format!(", writes paused for {ms} ms");
         }

@@ -64,9 +64,10 @@ fn stale(planned: &Planned, journalled: &Journalled) -> Report {
     if journalled.state.mode.is_over() {
         return report.hint("give the new migration another metadata.name");
     }
+    let end = if journalled.state.has_moved_something() { "finish" } else { "abort" };
     report
         .hint("put the old plan back to go on with that run")
-        .hint(format!("or end it first: changeover abort {name}"))
+        .hint(format!("or end it first: changeover {end} {name}"))
 }
 
 /// A plan that ends with `finish` cannot be taken back once it has run.

@@ -1,5 +1,7 @@
 //! `completions`: for the user's shell.
 
+use std::io::Write;
+
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Completions};
@@ -7,6 +9,9 @@ use crate::exit;
 
 pub(super) fn run(args: &Completions) -> u8 {
     let mut command = Cli::command();
-    clap_complete::generate(args.shell, &mut command, "changeover", &mut std::io::stdout());
+    // Into memory first: the generator panics when a reader goes away (`| head`).
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "changeover", &mut script);
+    std::io::stdout().write_all(&script).ok();
     exit::OK
 }

@@ -44,12 +44,12 @@ fn show_steps(plan: &Plan, steps: &[ExplainedStep]) -> String {
         text += "\nThe plan has no `finish`: everything can be taken back until \
                  `changeover finish` is asked for.\n";
     }
-    text
+    text.trim_end().to_owned()
 }
 
 /// Entering and leaving are moves of live traffic too.
 fn show_entering(plan: &Plan) -> String {
-    let mut text = String::from("How clients come to the gates, and leave them again:\n");
+    let mut text = String::from("\nHow clients come to the gates, and leave them again:\n");
     if let Some(gate) = &plan.gates.http {
         text += &format!(
             "  HTTP        let the balancer, the DNS name or a port redirection lead to {}; when \

@@ -32,7 +32,7 @@ pub(super) fn run(args: &Migration, global: &Global, output: &Output) -> Result<
             Err(error) => return Err(error.report()),
         }
         output.emit("stopped", &serde_json::json!({"name": target.name}));
-        let words = target.words();
+        let words = if target.plan.is_some() { target.words() } else { "PLAN".to_owned() };
         output.line(format!("stopped; `changeover apply {words}` goes on where it was"));
         Ok(exit::OK)
     })

@@ -17,6 +17,7 @@ use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::grant::{Grant, Snapshot};
 use changeover_postgres::lease::Lease;
 use changeover_postgres::objects::Scope;
+use changeover_postgres::session::Session;
 use changeover_types::Side;
 
 use super::{Effects, Moved};
@@ -33,6 +34,10 @@ pub(super) struct Sessions {
     grant: Option<Grant>,
     unsealer: Option<BackendIdent>,
     digest: Option<Fingerprint>,
+    /// Opened before anybody waits: what is asked on the giving side beside L.
+    giver: Option<Session>,
+    /// The same on the taking side, beside U.
+    taker: Option<Session>,
     proof_of_giver: Option<Snapshot>,
     proof_of_taker: Option<Snapshot>,
 }

@@ -13,7 +13,7 @@ use changeover_types::AttemptId;
 use tokio::time::{Instant, sleep};
 
 use super::super::{Effects, SEQUENCE_MARGIN, application};
-use super::{REST_OF_CUTOVER, Sides, Why, ident};
+use super::{REST_OF_CUTOVER, Sessions, Sides, Why, ident};
 use crate::daemon::store::now;
 use crate::gates::name_blockers;
 
@@ -26,7 +26,7 @@ const LONG_WRITER_MS: u64 = 1000;
 impl Effects {
     /// Step 0. Nobody is held; whatever would fail later should fail here.
     pub(super) async fn rehearse(&mut self, attempt: &Attempt) -> Result<Input, Why> {
-        self.sessions = super::Sessions::default();
+        self.sessions = Sessions::default();
         let sides = self.sides(attempt).await?;
         self.check_standbys(attempt, &sides).await?;
         self.check_catalogue(&sides).await?;
@@ -50,6 +50,9 @@ impl Effects {
         if let Some(gates) = &self.gates {
             gates.status().await?;
         }
+        let name = application(&self.plan.name);
+        self.sessions.giver = Some(Session::connect(&sides.giver, &name).await?);
+        self.sessions.taker = Some(Session::connect(&sides.taker, &name).await?);
         Ok(Input::Done)
     }
 
@@ -174,12 +177,13 @@ impl Effects {
     pub(super) async fn drain(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         let sides = self.sides(attempt).await?;
         let nonce = self.nonce();
-        let name = application(&self.plan.name);
-        let Some(lease) = self.sessions.lease.as_mut() else { return Err(lost_lease()) };
+        let Sessions { lease, giver, taker, .. } = &mut self.sessions;
+        let (Some(lease), Some(giver), Some(taker)) = (lease, giver, taker) else {
+            return Err(lost_lease());
+        };
         let id = AttemptId { epoch: attempt.epoch, nonce };
         let travel = async {
-            let mut session = Session::connect(&sides.giver, &name).await?;
-            barrier::write(&mut session, &self.plan.name, id.epoch, id.nonce).await?;
+            barrier::write(giver, &self.plan.name, id.epoch, id.nonce).await?;
             let within = attempt.pause_left(now());
             self.relays.barrier(attempt.to(), id, within).await?;
             Ok::<(), Why>(())
@@ -188,13 +192,12 @@ impl Effects {
             lease.arm().await?;
             Ok::<_, Why>(lease.sequences().await?)
         };
-        let (_, here) = tokio::try_join!(travel, arm)?;
-        let mut taker = Session::connect(&sides.taker, &name).await?;
-        let there = sequences::read(&mut taker, &sides.taker_scope.sequences).await?;
+        let count = async { Ok(sequences::read(taker, &sides.taker_scope.sequences).await?) };
+        let (_, here, there) = tokio::try_join!(travel, arm, count)?;
         let raises = sequences::plan(&here, &there, SEQUENCE_MARGIN).map_err(|faults| {
             Why(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        sequences::raise(&mut taker, &raises).await?;
+        sequences::raise(taker, &raises).await?;
         Ok(Input::Done)
     }
 

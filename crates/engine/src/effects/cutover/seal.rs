@@ -77,13 +77,16 @@ impl Effects {
     /// Step 6.
     pub(super) async fn await_seal(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         let sides = self.sides(attempt).await?;
-        self.relays.sealed(attempt.to(), attempt.epoch, SEAL_APPLIED_WITHIN).await?;
-        let mut session = Session::connect(&sides.giver, &application(&self.plan.name)).await?;
-        let found = Fingerprint::read(&mut session, &sides.moved.selection).await?;
+        let Some(giver) = self.sessions.giver.as_mut() else { return Err(lost_lease()) };
+        let (_, found, proof) = tokio::try_join!(
+            self.relays.sealed(attempt.to(), attempt.epoch, SEAL_APPLIED_WITHIN),
+            Fingerprint::read(giver, &sides.moved.selection),
+            Snapshot::open(&sides.giver),
+        )?;
         if self.sessions.digest.as_ref().is_some_and(|known| known.catalog != found.catalog) {
             return Err(Why("the schema changed while the side was being sealed".to_owned()));
         }
-        self.sessions.proof_of_giver = Some(Snapshot::open(&sides.giver).await?);
+        self.sessions.proof_of_giver = Some(proof);
         Ok(Input::Done)
     }
 

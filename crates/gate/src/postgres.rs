@@ -11,6 +11,10 @@
 //! Reading order: [`config`], [`listen`] (a connection's way in), [`session`] (its life),
 //! [`tracker`] (the rules), [`authority`] (a gate that does not know whom to serve).
 //!
+//! Type numbers that are *data* are not translated: a driver that asks the catalogue for a type by
+//! its number in the very moment of the move, or that read all types when it connected and meets
+//! one for the first time afterwards, is answered with the new server's numbers.
+//!
 //! What it cannot do: TLS, MD5 and GSS on either leg; `currval`, `lastval`, `setseed` and the
 //! global data of procedural languages do not move along; a binary value that carries type
 //! numbers inside (an array of an enum, say) pins its session where the numbers differ.

@@ -47,7 +47,7 @@ pub(crate) enum ServerFault {
     #[error("the connection to {0} failed")]
     Wire(Side, #[source] WireFault),
     /// It took too long.
-    #[error("{0} did not let us in within {CONNECT_TIME:?}")]
+    #[error("{0} did not answer within {CONNECT_TIME:?}")]
     Late(Side),
 }
 

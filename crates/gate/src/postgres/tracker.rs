@@ -198,9 +198,8 @@ impl SessionTracker {
                 }
             }
             b'C' => {
-                match body.and_then(until_nul) {
-                    Some(b"DISCARD ALL" | b"DEALLOCATE ALL") => self.statements.clear(),
-                    _ => {}
+                if let Some(b"DISCARD ALL" | b"DEALLOCATE ALL") = body.and_then(until_nul) {
+                    self.statements.clear();
                 }
                 self.expect.step();
             }

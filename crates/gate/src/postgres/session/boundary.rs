@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use changeover_pgwire::reply;
 use changeover_routing::HoldView;
 use changeover_types::Side;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::super::admit::fatal;
 use super::super::capture::capture;
@@ -22,6 +22,9 @@ use super::{End, Session};
 /// A client is held so long while its new server cannot be reached.
 const MOVE_TIME: Duration = Duration::from_secs(30);
 
+/// A server that does not say by then how a session stands is taken for dead: others wait.
+const CAPTURE_TIME: Duration = Duration::from_secs(10);
+
 /// Between two tries to reach it.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
@@ -29,6 +32,8 @@ impl Session {
     /// Reads the session's state off its server, and whether it can be moved at all.
     pub(super) async fn read_state(&mut self) -> Result<(), End> {
         let config = Arc::clone(&self.gate.config);
+        // It may hold a permit, and is not polled while we wait for one.
+        self.warming = None;
         let permit = config.registry.asking.acquire().await;
         self.refresh();
         let at_home = self.authority == Some(self.server.side);
@@ -42,7 +47,10 @@ impl Session {
             watched.extend(catalogue.settings().cloned());
         }
         let mut aside = BytesMut::new();
-        let captured = capture(&mut self.server, &self.client.user, &watched, &mut aside).await?;
+        let side = self.server.side;
+        let question = capture(&mut self.server, &self.client.user, &watched, &mut aside);
+        let captured =
+            timeout(CAPTURE_TIME, question).await.map_err(|_| ServerFault::Late(side))??;
         // Whatever came in between goes the way of all messages from the server.
         aside.unsplit(self.server.wire.rx.split());
         self.down.rx = aside;
@@ -141,7 +149,8 @@ impl Session {
         let config = Arc::clone(&self.gate.config);
         let deadline = Instant::now() + MOVE_TIME;
         // One that nobody waits for lets those go first that somebody waits for.
-        let permit = if self.up.rx.is_empty() {
+        // A connection that is being opened has its own place in that queue.
+        let permit = if self.up.rx.is_empty() && self.warming.is_none() {
             tokio::select! {
                 permit = config.registry.asking.acquire() => permit.ok(),
                 _ = self.stream.readable() => None,

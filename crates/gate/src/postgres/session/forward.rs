@@ -69,6 +69,8 @@ impl Lane {
             Poll::Ready(Ok(n)) if n > 0 => {
                 if n >= room {
                     self.read_size = (self.read_size * 2).min(LARGEST_READ);
+                } else if n < self.read_size / 8 {
+                    self.read_size = (self.read_size / 2).max(SMALLEST_READ);
                 }
                 Poll::Ready(true)
             }
@@ -95,8 +97,9 @@ impl Lane {
                 Poll::Ready(_) => return Err(()),
             }
         }
-        if self.rx.is_empty() && self.read_size > SMALLEST_READ && self.released == 0 && !wrote {
-            self.read_size = SMALLEST_READ;
+        if self.rx.is_empty() && self.rx.capacity() > 4 * self.read_size {
+            // After a burst or a long message, a connection at rest keeps little.
+            self.rx = BytesMut::new();
         }
         Ok(wrote)
     }

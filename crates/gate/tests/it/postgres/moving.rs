@@ -291,3 +291,32 @@ async fn a_session_that_cannot_be_made_anew_is_told_why() {
     assert_eq!(error.code().code(), "57P01");
     assert!(error.message().contains("role"), "{error:?}");
 }
+
+#[tokio::test]
+async fn forty_idle_sessions_move_through_warm_connections() {
+    let bench = Bench::new().await;
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        let client = bench.client().await;
+        client.batch_execute("set work_mem = '4321kB'").await.unwrap();
+        clients.push(client);
+    }
+    bench.gate.hold(20_000);
+    bench.gate.quiet().await;
+    bench.gate.sealing(2, Side::Source);
+    eventually("some are warm", async || {
+        (bench.gate.metrics().postgres[&Side::Target].servers > 3).then_some(())
+    })
+    .await;
+    bench.gate.route(Side::Target, 2);
+    bench.gate.release();
+    eventually("all move, though nobody speaks", async || {
+        let metrics = bench.gate.metrics().postgres;
+        (metrics[&Side::Target].moved_in == 40 && metrics[&Side::Source].servers == 0).then_some(())
+    })
+    .await;
+    for client in &clients {
+        assert_eq!(one(client, "show work_mem").await, "4321kB");
+    }
+    assert_eq!(bench.gate.metrics().postgres[&Side::Target].servers, 40);
+}

@@ -239,6 +239,9 @@ async fn a_full_disk_on_the_target_takes_the_table_back() {
     pair.begin().await;
     let snapshot = pair.snapshot().await;
     pair.restore_pre_data(&snapshot).await;
+    // The server must own the place, and runs as another user than we do.
+    let like = format!("--reference={}", pair.target.data().display());
+    assert!(Command::new("chown").arg(like).arg(folder.path()).status().unwrap().success());
     let place = format!("CREATE TABLESPACE tiny LOCATION '{}'", folder.path().display());
     psql(&pair.target, "app", &place);
     psql(&pair.target, "app", "ALTER TABLE big SET TABLESPACE tiny");

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use changeover_relay::{Limits, Relay, RelayConfig, Step, Stream};
+use changeover_relay::{Limits, Relay, RelayConfig, Resume, Step, Stream};
 use changeover_types::{Lsn, MigrationName};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
@@ -92,7 +92,7 @@ impl Follower {
         (Follower { config, control, events, status, hold: None, meter }, handle, told)
     }
 
-    /// Follows until told to stop. A broken connection on either side is made anew.
+    /// Follows until told to stop, or until the last handle is gone. A broken connection on either side is made anew.
     ///
     /// # Errors
     /// What trying again cannot mend: `Divergence` (a row or a definition that differs),
@@ -135,21 +135,42 @@ impl Follower {
         loop {
             tokio::select! {
                 () = &mut over => return false,
-                order = self.control.recv() => match order {
-                    Some(Control::Hold { limit, ticket }) => {
-                        self.hold = limit.map(|limit| (limit, ticket));
+                order = self.control.recv() => {
+                    if order.is_none_or(|order| self.note(order)) {
+                        return true;
                     }
-                    Some(Control::Stop) | None => return true,
-                },
+                }
             }
+        }
+    }
+
+    /// Keeps an order for when there is a relay; true if it is to stop.
+    fn note(&mut self, order: Control) -> bool {
+        match order {
+            Control::Hold { limit, ticket } => {
+                self.hold = limit.map(|limit| (limit, ticket));
+                false
+            }
+            Control::Stop => true,
         }
     }
 
     /// Connects and follows until something breaks or somebody says stop.
     async fn follow(&mut self) -> Result<Ended> {
-        let c = &self.config;
-        let (mut applier, resume) = Applier::start(&c.into, &c.migration, c.stream).await?;
-        let stream = ReplicationStream::start(&c.from, &c.slot, &c.publication, Lsn::ZERO).await?;
+        let c = self.config.clone();
+        let (mut applier, resume, stream) = {
+            let mut starting = pin!(start(&c));
+            loop {
+                tokio::select! {
+                    started = &mut starting => break started?,
+                    order = self.control.recv() => {
+                        if order.is_none_or(|order| self.note(order)) {
+                            return Ok(Ended::Stopped);
+                        }
+                    }
+                }
+            }
+        };
         let mut ticker = interval(ACKNOWLEDGE_EVERY);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let config =
@@ -193,14 +214,9 @@ impl Follower {
 
     /// Obeys an order; true if it is to stop.
     fn heed(&mut self, order: Control, relay: &mut Relay) -> bool {
-        match order {
-            Control::Hold { limit, ticket } => {
-                self.hold = limit.map(|limit| (limit, ticket));
-                relay.hold_before(limit);
-                false
-            }
-            Control::Stop => true,
-        }
+        let stop = self.note(order);
+        relay.hold_before(self.hold.map(|(limit, _)| limit));
+        stop
     }
 
     /// Takes a message and all that came with it, as far as there is room.
@@ -317,6 +333,13 @@ impl Follower {
             tracing::trace!("an event of the follower was not read");
         }
     }
+}
+
+/// Opens both ends: first the right to write, then the stream.
+async fn start(c: &FollowConfig) -> Result<(Applier, Resume, ReplicationStream)> {
+    let (applier, resume) = Applier::start(&c.into, &c.migration, c.stream).await?;
+    let stream = ReplicationStream::start(&c.from, &c.slot, &c.publication, Lsn::ZERO).await?;
+    Ok((applier, resume, stream))
 }
 
 impl FollowConfig {

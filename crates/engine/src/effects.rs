@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use changeover_plan::Plan;
-use changeover_postgres::catalog::{Catalog, Selection, TableKind};
+use changeover_postgres::catalog::{Catalog, Selection};
 use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::error::Result as PgResult;
-use changeover_postgres::objects::{self, RelationEntry, Scope};
+use changeover_postgres::objects::{self, Scope};
 use changeover_postgres::session::Session;
 use changeover_run::{Command, Input, State};
 use changeover_types::{MigrationName, Side, TableName};
@@ -202,7 +202,7 @@ impl Effects {
         let mut session = Session::connect(source, &application(&self.plan.name)).await?;
         let catalog = Catalog::read(&mut session, &selection).await?;
         session.close().await;
-        let scope = scope(&self.plan.name, &catalog);
+        let scope = catalog.scope(&self.plan.name, Side::Source);
         let source_facts = self.facts.clone();
         let moved = Moved { selection, catalog, scope, source_facts };
         self.moved = Some(moved.clone());
@@ -212,20 +212,6 @@ impl Effects {
     fn nonce(&self) -> u64 {
         rand::random()
     }
-}
-
-fn scope(migration: &MigrationName, catalog: &Catalog) -> Scope {
-    let relations = catalog
-        .tables
-        .iter()
-        .map(|table| RelationEntry {
-            name: table.name.clone(),
-            root: matches!(table.kind, TableKind::Root | TableKind::Branch),
-            leaf: table.kind == TableKind::Leaf,
-        })
-        .collect();
-    let sequences = catalog.sequences.iter().map(|sequence| sequence.name.clone()).collect();
-    Scope { migration: migration.clone(), side: Side::Source, relations, sequences }
 }
 
 /// Our `application_name`: an operator who looks at `pg_stat_activity` knows who it is.

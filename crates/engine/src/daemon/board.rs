@@ -145,6 +145,10 @@ impl Board {
                 (verify.rows_compared, verify.rows_different) = (*rows, *different);
                 verify.complete = true;
             }
+            // Another change of authority, counted for itself.
+            RunEvent::RollbackBegun { .. } | RunEvent::TriedAgain { .. } => {
+                status.cutover.take();
+            }
             RunEvent::Cutover { event } => {
                 let mut told = cutover(status);
                 match event {
@@ -153,6 +157,7 @@ impl Board {
                     cutover::Event::CalledOff { why } | cutover::Event::GoingBack { why } => {
                         told.last_called_off = Some(why.clone());
                     }
+                    cutover::Event::Granted => told.last_called_off = None,
                     cutover::Event::Sealed { .. } => {
                         let pause = held_at.map(|held| at.0.saturating_sub(held.0));
                         told.write_pause_ms_max = told.write_pause_ms_max.max(pause);

@@ -66,6 +66,7 @@ impl Comparer {
             hold_budget: HOLD_BUDGET,
         };
         let mut shown = VerifyStatus { tables: tables.len() as u64, ..VerifyStatus::default() };
+        self.board.show_verify(shown.clone());
         let handle = self.relays.handle(authority.other())?;
         let report = aligned(&config, &handle, &tables, |table| {
             shown.tables_done += 1;

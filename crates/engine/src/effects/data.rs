@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use changeover_plan::{Plan, Standbys};
-use changeover_postgres::catalog::{Catalog, Selection, Selector};
+use changeover_postgres::catalog::{Catalog, Selection};
+use changeover_postgres::config::ConnectConfig;
 use changeover_postgres::copy::{self, CopyMeter, CopyOptions, CopyTicket, Sides};
 use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::error::{Error, ErrorKind, Result as PgResult};
@@ -11,7 +12,7 @@ use changeover_postgres::preflight::{self, Preflight};
 use changeover_postgres::replication::{SlotOptions, create_slot, drop_slot};
 use changeover_postgres::schema::{self, Archive, PostProgress, Tools};
 use changeover_postgres::session::Session;
-use changeover_postgres::snapshot::{CopySnapshot, SnapshotLimits, SnapshotWait};
+use changeover_postgres::snapshot::{CopySnapshot, SnapshotLimits, SnapshotWait, rewriters};
 use changeover_postgres::{barrier, objects, seal};
 use changeover_relay::Stream;
 use changeover_run::Input;
@@ -33,15 +34,8 @@ const UNDO_LOCKS: Duration = Duration::from_secs(30);
 
 /// What the plan moves.
 pub(crate) fn selection(plan: &Plan) -> PgResult<Selection> {
-    let read = |texts: &[String]| -> PgResult<Vec<Selector>> {
-        texts
-            .iter()
-            .map(|text| Selector::parse(text))
-            .collect::<Result<_, _>>()
-            .map_err(|e| Error::local(Side::Source, e.to_string()))
-    };
-    let (include, exclude) = (read(&plan.data.include)?, read(&plan.data.exclude)?);
-    Ok(Selection { migration: plan.name.clone(), include, exclude })
+    Selection::new(plan.name.clone(), &plan.data.include, &plan.data.exclude)
+        .map_err(|e| Error::local(Side::Source, e.to_string()))
 }
 
 /// What the plan declares to the preflight.
@@ -167,6 +161,7 @@ impl Effects {
             summary = copy::run(source, target, &name, &ticket, &jobs, options, &meter) => summary?,
             lost = snapshot.lost() => return Err(lost),
             never = self.show_rows(&meter, begun) => match never {},
+            never = self.warn_of_rewriters(source) => match never {},
         };
         snapshot.release().await;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -354,6 +349,33 @@ impl Effects {
     fn show_stage(&self, stage: &str) {
         let copy = self.board.status().copy.unwrap_or_default();
         self.board.show_copy(CopyStatus { stage: stage.to_owned(), ..copy });
+    }
+
+    /// Whoever wants to rewrite a table waits for our holder, and the application waits behind
+    /// them: the operator must learn of it at once.
+    async fn warn_of_rewriters(&self, source: &ConnectConfig) -> std::convert::Infallible {
+        let mut tick = interval(Duration::from_secs(2));
+        let mut session = None;
+        loop {
+            tick.tick().await;
+            let mut open = match session.take() {
+                Some(open) => open,
+                None => match Session::connect(source, &application(&self.plan.name)).await {
+                    Ok(open) => open,
+                    Err(_) => continue,
+                },
+            };
+            let Ok(waiting) = rewriters(&mut open).await else { continue };
+            for transaction in waiting {
+                let text = format!(
+                    "{} wants to rewrite a table that is being copied and waits until the copy is \
+                     done; the application's queries on that table wait behind it: end it",
+                    transaction.who()
+                );
+                self.board.say(EventKind::Warning, text);
+            }
+            session = Some(open);
+        }
     }
 
     /// Shows rate and time left until it is dropped.

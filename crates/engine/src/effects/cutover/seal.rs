@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::super::{Effects, application};
 use super::before::lost_lease;
 use super::{REST_OF_CUTOVER, Why, backend};
+use crate::daemon::store::now;
 use crate::report::chain;
 
 /// After the seal nobody may write: either its row is applied within this, or we go back.
@@ -37,6 +38,12 @@ impl Effects {
             if status.hold.is_none() || !blockers.is_empty() {
                 return Err(Why("the gate's hold is not complete any more".to_owned()));
             }
+        }
+        if attempt.pause_left(now()).is_zero() {
+            return Err(Why(format!(
+                "the write pause of {} ms was used up just before the seal",
+                attempt.write_pause_ms
+            )));
         }
         match lease.seal().await {
             Ok(sealed) => Ok(Input::SealCommitted {

@@ -1,0 +1,9 @@
+//! The shipped binary against real PostgreSQL servers: whole migrations, killed and cut short.
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "in a test a panic is the report")]
+
+mod cutover;
+mod faults;
+mod gates;
+mod kill;
+mod rollback;
+mod stage;

@@ -1,0 +1,109 @@
+//! The plan's text.
+
+use std::fmt::Write as _;
+
+use super::free_port;
+
+/// What clients go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Nothing: writers connect to the databases.
+    None,
+    /// The PostgreSQL gate.
+    Postgres,
+    /// The HTTP gate, which then holds.
+    Http,
+    /// Both: the PostgreSQL gate holds.
+    Both,
+}
+
+/// A plan to be rendered.
+#[derive(Clone, Debug)]
+pub(crate) struct PlanText {
+    gate: Gate,
+    ports: (u16, u16),
+    write_pause: String,
+    upstreams: Option<(String, String)>,
+    phases: String,
+    extra: String,
+}
+
+impl PlanText {
+    /// The default phases with short times between attempts.
+    pub(crate) fn new(gate: Gate) -> PlanText {
+        PlanText {
+            gate,
+            ports: (free_port(), free_port()),
+            write_pause: "3s".to_owned(),
+            upstreams: None,
+            phases: "phases:\n  \
+                - {name: copy, steps: [replicate, verify]}\n  \
+                - {name: cutover, steps: [{cutover: {attempts: 5, retry_after: 1s}}]}\n  \
+                - {name: check, steps: [verify]}\n"
+                .to_owned(),
+            extra: String::new(),
+        }
+    }
+
+    /// How long writers may be held.
+    pub(crate) fn write_pause(mut self, text: &str) -> PlanText {
+        self.write_pause = text.to_owned();
+        self
+    }
+
+    /// The application's addresses on both sides.
+    pub(crate) fn upstreams(mut self, source: &str, target: &str) -> PlanText {
+        self.upstreams = Some((source.to_owned(), target.to_owned()));
+        self
+    }
+
+    /// Other phases: a whole `phases:` block.
+    pub(crate) fn phases(mut self, text: &str) -> PlanText {
+        self.phases = text.to_owned();
+        self
+    }
+
+    /// More top-level keys.
+    pub(crate) fn extra(mut self, text: &str) -> PlanText {
+        self.extra.push_str(text);
+        self
+    }
+
+    pub(crate) fn postgres_port(&self) -> Option<u16> {
+        matches!(self.gate, Gate::Postgres | Gate::Both).then_some(self.ports.0)
+    }
+
+    pub(crate) fn http_port(&self) -> Option<u16> {
+        matches!(self.gate, Gate::Http | Gate::Both).then_some(self.ports.1)
+    }
+
+    pub(crate) fn render(&self, name: &str, source: &str, target: &str) -> String {
+        let mut text = format!(
+            "apiVersion: changeover/v1\nkind: Migration\nmetadata: {{name: {name}}}\n\
+             objectives: {{write_pause: {}}}\n",
+            self.write_pause
+        );
+        let http = |address: Option<&String>| {
+            address.map(|a| format!("  http: {{upstreams: [\"{a}\"]}}\n")).unwrap_or_default()
+        };
+        let upstreams = self.upstreams.as_ref();
+        write!(
+            text,
+            "source:\n{}  postgres: {{url: \"{source}\"}}\n\
+             target:\n{}  postgres: {{url: \"{target}\"}}\n",
+            http(upstreams.map(|pair| &pair.0)),
+            http(upstreams.map(|pair| &pair.1)),
+        )
+        .unwrap();
+        if self.gate != Gate::None {
+            text.push_str("gates:\n");
+        }
+        if let Some(port) = self.http_port() {
+            writeln!(text, "  http: {{listen: \"127.0.0.1:{port}\"}}").unwrap();
+        }
+        if let Some(port) = self.postgres_port() {
+            writeln!(text, "  postgres: {{listen: \"127.0.0.1:{port}\", auth: trust}}").unwrap();
+        }
+        text + &self.extra + &self.phases
+    }
+}

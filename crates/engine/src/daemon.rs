@@ -16,11 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changeover_plan::Plan;
-use changeover_run::{Command, Input, due, relays, wake};
+use changeover_run::{Command, Input, ask_for_finish_at, due, relays, wake};
 use tokio::time::sleep;
 
 use crate::Report;
 use crate::effects::{Comparer, Effects};
+use crate::protocol::EventKind;
 use crate::relays::Relays;
 use crate::supervisor::write_pid;
 use store::{Fed, Store};
@@ -30,6 +31,10 @@ pub(crate) use inbox::{Inbox, Word, Words};
 
 /// How long a daemon whose run is over stays, so that whoever watches sees the end.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Nothing closes by itself: the operator is asked.
+const ASK_FOR_FINISH: &str = "the way back was kept open for as long as data.reverse.keep asked: \
+     end it with `changeover finish`, or keep it and mind the disk of the target";
 
 /// What a daemon is made of.
 pub(crate) struct Config {
@@ -118,6 +123,7 @@ impl Daemon {
                 None => std::future::pending().await,
             }
         });
+        let mut finish_at = ask_for_finish_at(store.state(), plan);
         loop {
             let deadline = wake(store.state());
             let input = tokio::select! {
@@ -149,6 +155,11 @@ impl Daemon {
                     Word::Stop => return Ok(Turn::Stop),
                 },
                 () = until(deadline) => Input::Deadline,
+                () = until(finish_at) => {
+                    finish_at = None;
+                    board.say(EventKind::Warning, ASK_FOR_FINISH);
+                    continue;
+                }
             };
             match store.feed(plan, &input) {
                 Ok(()) => board.tell(store),

@@ -18,7 +18,10 @@ pub enum Event {
     /// The present step is done; the next one is present.
     StepDone,
     /// All steps are done.
-    PlanDone,
+    PlanDone {
+        /// When.
+        at: WallMs,
+    },
     /// Our objects are in both databases.
     Installed {
         /// What the shell found then, in its own words.
@@ -115,7 +118,10 @@ pub fn apply(state: &mut State, event: &Event) {
             state.at += 1;
             begin_afresh(state);
         }
-        Event::PlanDone => state.mode = Mode::Done,
+        Event::PlanDone { at } => {
+            state.mode = Mode::Done;
+            state.done_at = Some(*at);
+        }
         Event::Installed { facts } => {
             state.data = DataStage::Installed;
             state.facts = Some(facts.clone());

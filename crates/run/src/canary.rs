@@ -73,6 +73,8 @@ pub struct Thresholds {
     pub max_error_rate: f64,
     /// A p99 of the target above this multiple of the source's is a failure.
     pub max_latency_ratio: f64,
+    /// A p99 of the target above this is a failure, whatever the source's is.
+    pub max_p99: Option<Duration>,
 }
 
 /// The judgement at one moment.
@@ -139,7 +141,16 @@ fn too_many_errors(thresholds: &Thresholds, source: &Sample, target: &Sample) ->
 }
 
 fn too_slow(thresholds: &Thresholds, source: &Sample, target: &Sample) -> Option<String> {
-    let (ours, theirs) = (target.quantile_us(0.99)?, source.quantile_us(0.99)?);
+    let ours = target.quantile_us(0.99)?;
+    if let Some(limit) = thresholds.max_p99
+        && u128::from(ours) > limit.as_micros()
+    {
+        let (ours_ms, limit_ms) = (ours as f64 / 1000.0, limit.as_secs_f64() * 1000.0);
+        return Some(format!(
+            "the target's p99 is {ours_ms:.1} ms, the objective {limit_ms:.1} ms"
+        ));
+    }
+    let theirs = source.quantile_us(0.99)?;
     let ratio = ours as f64 / theirs.max(1) as f64;
     (ratio > thresholds.max_latency_ratio).then(|| {
         format!(
@@ -160,6 +171,7 @@ mod tests {
         minimum_requests: 100,
         max_error_rate: 0.01,
         max_latency_ratio: 1.5,
+        max_p99: None,
     };
 
     fn sample(requests: u64, errors: u64, p99_us: u64) -> Sample {
@@ -202,6 +214,14 @@ mod tests {
     fn a_slow_target_fails() {
         let source = sample(1000, 0, 1000);
         assert!(matches!(judged(&source, &sample(1000, 0, 1600), 10), Verdict::Failed { .. }));
+    }
+
+    #[test]
+    fn an_objective_holds_even_when_the_source_breaks_it() {
+        let slow = sample(1000, 0, 300_000);
+        let thresholds = Thresholds { max_p99: Some(Duration::from_millis(250)), ..THRESHOLDS };
+        let verdict = judge(&thresholds, &slow, &slow, Duration::from_secs(10));
+        assert!(matches!(verdict, Verdict::Failed { .. }));
     }
 
     #[test]

@@ -196,7 +196,7 @@ fn next_by_itself(state: &State, plan: &Plan, now: WallMs) -> Option<Event> {
     }
     match &state.mode {
         Mode::Forward => match plan.steps().nth(state.at) {
-            None => Some(Event::PlanDone),
+            None => Some(Event::PlanDone { at: now }),
             Some(_) if state.since.is_none() => Some(Event::StepBegun { at: now }),
             Some(placed) => answer::ends_by_itself(state, placed.step),
         },

@@ -150,6 +150,15 @@ fn rolling_back(state: &State) -> Option<Command> {
     (state.cutover.authority == Side::Target).then(|| towards(Side::Source, state))
 }
 
+/// When the way back has been kept open for as long as the plan asked, and `finish` is due to be
+/// asked for. Nothing closes by itself.
+#[must_use]
+pub fn ask_for_finish_at(state: &State, plan: &Plan) -> Option<WallMs> {
+    let keep_ms = u64::try_from(plan.data.reverse_keep.as_millis()).unwrap_or(u64::MAX);
+    let done_at = state.done_at.filter(|_| state.mode == Mode::Done && plan.moves_data())?;
+    Some(WallMs(done_at.0.saturating_add(keep_ms)))
+}
+
 /// When the shell must give [`crate::Input::Deadline`].
 #[must_use]
 pub fn wake(state: &State) -> Option<WallMs> {

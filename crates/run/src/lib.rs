@@ -15,5 +15,5 @@ mod state;
 
 pub use apply::{Event, apply};
 pub use decide::{Input, Refusal, decide};
-pub use due::{Command, Relays, due, relays, wake};
+pub use due::{Command, Relays, ask_for_finish_at, due, relays, wake};
 pub use state::{DataStage, Mode, Pause, State};

@@ -11,6 +11,8 @@ pub struct State {
     pub mode: Mode,
     /// Why nothing is begun at the moment, if so.
     pub pause: Option<Pause>,
+    /// When all steps were done: the way back is kept open from here.
+    pub done_at: Option<WallMs>,
     /// Index of the present step among the plan's steps; their count when all are done.
     pub at: usize,
     /// When the present step (or the present weight of a canary) began.
@@ -41,6 +43,7 @@ impl State {
         State {
             mode: Mode::Forward,
             pause: None,
+            done_at: None,
             at: 0,
             since: None,
             canary_index: 0,

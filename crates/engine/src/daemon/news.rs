@@ -14,7 +14,7 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
     match event {
         Event::StepBegun { .. } => plain(EventKind::StepStarted, "the step begins"),
         Event::StepDone => plain(EventKind::StepFinished, "the step is done"),
-        Event::PlanDone => plain(
+        Event::PlanDone { .. } => plain(
             EventKind::Ended,
             "all steps are done; the way back is open until `changeover finish`",
         ),
@@ -72,7 +72,7 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
         }
         Event::RolledBack => plain(
             EventKind::Ended,
-            "the source has everything again; the target is sealed and follows",
+            "the source has everything again; what was copied stays and follows",
         ),
         Event::TriedAgain { .. } => plain(EventKind::Resumed, "the plan is tried again"),
         Event::AbortBegun => plain(EventKind::Progress, "removing everything of ours"),

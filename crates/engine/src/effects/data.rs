@@ -29,6 +29,12 @@ const GENESIS: Epoch = Epoch(1);
 /// How long a side that does not answer is asked again before the run pauses.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The same when nothing was begun: then it is rather a mistake in the plan than a restart.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The preflight's name for what an earlier attempt left.
+const LEFT_OVER: &str = "left_over";
+
 /// How long locks on our own tables may take when a lost copy is removed.
 const UNDO_LOCKS: Duration = Duration::from_secs(30);
 
@@ -52,7 +58,10 @@ pub(crate) fn declared(plan: &Plan) -> preflight::Options {
 pub(crate) fn blockers(preflight: &Preflight) -> Option<String> {
     let found: Vec<String> = preflight
         .blockers()
-        .map(|finding| format!("{}: {} ({})", finding.id, finding.what, finding.fix))
+        .map(|finding| {
+            let side = finding.side.map(|side| format!("{side}: ")).unwrap_or_default();
+            format!("{}: {side}{} ({})", finding.id, finding.what, finding.fix)
+        })
         .collect();
     (!found.is_empty()).then(|| found.join("; "))
 }
@@ -60,7 +69,7 @@ pub(crate) fn blockers(preflight: &Preflight) -> Option<String> {
 impl Effects {
     /// Preflight; our schema, genesis row and publication on both sides.
     pub(super) async fn install(&mut self) -> Input {
-        match self.patiently(Self::try_install).await {
+        match self.patient_for(FIRST_PATIENCE, Self::try_install).await {
             Ok(Installed::Facts(facts)) => Input::Installed { facts },
             Ok(Installed::Blocked(why)) => Input::Failed {
                 why: format!("the preflight found what must be mended first: {why}"),
@@ -75,11 +84,16 @@ impl Effects {
         let (mut source, mut target) = self.both().await?;
         let found =
             preflight::check(&mut source, &mut target, &selection, declared(&self.plan)).await;
+        let mut found = found;
+        if found.finding(LEFT_OVER).is_some() && self.began_here(&mut source, &mut target).await? {
+            found.findings.retain(|finding| finding.id != LEFT_OVER);
+        }
         if let Some(why) = blockers(&found) {
             return Ok(Installed::Blocked(why));
         }
         for finding in &found.findings {
-            let text = format!("{}: {} — {}", finding.id, finding.what, finding.fix);
+            let fix = if finding.fix.is_empty() { &finding.why } else { &finding.fix };
+            let text = format!("{}: {} — {fix}", finding.id, finding.what);
             self.board.say(EventKind::Warning, text);
         }
         self.moved = None;
@@ -101,6 +115,21 @@ impl Effects {
         let facts = serde_json::to_string(&facts)
             .map_err(|e| Error::local(Side::Source, format!("the digest has no text: {e}")))?;
         Ok(Installed::Facts(facts))
+    }
+
+    /// Whether what both sides have of this migration is of this very run, which died before it
+    /// could write down that it had begun.
+    async fn began_here(&self, source: &mut Session, target: &mut Session) -> PgResult<bool> {
+        let mut runs = Vec::new();
+        for session in [source, target] {
+            let there = session
+                .query("SELECT 1 WHERE pg_catalog.to_regclass('changeover.epoch') IS NOT NULL")
+                .await?;
+            if !there.is_empty() {
+                runs.extend(objects::newest(session, &self.plan.name).await?.map(|row| row.run));
+            }
+        }
+        Ok(!runs.is_empty() && runs.iter().all(|run| *run == self.run_id))
     }
 
     /// Slot, snapshot, schema, seal of the target, rows. Not tried again by itself: its snapshot
@@ -315,6 +344,14 @@ impl Effects {
     /// Tries again for a while when a side does not answer.
     async fn patiently<T>(
         &mut self,
+        work: impl AsyncFnMut(&mut Self) -> PgResult<T>,
+    ) -> PgResult<T> {
+        self.patient_for(PATIENCE, work).await
+    }
+
+    async fn patient_for<T>(
+        &mut self,
+        patience: Duration,
         mut work: impl AsyncFnMut(&mut Self) -> PgResult<T>,
     ) -> PgResult<T> {
         let begun = Instant::now();
@@ -322,7 +359,7 @@ impl Effects {
             match work(self).await {
                 Err(e)
                     if matches!(e.kind(), ErrorKind::Connect | ErrorKind::Io)
-                        && begun.elapsed() < PATIENCE =>
+                        && begun.elapsed() < patience =>
                 {
                     let text = format!("trying again: {}", chain(&e));
                     self.board.say(EventKind::Warning, text);

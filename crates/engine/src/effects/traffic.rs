@@ -102,6 +102,7 @@ impl Effects {
             minimum_requests: *minimum_requests,
             max_error_rate: *max_error_rate,
             max_latency_ratio: *max_latency_ratio,
+            max_p99: self.plan.objectives.latency_p99,
         })
     }
 

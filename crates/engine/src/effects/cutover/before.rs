@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use changeover_cutover::{Attempt, Input};
 use changeover_plan::Standbys;
-use changeover_postgres::digest::Fingerprint;
+use changeover_postgres::config::ConnectConfig;
+use changeover_postgres::digest::{CatalogDigest, Fingerprint, diff_sides};
 use changeover_postgres::grant::{Grant, Snapshot};
 use changeover_postgres::lease::{Lease, LeaseBudget};
 use changeover_postgres::session::Session;
 use changeover_postgres::{barrier, sequences};
-use changeover_types::AttemptId;
+use changeover_types::{AttemptId, Side};
 use tokio::time::{Instant, sleep};
 
 use super::super::{Effects, SEQUENCE_MARGIN, application};
@@ -22,6 +23,9 @@ const PING_WITHIN: Duration = Duration::from_secs(30);
 
 /// Writers that stay in the way of the lease for longer than this are not short.
 const LONG_WRITER_MS: u64 = 1000;
+
+/// How many changes of the schema are named.
+const NAMED_CHANGES: usize = 5;
 
 impl Effects {
     /// Step 0. Nobody is held; whatever would fail later should fail here.
@@ -66,9 +70,11 @@ impl Effects {
         let mut session = Session::connect(&sides.giver, &application(&self.plan.name)).await?;
         let standbys = session
             .query(
+                // A sender of changes belongs to a database, also while its slot is being made.
                 "SELECT coalesce(r.application_name, '') FROM pg_stat_replication r \
                  LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid \
-                 WHERE coalesce(s.slot_type, 'physical') = 'physical'",
+                 WHERE coalesce(s.slot_type, 'physical') = 'physical' AND NOT EXISTS (\
+                   SELECT FROM pg_stat_activity a WHERE a.pid = r.pid AND a.datid IS NOT NULL)",
             )
             .await?;
         let names: Vec<&str> = standbys.iter().filter_map(|row| row.get(0)).collect();
@@ -92,14 +98,35 @@ impl Effects {
             let known = sides.moved.fingerprint(config.side);
             if known.is_some_and(|known| known.catalog != found.catalog) {
                 return Err(Why(format!(
-                    "the schema of the {} has changed since the migration began (DDL while \
+                    "the schema of the {} has changed since the migration began{} (DDL while \
                      running is not carried yet): undo the change, or `changeover abort` and \
                      start again",
-                    config.side
+                    config.side,
+                    self.name_changes(sides).await?
                 )));
             }
         }
         Ok(())
+    }
+
+    /// How the source differs from the target, which is as the source was; empty if what changed
+    /// is nothing that both must share.
+    async fn name_changes(&self, sides: &Sides) -> Result<String, Why> {
+        let (mut source, mut target) = (&sides.giver, &sides.taker);
+        if source.side == Side::Target {
+            std::mem::swap(&mut source, &mut target);
+        }
+        let read = async |config: &ConnectConfig| -> Result<CatalogDigest, Why> {
+            let mut session = Session::connect(config, &application(&self.plan.name)).await?;
+            Ok(CatalogDigest::read(&mut session, &sides.moved.selection).await?)
+        };
+        let differences = diff_sides(&read(target).await?, &read(source).await?);
+        let mut names: Vec<String> =
+            differences.iter().take(NAMED_CHANGES).map(ToString::to_string).collect();
+        if differences.len() > names.len() {
+            names.push(format!("and {} more", differences.len() - names.len()));
+        }
+        Ok(if names.is_empty() { String::new() } else { format!(": {}", names.join("; ")) })
     }
 
     /// The way back must be live before authority moves.

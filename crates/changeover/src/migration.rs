@@ -13,9 +13,6 @@ use changeover_types::MigrationName;
 
 use crate::cli::Global;
 
-/// The journal's word for a record of the run.
-const RUN_EVENT: &str = "run";
-
 /// A plan, read from its file.
 #[derive(Debug)]
 pub(crate) struct Planned {
@@ -182,15 +179,7 @@ pub(crate) fn journalled(state_dir: &Path) -> Result<Option<Journalled>, Report>
     };
     let Some(meta) = reader.meta().map_err(|e| unreadable(&e))? else { return Ok(None) };
     let records = reader.read_all().map_err(|e| unreadable(&e))?;
-    let mut state = run::State::new();
-    for record in records.iter().filter(|record| record.kind == RUN_EVENT) {
-        let event: run::Event = serde_json::from_value(record.body.clone()).map_err(|e| {
-            Report::new("CO0015", format!("record {} of the journal is not known", record.seq))
-                .because(&e)
-                .hint("use the version of changeover that started this migration, or a newer one")
-        })?;
-        run::apply(&mut state, &event);
-    }
+    let state = changeover_engine::journalled(&records)?;
     Ok(Some(Journalled { meta, state, records: records.len() }))
 }
 

@@ -22,12 +22,22 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use changeover_journal::Record;
 use changeover_plan::Plan;
+use changeover_run::State;
 
 pub use preflight::preflight;
 pub use report::Report;
 pub use settings::state_dir;
 pub use start::ensure_daemon;
+
+/// The state that a journal's records make, for a verb that finds no daemon.
+///
+/// # Errors
+/// If a record was written by another version of the program.
+pub fn journalled(records: &[Record]) -> Result<State, Report> {
+    Ok(daemon::store::rebuild(records)?.0)
+}
 
 /// Runs the gate of a plan in this process until it is told to stop.
 ///

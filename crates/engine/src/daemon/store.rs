@@ -122,7 +122,7 @@ pub(crate) enum Fed {
 ///
 /// # Errors
 /// If a record was written by another version of the program.
-fn rebuild(records: &[Record]) -> Result<(State, Vec<(WallMs, Event)>), Report> {
+pub(crate) fn rebuild(records: &[Record]) -> Result<(State, Vec<(WallMs, Event)>), Report> {
     let mut state = State::new();
     let mut events = Vec::new();
     for record in records.iter().filter(|record| record.kind == RUN_EVENT) {

@@ -148,11 +148,17 @@ fn nonce() -> String {
     rand::random::<[u8; 24]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whether a login that was refused so will be refused again.
+fn lasts(sqlstate: &str) -> bool {
+    sqlstate.starts_with("28") || sqlstate == "3D000" || sqlstate == "42501"
+}
+
 fn login_failed(config: &ConnectConfig, fault: LoginError) -> Error {
     let side = config.side;
     let doing = format!("logging in to {}", config.redacted());
     match fault {
-        LoginError::Server(error) if error.sqlstate.starts_with("28") => {
+        // A wrong password, no entry for us, no such database: waiting mends none of them.
+        LoginError::Server(error) if lasts(&error.sqlstate) => {
             Error::auth(side, doing).with_server(*error)
         }
         LoginError::Server(error) => Error::connect(side, doing).with_server(*error),

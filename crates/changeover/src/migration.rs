@@ -151,19 +151,7 @@ pub(crate) struct Journalled {
 impl Journalled {
     /// The same words as the daemon's.
     pub(crate) fn run_state(&self) -> RunState {
-        if let Some(run::Pause { why, next }) = &self.state.pause {
-            return RunState::Paused { reason: why.clone(), next_command: next.clone() };
-        }
-        match &self.state.mode {
-            run::Mode::Forward => RunState::Running,
-            run::Mode::Done => RunState::Done,
-            run::Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
-            run::Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },
-            run::Mode::Aborting => RunState::Aborting,
-            run::Mode::Aborted => RunState::Aborted,
-            run::Mode::Finishing => RunState::Finishing,
-            run::Mode::Finished => RunState::Finished,
-        }
+        RunState::from(&self.state)
     }
 }
 

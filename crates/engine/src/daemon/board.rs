@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
-use changeover_run::{Event as RunEvent, Mode, State};
+use changeover_run::{Event as RunEvent, State};
 use changeover_types::{Side, WallMs};
 use tokio::sync::broadcast;
 
@@ -173,7 +173,7 @@ impl Board {
     fn show(&self, state: &State) {
         let mut inner = self.lock();
         let status = &mut inner.status;
-        status.state = run_state(state);
+        status.state = RunState::from(state);
         self.place(status, state.at);
         status.authority = state.cutover.authority;
         status.epoch = state.cutover.highest;
@@ -230,21 +230,5 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn run_state(state: &State) -> RunState {
-    if let Some(pause) = &state.pause {
-        return RunState::Paused { reason: pause.why.clone(), next_command: pause.next.clone() };
-    }
-    match &state.mode {
-        Mode::Forward => RunState::Running,
-        Mode::Done => RunState::Done,
-        Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
-        Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },
-        Mode::Aborting => RunState::Aborting,
-        Mode::Aborted => RunState::Aborted,
-        Mode::Finishing => RunState::Finishing,
-        Mode::Finished => RunState::Finished,
     }
 }

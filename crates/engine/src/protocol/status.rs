@@ -1,5 +1,6 @@
 //! Where a run stands.
 
+use changeover_run::{Mode, State};
 use changeover_types::{Epoch, Side};
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,27 @@ pub enum RunState {
         /// What to do.
         next_command: String,
     },
+}
+
+impl From<&State> for RunState {
+    fn from(state: &State) -> RunState {
+        if let Some(pause) = &state.pause {
+            return RunState::Paused {
+                reason: pause.why.clone(),
+                next_command: pause.next.clone(),
+            };
+        }
+        match &state.mode {
+            Mode::Forward => RunState::Running,
+            Mode::Done => RunState::Done,
+            Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
+            Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },
+            Mode::Aborting => RunState::Aborting,
+            Mode::Aborted => RunState::Aborted,
+            Mode::Finishing => RunState::Finishing,
+            Mode::Finished => RunState::Finished,
+        }
+    }
 }
 
 impl RunState {

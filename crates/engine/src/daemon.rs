@@ -23,7 +23,7 @@ use crate::Report;
 use crate::effects::{Comparer, Effects};
 use crate::protocol::EventKind;
 use crate::relays::Relays;
-use crate::supervisor::write_pid;
+use crate::supervisor::write_pids;
 use store::{Fed, Store};
 
 pub(crate) use board::Board;
@@ -54,7 +54,7 @@ pub(crate) struct Config {
 /// If the journal cannot be used, the socket is taken, or the journal fails on the way.
 pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let mut store = Store::open(&config.state_dir, &config.plan, &config.plan_text)?;
-    write_pid(&config.state_dir.join("run.pid"));
+    write_pids(&config.state_dir);
     let (words, inbox) = inbox::channel();
     let board = Board::new(&config.plan, store.run_id());
     board.tell(&mut store);

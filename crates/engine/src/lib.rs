@@ -79,7 +79,7 @@ pub fn run_daemon(plan_path: &Path, state_dir: &Path) -> Result<(), Report> {
         // A held journal or a changed plan: starting again would find the same.
         Err(report) => {
             start::complain(&report);
-            std::process::exit(supervisor::DO_NOT_RESTART);
+            std::process::exit(i32::from(report.exit));
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::Report;
 /// Set for the child, so that it is the daemon and not another supervisor.
 pub(crate) const WORKER_VARIABLE: &str = "CHANGEOVER_WORKER";
 
+/// Where the supervisor of the running daemon is found.
+const SUPERVISOR_PID: &str = "supervisor.pid";
+
 /// Where a test wants the daemon to die: `<journal record>:<pre|post>`. Only for its first life.
 pub(crate) const CRASH_VARIABLE: &str = "CHANGEOVER_CRASH_AT";
 
@@ -24,32 +27,38 @@ const SHORT_LIFE: Duration = Duration::from_secs(2);
 /// So many failed starts in a row, and the supervisor leaves it to the next verb.
 const FAILED_STARTS: u32 = 8;
 
-/// Exit code of a daemon that must not be started again: another one runs, or its plan is bad.
-pub(crate) const DO_NOT_RESTART: i32 = 78;
+/// Exit codes of a daemon that must not be started again: the plan has changed, or another daemon
+/// holds the journal. They are the verbs' own.
+const DO_NOT_RESTART: [i32; 2] = [6, 7];
 
 /// Runs the daemon until it ends by itself.
 ///
 /// # Errors
-/// If it cannot be started at all, or dies again and again.
+/// If it cannot be started at all, must not be started again, or dies again and again.
 pub(crate) fn supervise(state_dir: &Path) -> Result<(), Report> {
     // Detaches from the terminal and from the shell's job; fails if we lead a session already,
     // which is as good.
     rustix::process::setsid().ok();
-    write_pid(&state_dir.join("supervisor.pid"));
+    let pid_file = state_dir.join(SUPERVISOR_PID);
     let mut failed_starts = 0;
     let mut first = true;
     loop {
         let begun = Instant::now();
         let status = one_life(first)?;
         first = false;
-        if status.success() || status.code() == Some(DO_NOT_RESTART) {
-            fs::remove_file(state_dir.join("supervisor.pid")).ok();
+        if status.success() {
+            fs::remove_file(&pid_file).ok();
             return Ok(());
+        }
+        // The pid file is not ours then: another supervisor's daemon may be running.
+        if let Some(code) = status.code().filter(|code| DO_NOT_RESTART.contains(code)) {
+            let report = Report::new("CO0112", "the daemon must not run now; it has said why");
+            return Err(report.exit(u8::try_from(code).unwrap_or(1)));
         }
         tracing::error!(%status, "the daemon died; starting it again");
         failed_starts = if begun.elapsed() < SHORT_LIFE { failed_starts + 1 } else { 0 };
         if failed_starts >= FAILED_STARTS {
-            fs::remove_file(state_dir.join("supervisor.pid")).ok();
+            fs::remove_file(&pid_file).ok();
             return Err(Report::new("CO0110", "the daemon dies as soon as it is started")
                 .cause(describe(status))
                 .hint(format!("see {}", state_dir.join("run.log").display())));
@@ -81,9 +90,22 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
+/// Leaves the process ids of the daemon and of its supervisor where a clean-up can find them. Only
+/// a daemon that holds the journal may.
+pub(crate) fn write_pids(state_dir: &Path) {
+    write_pid(&state_dir.join("run.pid"));
+    if std::env::var_os(WORKER_VARIABLE).is_some() {
+        write(&state_dir.join(SUPERVISOR_PID), std::os::unix::process::parent_id());
+    }
+}
+
 /// Leaves our process id where a clean-up can find it.
 pub(crate) fn write_pid(path: &Path) {
-    if let Err(e) = fs::write(path, std::process::id().to_string()) {
+    write(path, std::process::id());
+}
+
+fn write(path: &Path, pid: u32) {
+    if let Err(e) = fs::write(path, pid.to_string()) {
         tracing::warn!(path = %path.display(), "the pid file cannot be written: {e}");
     }
 }

@@ -11,6 +11,7 @@ mod verbs;
 mod writer;
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,9 +22,8 @@ use changeover_testkit::{Cluster, ClusterConfig};
 use postgres_session::query_one;
 use tempfile::TempDir;
 
-pub(crate) use check::{Sampler, Samples};
+pub(crate) use check::{Sampler, holds};
 pub(crate) use plan::{Gate, PlanText};
-pub(crate) use verbs::{Ran, Running};
 pub(crate) use writer::{Fate, Ledger, Path as WritePath, Writers};
 
 pub(crate) mod postgres_session {
@@ -52,12 +52,14 @@ pub(crate) mod postgres_session {
         Ok(client)
     }
 
-    /// Runs statements.
+    /// Runs statements that must succeed.
     pub(crate) fn execute(url: &str, sql: &str) {
-        block_on(async {
-            let client = connect(url).await.unwrap();
-            client.batch_execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
-        });
+        try_execute(url, sql).unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+    }
+
+    /// Runs statements.
+    pub(crate) fn try_execute(url: &str, sql: &str) -> Result<(), tokio_postgres::Error> {
+        block_on(async { connect(url).await?.batch_execute(sql).await })
     }
 
     /// The rows of a query as text; the error if it fails.
@@ -127,6 +129,7 @@ pub(crate) struct Stage {
     pub(crate) http_url: Option<String>,
     /// The plan's file.
     pub(crate) plan: PathBuf,
+    ports: (Option<u16>, Option<u16>),
     gate: Option<Child>,
     folder: TempDir,
 }
@@ -156,6 +159,7 @@ impl Stage {
             source,
             target,
             plan: file,
+            ports: (plan.postgres_port(), plan.http_port()),
             gate: None,
             folder,
         }
@@ -197,8 +201,12 @@ impl Stage {
             .unwrap();
         self.gate = Some(child);
         let socket = self.state_dir().join("gate.sock");
-        let up =
-            until(PATIENCE, || std::os::unix::net::UnixStream::connect(&socket).ok().map(|_| ()));
+        let ports = self.ports;
+        let up = until(PATIENCE, || {
+            std::os::unix::net::UnixStream::connect(&socket).ok()?;
+            let mut wanted = [ports.0, ports.1].into_iter().flatten();
+            wanted.all(|port| TcpStream::connect(("127.0.0.1", port)).is_ok()).then_some(())
+        });
         assert!(up.is_some(), "the gate does not come up:\n{}", self.gate_log());
     }
 
@@ -239,6 +247,13 @@ impl Stage {
     pub(crate) fn wait_for(&self, what: &str, is_so: impl Fn(&changeover_run::State) -> bool) {
         let so = until(PATIENCE, || is_so(&self.run_state()).then_some(()));
         assert!(so.is_some(), "waited in vain for {what}; {}", self.report());
+    }
+
+    /// Waits until the journal has a record of this kind, of the run's or of the cutover's.
+    pub(crate) fn wait_for_record(&self, kind: &str) {
+        let is = |r: &Record| r.body["kind"] == kind || r.body["event"]["event"] == kind;
+        let there = until(PATIENCE, || self.journal().iter().any(is).then_some(()));
+        assert!(there.is_some(), "waited in vain for {kind}; {}", self.report());
     }
 
     /// A process id that the state folder names and that is alive and ours.
@@ -301,6 +316,23 @@ impl Drop for Stage {
             eprintln!("kept {}", kept.display());
         }
     }
+}
+
+/// Drops a stage's database with the slots that keep it, once its processes are gone.
+pub(crate) fn remove_database(cluster: &Cluster, name: &str) {
+    let url = cluster.url("postgres");
+    let slots = format!(
+        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
+         WHERE database = '{name}' AND active_pid IS NOT NULL;
+         SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+         WHERE database = '{name}' AND active_pid IS NULL"
+    );
+    let gone = until(PATIENCE, || {
+        postgres_session::try_execute(&url, &slots).ok()?;
+        let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+        postgres_session::try_execute(&url, &drop).ok()
+    });
+    assert!(gone.is_some(), "the database {name} cannot be dropped");
 }
 
 /// Kills every process whose command line names the folder: whatever a failed test left.

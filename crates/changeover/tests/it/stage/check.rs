@@ -148,9 +148,18 @@ impl Samples {
     /// every writer's transactions, each whole. `there` is what there is in the end; the target
     /// counts from the moment when its copy was complete.
     pub(crate) fn check(&self, stage: &Stage, there: &BTreeSet<(i32, i32)>) {
+        let built = stage.journal().iter().find(|r| r.body["kind"] == "built").map(|r| r.at.0);
+        self.check_since(stage, there, built);
+    }
+
+    /// The same of the source alone.
+    pub(crate) fn check_source(&self, stage: &Stage, there: &BTreeSet<(i32, i32)>) {
+        self.check_since(stage, there, None);
+    }
+
+    fn check_since(&self, stage: &Stage, there: &BTreeSet<(i32, i32)>, built: Option<u64>) {
         let two = &self.two_writers;
         assert!(two.is_empty(), "two sides accepted writes: {two:?}\n{}", stage.report());
-        let built = stage.journal().iter().find(|r| r.body["kind"] == "built").map(|r| r.at.0);
         let counts =
             |sample: &&Sample| !sample.is_target || built.is_some_and(|built| sample.at_ms > built);
         for sample in self.samples.iter().filter(counts) {

@@ -65,6 +65,9 @@ pub enum Event {
     },
     /// The taking side can never be granted this epoch.
     Burnt,
+    /// The taking side cannot be reached to burn the epoch there, and need not be: the journal
+    /// says that its grant was never intended, and the session that could have made it is gone.
+    BurnWaived,
     /// The giving side has authority again.
     Unsealed,
     /// The attempt is over, authority where it was.
@@ -128,7 +131,7 @@ pub fn apply(state: &mut State, event: &Event) {
             end(state, Outcome::CalledOff { epoch, why });
         }
         Event::GoingBack { why } => attempt.stage = Stage::Burning { why: why.clone() },
-        Event::Burnt => attempt.stage = Stage::Unsealing { why: attempt.why() },
+        Event::Burnt | Event::BurnWaived => attempt.stage = Stage::Unsealing { why: attempt.why() },
         Event::Unsealed => {
             attempt.stage = Stage::Returning { why: attempt.why() };
             state.authority = from;

@@ -57,6 +57,8 @@ pub enum Input {
     FoundBurnt,
     /// The taking side's rows say that this epoch is granted there.
     FoundGranted,
+    /// The taking side has not answered for so long that its burn is given up.
+    OutOfReach,
 }
 
 /// Why an input was not accepted. Nothing changes.
@@ -205,6 +207,7 @@ fn answered(attempt: &Attempt, input: &Input, now: WallMs) -> Result<Vec<Event>,
         (Stage::Flipping, Input::Done) => vec![Event::Flipped],
         (Stage::Burning { .. }, Input::Done | Input::FoundBurnt) => vec![Event::Burnt],
         (Stage::Burning { .. }, Input::FoundGranted) => vec![Event::Granted],
+        (Stage::Burning { .. }, Input::OutOfReach) => vec![Event::BurnWaived],
         (Stage::Unsealing { .. }, Input::Done) => vec![Event::Unsealed],
         (Stage::Returning { .. }, Input::Done) => vec![Event::Returned],
 

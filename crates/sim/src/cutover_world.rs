@@ -89,6 +89,8 @@ pub enum Action {
     Fail,
     /// The due COMMIT is sent and its answer lost; it may still happen.
     Lose,
+    /// The burn is given up because the taking side does not answer.
+    Waive,
     /// The operator, or the deadline, calls the attempt off.
     CallOff,
     /// A COMMIT in flight on this side happens.

@@ -43,7 +43,7 @@ const PURE_MAY_TAKE: [&str; 10] = [
 /// The names under `[dependencies]` of a crate's manifest.
 fn dependencies(name: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("Cargo.toml");
-    let text = fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     text.lines()
         .skip_while(|line| line.trim() != "[dependencies]")
         .skip(1)

@@ -114,6 +114,7 @@ fn told_of_cutover(event: &cutover::Event) -> Option<Told> {
         | cutover::Event::GrantInDoubt
         | cutover::Event::Released
         | cutover::Event::Burnt
+        | cutover::Event::BurnWaived
         | cutover::Event::Unsealed
         | cutover::Event::Returned => None,
     }

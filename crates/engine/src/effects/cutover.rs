@@ -19,6 +19,7 @@ use changeover_postgres::lease::Lease;
 use changeover_postgres::objects::Scope;
 use changeover_postgres::session::Session;
 use changeover_types::Side;
+use tokio::time::Instant;
 
 use super::{Effects, Moved};
 use crate::report::chain;
@@ -40,6 +41,8 @@ pub(super) struct Sessions {
     taker: Option<Session>,
     proof_of_giver: Option<Snapshot>,
     proof_of_taker: Option<Snapshot>,
+    /// Since when the taking side has not answered while its epoch is to be burnt.
+    silent_since: Option<Instant>,
 }
 
 impl Effects {

@@ -1,6 +1,6 @@
 //! One step of the world.
 
-use changeover_cutover::{Input, apply, decide, due};
+use changeover_cutover::{Command, Input, apply, decide, due};
 use changeover_types::{EpochKind, Side, WallMs};
 
 use super::{Action, Entry, Row, World};
@@ -56,6 +56,9 @@ impl World {
             }
         }
         actions.extend([Action::Fail, Action::CallOff]);
+        if command == Command::Burn {
+            actions.push(Action::Waive);
+        }
         if self.commit_of(&command).is_some() {
             actions.push(Action::Lose);
         }
@@ -83,6 +86,7 @@ impl World {
             }
             Action::Fail => world.fail(),
             Action::Lose => world.lose(),
+            Action::Waive => world.feed(&Input::OutOfReach),
             Action::CallOff => world.feed(&Input::CallOffAsked { why: String::new() }),
             Action::Arrive(side) => world.arrive(side),
             Action::Vanish(side) => world.side_mut(side).in_flight = None,

@@ -3,14 +3,26 @@
 use std::time::Duration;
 
 use changeover_cutover::{Attempt, Input};
+use changeover_postgres::config::ConnectConfig;
 use changeover_postgres::lease::LeaseBudget;
 use changeover_postgres::resolve::{self, ResolveError};
+use changeover_postgres::session::Session;
 use changeover_types::{Epoch, EpochKind};
+use tokio::time::Instant;
 
 use super::super::Effects;
 use super::{Sessions, Why, backend};
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// Nobody may write until the giving side is unsealed: a taking side that is gone for longer than
+/// this is not waited for.
+const BURN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether a server can be logged in to at the moment.
+async fn answers(config: &ConnectConfig) -> bool {
+    Session::connect(config, "changeover resolve").await.is_ok()
+}
 
 impl Effects {
     /// Before the seal: roll back, release. A gate that cannot be reached lapses by itself.
@@ -39,7 +51,8 @@ impl Effects {
     pub(super) async fn burn(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         let sides = self.sides(attempt).await?;
         let unsealer = self.sessions.unsealer.as_ref().map(backend);
-        self.sessions = Sessions::default();
+        let silent_since = self.sessions.silent_since;
+        self.sessions = Sessions { silent_since, ..Sessions::default() };
         let run = self.run_id.clone();
         let burnt = resolve::burn(
             &sides.taker,
@@ -55,6 +68,13 @@ impl Effects {
                 if row.epoch == attempt.epoch && row.kind == EpochKind::Grant =>
             {
                 Ok(Input::FoundGranted)
+            }
+            Err(e) if !answers(&sides.taker).await => {
+                let since = *self.sessions.silent_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > BURN_PATIENCE {
+                    return Ok(Input::OutOfReach);
+                }
+                self.again(e.into()).await
             }
             Err(e) => self.again(e.into()).await,
         }

@@ -15,8 +15,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use changeover_cutover::Input as CutoverInput;
 use changeover_plan::Plan;
-use changeover_run::{Command, Input, ask_for_finish_at, due, relays, wake};
+use changeover_run::{Command, Input, State, ask_for_finish_at, due, relays, wake};
 use tokio::time::sleep;
 
 use crate::Report;
@@ -117,6 +118,7 @@ impl Daemon {
     async fn one_turn(&mut self, command: Option<Command>) -> Result<Turn, Report> {
         let Daemon { store, plan, board, inbox, words, effects, comparer, .. } = self;
         let state = store.state().clone();
+        let waiting_for = effects.waiting_for();
         let mut effect = pin!(async {
             match &command {
                 Some(command) => effects.perform(command, &state).await,
@@ -154,7 +156,7 @@ impl Daemon {
                     }
                     Word::Stop => return Ok(Turn::Stop),
                 },
-                () = until(deadline) => Input::Deadline,
+                () = until(deadline) => out_of_time(store.state(), &waiting_for.names()),
                 () = until(finish_at) => {
                     finish_at = None;
                     board.say(EventKind::Warning, ASK_FOR_FINISH);
@@ -192,6 +194,20 @@ enum Turn {
     Input(Input),
     SomethingElseIsDue,
     Stop,
+}
+
+/// The time of [`wake`] has come. Only the shell knows who was in the way.
+fn out_of_time(state: &State, blockers: &str) -> Input {
+    match &state.cutover.attempt {
+        Some(attempt) if !blockers.is_empty() => {
+            let why = format!(
+                "open work did not end within the write pause of {} ms: {blockers}",
+                attempt.write_pause_ms
+            );
+            Input::Cutover(CutoverInput::CallOffAsked { why })
+        }
+        _ => Input::Deadline,
+    }
 }
 
 async fn until(deadline: Option<changeover_types::WallMs>) {

@@ -8,7 +8,7 @@ mod smoke;
 mod traffic;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use changeover_plan::Plan;
 use changeover_postgres::catalog::{Catalog, Selection};
@@ -50,7 +50,22 @@ pub(crate) struct Effects {
     /// The catalogue as it was when the migration began.
     facts: Option<Fingerprint>,
     /// Who an attempt waits for at the moment, for the report when it is called off.
-    waiting_for: Mutex<String>,
+    waiting_for: WaitingFor,
+}
+
+/// Whom an attempt waits for, in words: set by the effect, read when its time is over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WaitingFor(Arc<Mutex<String>>);
+
+impl WaitingFor {
+    fn set(&self, names: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
+    /// Empty if it waits for nobody.
+    pub(crate) fn names(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// What moves.
@@ -100,7 +115,7 @@ impl Effects {
             sessions: cutover::Sessions::default(),
             permille: 0,
             facts: None,
-            waiting_for: Mutex::default(),
+            waiting_for: WaitingFor::default(),
         })
     }
 
@@ -112,6 +127,11 @@ impl Effects {
     /// The gate, for the board.
     pub(crate) fn gates(&self) -> Option<Gates> {
         self.gates.clone()
+    }
+
+    /// Whom the attempt under way waits for.
+    pub(crate) fn waiting_for(&self) -> WaitingFor {
+        self.waiting_for.clone()
     }
 
     /// Performs one command; the answer is what the run must hear. May be dropped at any point.

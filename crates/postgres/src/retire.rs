@@ -9,7 +9,7 @@ mod sql;
 
 use std::time::{Duration, Instant};
 
-use changeover_types::{EpochKind, Side, quote_ident, quote_literal};
+use changeover_types::{Side, quote_ident, quote_literal};
 
 use crate::config::ConnectConfig;
 use crate::error::Error;
@@ -92,10 +92,10 @@ pub async fn finish(config: &ConnectConfig, scope: &Scope) -> Result<Retired, Er
     Ok(retired)
 }
 
-/// Ends a migration on one side before authority ever moved: removes everything we made.
+/// Ends a migration on one side while the source has authority: removes everything we made.
 ///
 /// # Errors
-/// If this side was granted authority (`rollback` or `finish` is what is wanted), if it is a
+/// If it is a target that has authority (`rollback` or `finish` is what is wanted), if it is a
 /// source that is sealed (resolve the attempt first), or if the connection breaks.
 pub async fn abort(
     config: &ConnectConfig,
@@ -107,9 +107,15 @@ pub async fn abort(
     let mut retired = Retired::default();
     if has_schema(&mut session).await? {
         let found = epochs(&mut session, &scope.migration).await?;
-        if let Some(row) = found.iter().find(|row| row.kind == EpochKind::Grant) {
-            let why =
-                format!("aborting: authority moved in epoch {}; use rollback or finish", row.epoch);
+        // After a rollback there are grants too; what counts is who has authority now.
+        if let Some(row) = found.last()
+            && side == Side::Target
+            && row.authority == Some(side)
+        {
+            let why = format!(
+                "aborting: the target has authority since epoch {}; use rollback or finish",
+                row.epoch
+            );
             return Err(foreign(side, why));
         }
         if let Some(row) = found.last()

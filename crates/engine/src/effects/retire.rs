@@ -6,8 +6,8 @@ use changeover_run::Input;
 use changeover_types::Side;
 
 use super::Effects;
-use super::data::failed;
 use crate::protocol::EventKind;
+use crate::report::chain;
 
 impl Effects {
     pub(super) async fn retire_aborted(&mut self) -> Input {
@@ -22,6 +22,7 @@ impl Effects {
         if !self.plan.moves_data() {
             return Input::Done;
         }
+        let next = if abort { "changeover abort" } else { "changeover finish" };
         self.relays.stop().await;
         match self.retire_both(abort).await {
             Ok(retired) => {
@@ -32,12 +33,12 @@ impl Effects {
                 if retired.iter().all(Retired::is_complete) {
                     return Input::Done;
                 }
-                Input::Failed {
-                    why: format!("{doing}: something is in use, see the events"),
-                    next: if abort { "changeover abort" } else { "changeover finish" }.to_owned(),
-                }
+                let why = format!("{doing}: something is in use, see the events");
+                Input::Failed { why, next: next.to_owned() }
             }
-            Err(e) => failed(doing, &e),
+            Err(e) => {
+                Input::Failed { why: format!("{doing}: {}", chain(&e)), next: next.to_owned() }
+            }
         }
     }
 

@@ -31,6 +31,7 @@ impl Effects {
     /// Step 0. Nobody is held; whatever would fail later should fail here.
     pub(super) async fn rehearse(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         self.sessions = Sessions::default();
+        self.waiting_for.set(String::new());
         let sides = self.sides(attempt).await?;
         self.check_standbys(attempt, &sides).await?;
         self.check_catalogue(&sides).await?;
@@ -170,10 +171,10 @@ impl Effects {
         loop {
             let blockers = gates.blockers(&status);
             if blockers.is_empty() {
+                self.waiting_for.set(String::new());
                 return Ok(Input::Done);
             }
-            *self.waiting_for.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                name_blockers(&blockers);
+            self.waiting_for.set(name_blockers(&blockers));
             if attempt.pause_left(now()).is_zero() {
                 return Err(Why(format!(
                     "open work did not end within the write pause of {} ms: {}",
@@ -190,7 +191,8 @@ impl Effects {
     pub(super) async fn lease(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         let sides = self.sides(attempt).await?;
         let left = attempt.pause_left(now());
-        let budget = LeaseBudget { total: left + REST_OF_CUTOVER, lock_wait: left };
+        // Earlier than the write pause ends, so that there is time to say who holds the locks.
+        let budget = LeaseBudget { total: left + REST_OF_CUTOVER, lock_wait: left - left / 8 };
         let run = self.run_id.clone();
         let mut lease =
             Lease::take(&sides.giver, &sides.giver_scope, attempt.epoch, &run, budget).await?;

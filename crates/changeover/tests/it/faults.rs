@@ -1,1 +1,11 @@
-//! Filled by its owner.
+//! What goes wrong around a migration, and what an operator is told of it: each test ends in a
+//! safe state, with words that name the side, the object and what to do.
+
+mod blocked;
+mod disk;
+mod drift;
+mod plans;
+pub(crate) mod program;
+mod refusals;
+mod secrets;
+mod servers;

@@ -1,1 +1,5 @@
-//! Filled by its owner.
+//! The gates as processes of their own, and the traffic they carry, while the binary moves it.
+
+mod canary;
+mod killed;
+pub(crate) mod web;

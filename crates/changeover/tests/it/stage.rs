@@ -24,6 +24,7 @@ use tempfile::TempDir;
 
 pub(crate) use check::{Sampler, holds};
 pub(crate) use plan::{Gate, PlanText};
+pub(crate) use verbs::Ran;
 pub(crate) use writer::{Fate, Ledger, Path as WritePath, Writers};
 
 pub(crate) mod postgres_session {

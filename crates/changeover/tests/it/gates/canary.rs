@@ -1,0 +1,194 @@
+//! Requests alone: the canary's verdict, the shift, the way back, and the hold of the gate.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use changeover_routing::{
+    Answer, GateStatus, Order, OrderNumber, PROTOCOL_VERSION, Request, Response,
+};
+use changeover_types::Epoch;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::web::{Load, Upstream, ask, from};
+use crate::faults::program::{Said, changeover, has};
+use crate::stage::{PATIENCE, Stage, free_port, until};
+
+/// A service of requests alone, with its gate.
+struct Service {
+    folder: TempDir,
+    port: u16,
+    gate: Child,
+}
+
+impl Service {
+    fn start(blue: &Upstream, green: &Upstream, steps: &str) -> Service {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let plan = format!(
+            "apiVersion: changeover/v1\nkind: Migration\nmetadata: {{name: web}}\n\
+             source: {{http: {{upstreams: [\"{}\"]}}}}\ntarget: {{http: {{upstreams: [\"{}\"]}}}}\n\
+             gates: {{http: {{listen: \"127.0.0.1:{port}\", sticky: {{cookie: side}}}}}}\n\
+             phases: [{{name: move, steps: [{steps}]}}]\n",
+            blue.url(),
+            green.url()
+        );
+        fs::write(folder.path().join("plan.yaml"), plan).unwrap();
+        fs::create_dir_all(folder.path().join("state/web")).unwrap();
+        let gate = std::process::Command::new(env!("CARGO_BIN_EXE_changeover"))
+            .args(["gate", "plan.yaml", "--state-dir"])
+            .arg(folder.path().join("state"))
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.path().join("gate.log")).unwrap())
+            .spawn()
+            .unwrap();
+        let service = Service { folder, port, gate };
+        assert!(until(PATIENCE, || ask(port, None).ok()).is_some(), "the gate does not come up");
+        service
+    }
+
+    fn verb(&self, verb: &str) -> Said {
+        changeover(self.folder.path(), &[verb, "plan.yaml", "--json", "--yes"], &[])
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("state/web/gate.sock")
+    }
+
+    fn order(&self, order: Order) -> GateStatus {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        let request = Request { v: PROTOCOL_VERSION, id: 1, order };
+        writeln!(stream, "{}", serde_json::to_string(&request).unwrap()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        let response: Response = serde_json::from_str(&line).unwrap();
+        match response.answer {
+            Answer::Status(status) => status,
+            other => panic!("not obeyed: {other:?}"),
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        for file in ["supervisor.pid", "run.pid"] {
+            let path = self.folder.path().join("state/web").join(file);
+            if let Some(pid) = fs::read_to_string(path).ok().and_then(|pid| pid.trim().parse().ok())
+            {
+                Stage::signal(pid, "KILL");
+            }
+        }
+        self.gate.kill().ok();
+        self.gate.wait().ok();
+    }
+}
+
+/// The last result line of a verb.
+fn result(said: &Said) -> Value {
+    let lines = said.out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = lines.filter(|line| line["type"] == "result").last();
+    last.unwrap_or_else(|| panic!("no result: {}", said.all()))
+}
+
+const CANARY: &str =
+    "{canary: {weights: [20%, 50%], dwell: 1s, minimum_requests: 30, max_latency_ratio: 50x}}";
+
+#[test]
+fn a_good_green_is_kept_and_taken_back_when_somebody_says_so() {
+    let (blue, green) = (Upstream::start("blue"), Upstream::start("green"));
+    let service = Service::start(&blue, &green, &format!("{CANARY}, {{shift: {{to: 100%}}}}"));
+    let load = Load::start(service.port);
+    assert_eq!(from(&load.more(30), "blue"), 30, "green serves before the canary");
+    let said = service.verb("apply");
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    assert_eq!(result(&said)["status"]["target_permille"], 1000);
+    load.more(5);
+    assert_eq!(from(&load.more(30), "green"), 30, "not everything is on green");
+    let said = service.verb("rollback");
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    load.more(5);
+    assert_eq!(from(&load.more(30), "blue"), 30, "not everything is back");
+    let failed: Vec<_> =
+        load.since(0).into_iter().filter(|a| !a.as_ref().is_ok_and(|g| g.status == 200)).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn a_bad_green_is_taken_back_by_itself_with_the_reason_in_numbers() {
+    let (blue, green) = (Upstream::start("blue"), Upstream::start("green"));
+    green.fail_one_in(5);
+    let service = Service::start(&blue, &green, &format!("{CANARY}, {{shift: {{to: 100%}}}}"));
+    let load = Load::start(service.port);
+    let said = service.verb("apply");
+    assert_eq!(said.code, Some(3), "{}", said.all());
+    let result = result(&said);
+    assert_eq!(result["state"]["is"], "rolled-back", "{result}");
+    assert_eq!(result["status"]["target_permille"], 0, "{result}");
+    let why = result["state"]["why"].as_str().unwrap().to_owned();
+    has(&why, &["requests on the target failed", "allowed 1.00 %", "source 0.00 %"]);
+    let rate: f64 = why.split_once('(').unwrap().1.split_once(" %").unwrap().0.parse().unwrap();
+    assert!((10.0..=30.0).contains(&rate), "{why}");
+    load.more(5);
+    assert_eq!(from(&load.more(50), "blue"), 50, "green is still asked");
+
+    // Mended, it is tried again from the canary on.
+    green.fail_one_in(0);
+    let said = service.verb("apply");
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    load.more(5);
+    assert_eq!(from(&load.more(20), "green"), 20);
+}
+
+#[test]
+fn an_upstream_that_dies_in_the_canary_ends_it_and_blue_serves_on() {
+    let (blue, mut green) = (Upstream::start("blue"), Upstream::start("green"));
+    let steps = "{canary: {weights: [50%], dwell: 30s, minimum_requests: 30}}";
+    let service = Service::start(&blue, &green, steps);
+    let load = Load::start(service.port);
+    std::thread::scope(|scope| {
+        let apply = scope.spawn(|| service.verb("apply"));
+        let seen = until(PATIENCE, || (from(&load.more(10), "green") > 0).then_some(()));
+        assert!(seen.is_some(), "no canary");
+        green.kill();
+        let said = apply.join().unwrap();
+        assert_eq!(said.code, Some(3), "{}", said.all());
+        has(result(&said)["state"]["why"].as_str().unwrap(), &["requests on the target failed"]);
+    });
+    load.more(5);
+    assert_eq!(from(&load.more(50), "blue"), 50, "blue does not serve everything");
+}
+
+#[test]
+fn a_client_stays_on_its_side_and_a_hold_lapses_by_itself() {
+    let (blue, green) = (Upstream::start("blue"), Upstream::start("green"));
+    let service = Service::start(&blue, &green, "{shift: {to: 50%}}");
+    let said = service.verb("apply");
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    let mut sides = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        let first = ask(service.port, None).unwrap();
+        let cookie = first.cookie.expect("a new client gets a cookie");
+        for _ in 0..4 {
+            let again = ask(service.port, Some(&cookie)).unwrap();
+            assert_eq!(again.body, first.body, "{cookie} changed its side");
+            assert_eq!(again.cookie, None, "a client that has one gets no other");
+        }
+        sides.insert(first.body);
+    }
+    assert_eq!(sides.len(), 2, "at 50 % nobody went to one of the sides");
+
+    let obeyed = service.order(Order::Status).obeyed;
+    let number = OrderNumber { epoch: obeyed.epoch.max(Epoch(1)), sequence: obeyed.sequence + 1 };
+    let begun = Instant::now();
+    service.order(Order::Hold { number, budget_ms: 700 });
+    let answer = ask(service.port, None).unwrap();
+    let waited = begun.elapsed();
+    assert_eq!(answer.status, 200);
+    assert!(waited >= Duration::from_millis(650), "it was not held: {waited:?}");
+    assert!(waited < Duration::from_secs(15), "the hold did not lapse: {waited:?}");
+}

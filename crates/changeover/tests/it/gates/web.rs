@@ -1,0 +1,172 @@
+//! Small real upstreams, and a client that counts.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+
+/// A web server that says its name, and fails one request of so many.
+pub(crate) struct Upstream {
+    name: &'static str,
+    address: SocketAddr,
+    fails_one_in: Arc<AtomicU64>,
+    served: Arc<AtomicU64>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Upstream {
+    pub(crate) fn start(name: &'static str) -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut upstream = Upstream {
+            name,
+            address: listener.local_addr().unwrap(),
+            fails_one_in: Arc::default(),
+            served: Arc::default(),
+            runtime: None,
+        };
+        upstream.serve(listener);
+        upstream
+    }
+
+    fn serve(&mut self, listener: TcpListener) {
+        listener.set_nonblocking(true).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (name, fails) = (self.name, self.fails_one_in.clone());
+        let served = self.served.clone();
+        let answer = move || {
+            let number = served.fetch_add(1, Ordering::Relaxed);
+            let one_in = fails.load(Ordering::Relaxed);
+            let fails = one_in > 0 && number % one_in == 0;
+            let status = if fails { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+            std::future::ready((status, name))
+        };
+        let app = Router::new().route("/", get(answer));
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, app).await.unwrap();
+        });
+        self.runtime = Some(runtime);
+    }
+
+    /// As the plan wants it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on one request of so many gets a 500; 0 for none.
+    pub(crate) fn fail_one_in(&self, requests: u64) {
+        self.fails_one_in.store(requests, Ordering::Relaxed);
+    }
+
+    /// It is gone, with all connections.
+    pub(crate) fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a client got for one request: status, body, and the cookie it was given.
+#[derive(Clone, Debug)]
+pub(crate) struct Got {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+    pub(crate) cookie: Option<String>,
+}
+
+/// Asks the gate once, with a cookie if there is one.
+pub(crate) fn ask(port: u16, cookie: Option<&str>) -> Result<Got, String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(|e| e.to_string())?;
+    let cookie = cookie.map(|value| format!("cookie: {value}\r\n")).unwrap_or_default();
+    let request = format!("GET / HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n{cookie}\r\n");
+    stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(|e| e.to_string())?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| answer.clone())?;
+    let status = head.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+    let cookie = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let value = value.trim().split(';').next()?;
+        name.eq_ignore_ascii_case("set-cookie").then(|| value.to_owned())
+    });
+    Ok(Got { status: status.ok_or_else(|| head.to_owned())?, body: body.to_owned(), cookie })
+}
+
+/// Clients that ask all the time, each request as a new client.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    answers: Arc<Mutex<Vec<Result<Got, String>>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    pub(crate) fn start(port: u16) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let threads = (0..3)
+            .map(|_| {
+                let (stop, answers) = (stop.clone(), answers.clone());
+                std::thread::spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        let answer = ask(port, None);
+                        answers.lock().unwrap().push(answer);
+                        std::thread::sleep(Duration::from_millis(4));
+                    }
+                })
+            })
+            .collect();
+        Load { stop, answers, threads }
+    }
+
+    /// How many requests were answered, well or not.
+    pub(crate) fn so_far(&self) -> usize {
+        self.answers.lock().unwrap().len()
+    }
+
+    /// All answers since the one with this number.
+    pub(crate) fn since(&self, number: usize) -> Vec<Result<Got, String>> {
+        self.answers.lock().unwrap()[number..].to_vec()
+    }
+
+    /// Waits until so many more are there, and gives them.
+    pub(crate) fn more(&self, count: usize) -> Vec<Result<Got, String>> {
+        let from = self.so_far();
+        let enough = crate::stage::until(crate::stage::PATIENCE, || {
+            (self.so_far() >= from + count).then_some(())
+        });
+        assert!(enough.is_some(), "the load does not get on");
+        self.since(from).into_iter().take(count).collect()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().ok();
+        }
+    }
+}
+
+/// How many answers were 200 from this upstream.
+pub(crate) fn from(answers: &[Result<Got, String>], name: &str) -> usize {
+    let good = |got: &&Got| got.status == 200 && got.body == name;
+    answers.iter().filter_map(|answer| answer.as_ref().ok()).filter(good).count()
+}

@@ -116,7 +116,7 @@ impl Daemon {
 
     /// Performs the command until it is done or something else is due.
     async fn one_turn(&mut self, command: Option<Command>) -> Result<Turn, Report> {
-        let Daemon { store, plan, board, inbox, words, effects, comparer, .. } = self;
+        let Daemon { store, plan, board, inbox, words, effects, comparer, relays: lines } = self;
         let state = store.state().clone();
         let waiting_for = effects.waiting_for();
         let mut effect = pin!(async {
@@ -143,9 +143,11 @@ impl Daemon {
                         if due(store.state(), plan) != command {
                             return Ok(Turn::SomethingElseIsDue);
                         }
-                        // A relay that gave up before a pause is started again after it.
+                        // A relay that gave up before a pause is started again after it. What is
+                        // under way goes on: a seal that is dropped may commit unseen.
                         if matches!(input, Input::GoOn) {
-                            return Ok(Turn::SomethingElseIsDue);
+                            let state = store.state();
+                            lines.keep(relays(state), state.pause.is_some()).await;
                         }
                         continue;
                     }

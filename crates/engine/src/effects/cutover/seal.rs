@@ -26,7 +26,8 @@ impl Effects {
     /// Step 5. The intent is journalled already.
     pub(super) async fn seal(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         let sides = self.sides(attempt).await?;
-        let Some(mut lease) = self.sessions.lease.take() else { return Err(lost_lease()) };
+        // Whoever took it may have sent its COMMIT and been dropped before the answer came.
+        let Some(mut lease) = self.sessions.lease.take() else { return Ok(Input::InDoubt) };
         let found = Fingerprint::read(lease.session(), &sides.moved.selection).await?;
         if self.sessions.digest.as_ref().is_some_and(|known| known.catalog != found.catalog) {
             return Err(Why("the schema changed while the lease was held".to_owned()));

@@ -1,0 +1,89 @@
+//! Unlucky moments, each found by an attack on the real servers: what once broke must not again.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use crate::stage::postgres_session::{execute, query_one};
+use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, until};
+
+/// One attempt, so that a cutover that was called off is seen.
+const ONE_ATTEMPT: &str = "phases:\n  \
+    - {name: copy, steps: [replicate]}\n  \
+    - {name: wait, steps: [{soak: {for: 2s}}]}\n  \
+    - {name: cutover, steps: [{cutover: {attempts: 1, retry_after: 1s}}]}\n";
+
+/// A second `apply`, as the daemon hears it.
+fn ask_to_go_on(stage: &Stage) {
+    let mut socket = UnixStream::connect(stage.state_dir().join("run.sock")).unwrap();
+    socket.write_all(b"{\"v\":1,\"id\":1,\"ask\":{\"do\":\"retry\"}}\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(socket).read_line(&mut answer).unwrap();
+    assert!(answer.contains("accepted"), "{answer}");
+}
+
+/// A session that holds a lock from `begin` until it is dropped.
+struct Holder {
+    release: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Holder {
+    fn begin(url: &str, lock: &str) -> Holder {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (held, is_held) = std::sync::mpsc::channel();
+        let (url, lock) = (url.to_owned(), lock.to_owned());
+        let thread = std::thread::spawn(move || {
+            crate::stage::postgres_session::block_on(async {
+                let client = crate::stage::postgres_session::connect(&url).await.unwrap();
+                client.batch_execute(&format!("BEGIN; {lock}")).await.unwrap();
+                held.send(()).unwrap();
+                tokio::task::spawn_blocking(move || released.recv().ok()).await.unwrap();
+                client.batch_execute("ROLLBACK").await.unwrap();
+            });
+        });
+        is_held.recv_timeout(PATIENCE).unwrap();
+        Holder { release: Some(release), thread: Some(thread) }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.release.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// The seal's COMMIT is on its way when somebody says `apply` again. Dropping it there made the
+/// daemon say "called off, nothing has changed" while the server committed the seal: a source that
+/// nobody could write to, nor unseal.
+#[test]
+fn a_second_apply_does_not_disturb_the_seal() {
+    let pair = Pair::start("twice");
+    let stage = Stage::new(
+        &pair,
+        "twice",
+        &PlanText::new(Gate::None).write_pause("20s").phases(ONE_ATTEMPT),
+    );
+    let apply = stage.begin("apply", &[], &[]);
+    stage.wait_for("following", |state| state.data == changeover_run::DataStage::Following);
+    let holder =
+        Holder::begin(&stage.source, "LOCK TABLE changeover.epoch IN SHARE ROW EXCLUSIVE MODE");
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted \
+                 AND relation = 'changeover.epoch'::regclass";
+    let waiting = until(PATIENCE, || (query_one(&stage.source, waits) == "1").then_some(()));
+    assert!(waiting.is_some(), "the seal does not come; {}", stage.report());
+    ask_to_go_on(&stage);
+    let given_up = until(Duration::from_millis(500), || {
+        let records = stage.journal();
+        records.iter().any(|r| r.body["event"]["event"] == "called-off").then_some(())
+    });
+    assert!(given_up.is_none(), "{}", stage.report());
+    drop(holder);
+    let ran = apply.end(PATIENCE).unwrap();
+    assert_eq!(ran.code, Some(0), "{}\n{}", ran.error(), stage.report());
+    assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
+    execute(&stage.target, "INSERT INTO line VALUES (60, 1, 0)");
+}

@@ -11,7 +11,7 @@ const BEFORE_CUTOVER: u64 = 12;
 const RECORDS: u64 = 28;
 
 fn case(pair: &Pair, name: &str, gate: Gate, crash: Option<CrashAt>) {
-    let mut stage = Stage::new(pair, name, &PlanText::new(gate));
+    let mut stage = Stage::new(pair, name, &PlanText::new(gate).beside_others());
     let path = match &stage.gate_url {
         Some(url) => WritePath::Through(url.clone()),
         None => WritePath::Either(stage.source.clone(), stage.target.clone()),

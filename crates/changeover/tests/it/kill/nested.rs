@@ -46,7 +46,7 @@ fn successors_die_too() {
     let cases: Vec<Vec<CrashAt>> = (0..8).map(|_| crashes(&mut seeded)).collect();
     side_by_side(3, &cases, |index, crashes| {
         let name = format!("nested_{index}");
-        let mut stage = Stage::new(&pair, &name, &PlanText::new(Gate::Postgres));
+        let mut stage = Stage::new(&pair, &name, &PlanText::new(Gate::Postgres).beside_others());
         stage.start_gate();
         let url = stage.gate_url.clone().unwrap();
         let writers = Writers::start(WritePath::Through(url), 1, 3, Duration::from_millis(10));

@@ -26,6 +26,7 @@ pub(crate) struct PlanText {
     upstreams: Option<(String, String)>,
     phases: String,
     extra: String,
+    neighbours: bool,
 }
 
 impl PlanText {
@@ -42,6 +43,7 @@ impl PlanText {
                 - {name: check, steps: [verify]}\n"
                 .to_owned(),
             extra: String::new(),
+            neighbours: false,
         }
     }
 
@@ -60,6 +62,13 @@ impl PlanText {
     /// Other phases: a whole `phases:` block.
     pub(crate) fn phases(mut self, text: &str) -> PlanText {
         self.phases = text.to_owned();
+        self
+    }
+
+    /// Other migrations run on the same servers: the preflight takes a slot that one of them is
+    /// making for a standby, so the plan declares that none is promoted.
+    pub(crate) fn beside_others(mut self) -> PlanText {
+        self.neighbours = true;
         self
     }
 
@@ -89,9 +98,10 @@ impl PlanText {
         let upstreams = self.upstreams.as_ref();
         write!(
             text,
-            "source:\n{}  postgres: {{url: \"{source}\"}}\n\
+            "source:\n{}  postgres: {{url: \"{source}\"{}}}\n\
              target:\n{}  postgres: {{url: \"{target}\"}}\n",
             http(upstreams.map(|pair| &pair.0)),
+            if self.neighbours { ", standbys: not-promotable" } else { "" },
             http(upstreams.map(|pair| &pair.1)),
         )
         .unwrap();

@@ -59,12 +59,13 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let (words, inbox) = inbox::channel();
     let board = Board::new(&config.plan, store.run_id());
     board.tell(&mut store);
-    let socket = socket::bind(&config.state_dir)?;
-    let serving = tokio::spawn(socket::serve(socket, Arc::clone(&board), words.clone()));
     let relays = Relays::new(&config, Arc::clone(&board), words.clone())?;
     let effects =
         Effects::new(&config, store.run_id(), Arc::clone(&board), relays.clone(), words.clone())?;
     let comparer = effects.comparer();
+    // Bound only when nothing can fail any more, so that a verb that can connect gets its answer.
+    let socket = socket::bind(&config.state_dir)?;
+    let serving = tokio::spawn(socket::serve(socket, Arc::clone(&board), words.clone()));
     let watching = tokio::spawn(Effects::keep_gates_shown(effects.gates(), Arc::clone(&board)));
     let plan = config.plan;
     let daemon = Daemon { store, plan, board, inbox, words, relays, effects, comparer };

@@ -30,7 +30,7 @@ impl Said {
 
 /// Runs the binary as a person would, never for longer than a test's patience.
 pub(crate) fn changeover(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Said {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_changeover"))
+    let child = Command::new(env!("CARGO_BIN_EXE_changeover"))
         .args(args)
         .arg("--state-dir")
         .arg(folder.join("state"))

@@ -90,8 +90,8 @@ impl Drop for Service {
 
 /// The last result line of a verb.
 fn result(said: &Said) -> Value {
-    let lines = said.out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let last = lines.filter(|line| line["type"] == "result").last();
+    let mut lines = said.out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = lines.rfind(|line| line["type"] == "result");
     last.unwrap_or_else(|| panic!("no result: {}", said.all()))
 }
 

@@ -46,7 +46,7 @@ impl Upstream {
         let answer = move || {
             let number = served.fetch_add(1, Ordering::Relaxed);
             let one_in = fails.load(Ordering::Relaxed);
-            let fails = one_in > 0 && number % one_in == 0;
+            let fails = one_in > 0 && number.is_multiple_of(one_in);
             let status = if fails { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
             std::future::ready((status, name))
         };

@@ -1,5 +1,11 @@
-//! From a batch's work to commands: runs of inserts into one table become multi-row statements.
+//! From a batch's work to commands: inserts into one table become multi-row statements.
+//!
+//! What is kept is the order within each table, and around a truncation; not the order of changes
+//! to different tables. The batch becomes visible as one, and within it a change depends only on
+//! others of its table: foreign keys and ordinary triggers do not fire for the applier. (Triggers
+//! that do, ENABLE REPLICA or ALWAYS, are named by the preflight.)
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -45,14 +51,12 @@ pub trait Plans {
     }
 }
 
-/// Consecutive inserts into one table, not yet turned into commands.
+/// Inserts into one table that nothing else has come between, not yet turned into commands.
 #[derive(Default)]
 struct Run {
-    relation: Option<RelationId>,
-    rows: usize,
-    most: usize,
     params: Vec<Option<Bytes>>,
-    first: usize,
+    /// For each row the place of its work.
+    places: Vec<usize>,
 }
 
 /// Turns a batch's work into commands, in order.
@@ -61,7 +65,7 @@ struct Run {
 /// If a change cannot be turned into SQL, or a table has no plan.
 pub fn compose(work: &[Work], plans: &impl Plans) -> Result<Vec<Command>, PlanError> {
     let mut out = Vec::with_capacity(work.len());
-    let mut run = Run::default();
+    let mut runs: BTreeMap<RelationId, Run> = BTreeMap::new();
     let mut planned = Vec::new();
     for (place, one) in work.iter().enumerate() {
         match one {
@@ -71,10 +75,17 @@ pub fn compose(work: &[Work], plans: &impl Plans) -> Result<Vec<Command>, PlanEr
                 for Planned { key, params } in planned.drain(..) {
                     match key {
                         StatementKey::Insert { .. } => {
-                            run.add(table.id, plan.max_insert_rows(), params, place, &mut out);
+                            let run = runs.entry(table.id).or_default();
+                            run.params.extend(params);
+                            run.places.push(place);
+                            if run.places.len() >= plan.max_insert_rows() {
+                                run.flush(table.id, &mut out);
+                            }
                         }
                         key => {
-                            run.flush(&mut out);
+                            if let Some(run) = runs.get_mut(&table.id) {
+                                run.flush(table.id, &mut out);
+                            }
                             let relation = table.id;
                             let what = What::Statement { relation, key, params, rows: 1 };
                             out.push(Command { what, work: place });
@@ -83,7 +94,7 @@ pub fn compose(work: &[Work], plans: &impl Plans) -> Result<Vec<Command>, PlanEr
                 }
             }
             Work::Truncate { tables, restart_identity, .. } => {
-                run.flush(&mut out);
+                runs.iter_mut().for_each(|(id, run)| run.flush(*id, &mut out));
                 let named = |table: &Arc<TableShape>| {
                     let root = plans.partitioned(table).ok_or_else(|| no_plan(&table.name))?;
                     Ok((table.name.clone(), root))
@@ -94,7 +105,7 @@ pub fn compose(work: &[Work], plans: &impl Plans) -> Result<Vec<Command>, PlanEr
             }
         }
     }
-    run.flush(&mut out);
+    runs.iter_mut().for_each(|(id, run)| run.flush(*id, &mut out));
     Ok(out)
 }
 
@@ -103,41 +114,22 @@ fn no_plan(table: &TableName) -> PlanError {
 }
 
 impl Run {
-    fn add(
-        &mut self,
-        relation: RelationId,
-        most: usize,
-        params: Vec<Option<Bytes>>,
-        place: usize,
-        out: &mut Vec<Command>,
-    ) {
-        if self.relation != Some(relation) || self.rows >= self.most {
-            self.flush(out);
-            *self = Run { relation: Some(relation), rows: 1, most, params, first: place };
-            return;
-        }
-        self.rows += 1;
-        self.params.extend(params);
-    }
-
     /// Statements of a power of two of rows each, so that a table needs only a few of them.
-    fn flush(&mut self, out: &mut Vec<Command>) {
-        let run = std::mem::take(self);
-        let Some(relation) = run.relation else { return };
-        let width = run.params.len() / run.rows.max(1);
-        let (mut left, mut place) = (run.rows, run.first);
-        let mut params = run.params.into_iter();
-        while left > 0 {
-            let rows = 1_usize << left.ilog2();
+    fn flush(&mut self, relation: RelationId, out: &mut Vec<Command>) {
+        let Run { params, places } = std::mem::take(self);
+        let width = params.len() / places.len().max(1);
+        let mut params = params.into_iter();
+        let mut places = places.as_slice();
+        while let Some(&work) = places.first() {
+            let rows = 1_usize << places.len().ilog2();
             let what = What::Statement {
                 relation,
                 key: StatementKey::Insert { rows: u16::try_from(rows).unwrap_or(u16::MAX) },
                 params: params.by_ref().take(rows * width).collect(),
                 rows: rows as u64,
             };
-            out.push(Command { what, work: place });
-            left -= rows;
-            place += rows;
+            out.push(Command { what, work });
+            places = &places[rows..];
         }
     }
 }
@@ -146,48 +138,58 @@ impl Run {
 mod tests {
     use super::*;
     use crate::plan::{Equality, TargetColumn, TargetTable};
-    use changeover_types::{Change, Column, ReplicaIdentity, Value};
+    use changeover_types::{Change, Column, OldRow, ReplicaIdentity, Value};
 
-    struct One(TablePlan);
+    struct These(Vec<TablePlan>);
 
-    impl Plans for One {
-        fn plan(&self, _: &Arc<TableShape>) -> Option<&TablePlan> {
-            Some(&self.0)
+    impl Plans for These {
+        fn plan(&self, table: &Arc<TableShape>) -> Option<&TablePlan> {
+            self.0.iter().find(|plan| plan.shape().id == table.id)
         }
     }
 
-    #[test]
-    fn a_run_of_inserts_becomes_few_statements() {
-        let name = TableName::new("public", "t");
+    /// A table `t<id>` with one integer column, its key.
+    fn table(id: u32) -> (Arc<TableShape>, TablePlan) {
+        let name = TableName::new("public", format!("t{id}"));
         let column = Column { name: "id".to_owned(), type_oid: 23, type_modifier: -1, key: true };
-        let table = Arc::new(TableShape {
-            id: RelationId(1),
+        let shape = Arc::new(TableShape {
+            id: RelationId(id),
             name: name.clone(),
             identity: ReplicaIdentity::Default,
             columns: vec![column],
         });
-        let target = TargetTable {
-            name,
-            partitioned: false,
-            columns: vec![TargetColumn {
-                name: "id".to_owned(),
-                type_oid: 23,
-                type_modifier: -1,
-                type_sql: "integer".to_owned(),
-                generated: false,
-                identity_always: false,
-                equality: Equality::Exact,
-            }],
+        let column = TargetColumn {
+            name: "id".to_owned(),
+            type_oid: 23,
+            type_modifier: -1,
+            type_sql: "integer".to_owned(),
+            generated: false,
+            identity_always: false,
+            equality: Equality::Exact,
         };
-        let plans = One(TablePlan::new(table.clone(), target).unwrap());
-        let insert = |n: usize| Work::Row {
-            table: table.clone(),
-            change: Change::Insert {
-                relation: RelationId(1),
-                new: vec![Value::Text(Bytes::from(n.to_string()))],
-            },
-        };
-        let work: Vec<Work> = (0..171).map(insert).collect();
+        let target = TargetTable { name, partitioned: false, columns: vec![column] };
+        (shape.clone(), TablePlan::new(shape, target).unwrap())
+    }
+
+    fn row(n: usize) -> Vec<Value> {
+        vec![Value::Text(Bytes::from(n.to_string()))]
+    }
+
+    fn insert(table: &Arc<TableShape>, n: usize) -> Work {
+        let change = Change::Insert { relation: table.id, new: row(n) };
+        Work::Row { table: table.clone(), change }
+    }
+
+    fn delete(table: &Arc<TableShape>, n: usize) -> Work {
+        let change = Change::Delete { relation: table.id, old: OldRow::Key(row(n)) };
+        Work::Row { table: table.clone(), change }
+    }
+
+    #[test]
+    fn a_run_of_inserts_becomes_few_statements() {
+        let (shape, plan) = table(1);
+        let plans = These(vec![plan]);
+        let work: Vec<Work> = (0..171).map(|n| insert(&shape, n)).collect();
         let commands = compose(&work, &plans).unwrap();
         let mut seen = Vec::new();
         let mut sizes = Vec::new();
@@ -201,5 +203,46 @@ mod tests {
         assert_eq!(sizes, [64, 64, 32, 8, 2, 1]);
         let expected: Vec<Bytes> = (0..171).map(|n: usize| Bytes::from(n.to_string())).collect();
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_run_goes_on_past_other_tables_but_not_past_its_own() {
+        let (one, plan_one) = table(1);
+        let (two, plan_two) = table(2);
+        let plans = These(vec![plan_one, plan_two]);
+        let truncate =
+            Work::Truncate { tables: vec![two.clone()], cascade: false, restart_identity: false };
+        let work = [
+            insert(&one, 0),
+            delete(&two, 1),
+            insert(&one, 2),
+            insert(&two, 3),
+            delete(&one, 4),
+            insert(&one, 5),
+            truncate,
+            insert(&two, 7),
+            insert(&one, 8),
+        ];
+        let commands = compose(&work, &plans).unwrap();
+        let shown: Vec<(u32, u64, usize)> = commands
+            .iter()
+            .map(|command| match &command.what {
+                What::Statement { relation, rows, .. } => (relation.0, *rows, command.work),
+                What::Truncate(_) => (0, 0, command.work),
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (2, 1, 1), // the deletion from two
+                (1, 2, 0), // both insertions into one, before its deletion
+                (1, 1, 4),
+                (1, 1, 5), // everything before the truncation
+                (2, 1, 3),
+                (0, 0, 6),
+                (1, 1, 8),
+                (2, 1, 7),
+            ]
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use crate::faults::program::{Kept, has, paused};
 use crate::stage::postgres_session::{execute, query_one};
 use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, until};
 
@@ -86,4 +87,43 @@ fn a_second_apply_does_not_disturb_the_seal() {
     assert_eq!(ran.code, Some(0), "{}\n{}", ran.error(), stage.report());
     assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
     execute(&stage.target, "INSERT INTO line VALUES (60, 1, 0)");
+}
+
+/// `CREATE TABLE` heeds no lock. One that came after the rehearsal, while the gate was holding,
+/// was in nobody's digest: its rows stayed behind, unsealed.
+#[test]
+fn a_table_that_is_created_while_the_gate_holds_calls_the_cutover_off() {
+    let pair = Pair::start("latetable");
+    let plan = PlanText::new(Gate::Postgres).write_pause("20s").phases(ONE_ATTEMPT);
+    let mut stage = Stage::new(&pair, "latetable", &plan);
+    stage.start_gate();
+    let open = Kept::open(&stage.gate_url.clone().unwrap(), "reader");
+    open.run("BEGIN; SELECT 1").unwrap();
+    let apply = stage.begin("apply", &[], &[]);
+    stage.wait_for_record("rehearsed");
+    execute(&stage.source, "CREATE TABLE novelty (id int); INSERT INTO novelty VALUES (1)");
+    open.run("COMMIT").unwrap();
+    let (why, _) = paused(&apply.end(PATIENCE).unwrap());
+    has(&why, &["schema", "source"]);
+    assert_eq!(stage.authority(), ("source".to_owned(), "source".to_owned()));
+    execute(&stage.source, "DROP TABLE novelty");
+    stage.expect("apply", 0);
+    assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
+}
+
+/// A table that was made on the target after the cutover has no way back: its rows were left on
+/// the sealed side without a word.
+#[test]
+fn a_rollback_that_would_leave_a_table_behind_says_so() {
+    let pair = Pair::start("stranded");
+    let stage = Stage::new(&pair, "stranded", &PlanText::new(Gate::None));
+    stage.expect("apply", 0);
+    execute(&stage.target, "CREATE TABLE novelty (id int); INSERT INTO novelty VALUES (1)");
+    let (why, next) = paused(&stage.expect("rollback", 5));
+    has(&why, &["target", "public.novelty"]);
+    has(&next, &["changeover rollback"]);
+    assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
+    execute(&stage.target, "DROP TABLE novelty");
+    stage.expect("rollback", 0);
+    assert_eq!(stage.authority(), ("source".to_owned(), "none".to_owned()));
 }

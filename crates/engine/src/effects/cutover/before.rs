@@ -5,7 +5,7 @@ use std::time::Duration;
 use changeover_cutover::{Attempt, Input};
 use changeover_plan::Standbys;
 use changeover_postgres::config::ConnectConfig;
-use changeover_postgres::digest::{CatalogDigest, Fingerprint, diff_sides};
+use changeover_postgres::digest::{CatalogDigest, Difference, Fingerprint, diff_sides};
 use changeover_postgres::grant::{Grant, Snapshot};
 use changeover_postgres::lease::{Lease, LeaseBudget};
 use changeover_postgres::session::Session;
@@ -34,6 +34,9 @@ impl Effects {
         self.waiting_for.set(String::new());
         let sides = self.sides(attempt).await?;
         self.check_standbys(attempt, &sides).await?;
+        let name = application(&self.plan.name);
+        let mut giver = Session::connect(&sides.giver, &name).await?;
+        self.sessions.digest = Some(Fingerprint::read(&mut giver, &sides.moved.selection).await?);
         self.check_catalogue(&sides).await?;
         let rehearsal = Lease::rehearse(&sides.giver, &sides.giver_scope).await?;
         let long: Vec<String> = rehearsal
@@ -55,8 +58,7 @@ impl Effects {
         if let Some(gates) = &self.gates {
             gates.status().await?;
         }
-        let name = application(&self.plan.name);
-        self.sessions.giver = Some(Session::connect(&sides.giver, &name).await?);
+        self.sessions.giver = Some(giver);
         self.sessions.taker = Some(Session::connect(&sides.taker, &name).await?);
         Ok(Input::Done)
     }
@@ -107,27 +109,40 @@ impl Effects {
                 )));
             }
         }
-        Ok(())
+        if sides.giver.side == Side::Source {
+            return Ok(());
+        }
+        // What came on the target while it had authority has no stream, no seal and no place.
+        let mut differences = self.differences(sides, Side::Target).await?;
+        differences
+            .retain(|d| d.old.is_none() && matches!(d.key.kind.as_str(), "table" | "column"));
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(Why(format!(
+            "the target has what the source has not, and its rows would stay behind{}: undo the \
+             change on the target, then go back",
+            named(&differences)
+        )))
     }
 
     /// How the source differs from the target, which is as the source was; empty if what changed
     /// is nothing that both must share.
     async fn name_changes(&self, sides: &Sides) -> Result<String, Why> {
-        let (mut source, mut target) = (&sides.giver, &sides.taker);
-        if source.side == Side::Target {
-            std::mem::swap(&mut source, &mut target);
+        Ok(named(&self.differences(sides, Side::Source).await?))
+    }
+
+    /// How the side `of` differs from the other one in what both must share.
+    async fn differences(&self, sides: &Sides, of: Side) -> Result<Vec<Difference>, Why> {
+        let (mut new, mut old) = (&sides.giver, &sides.taker);
+        if new.side != of {
+            std::mem::swap(&mut new, &mut old);
         }
         let read = async |config: &ConnectConfig| -> Result<CatalogDigest, Why> {
             let mut session = Session::connect(config, &application(&self.plan.name)).await?;
             Ok(CatalogDigest::read(&mut session, &sides.moved.selection).await?)
         };
-        let differences = diff_sides(&read(target).await?, &read(source).await?);
-        let mut names: Vec<String> =
-            differences.iter().take(NAMED_CHANGES).map(ToString::to_string).collect();
-        if differences.len() > names.len() {
-            names.push(format!("and {} more", differences.len() - names.len()));
-        }
-        Ok(if names.is_empty() { String::new() } else { format!(": {}", names.join("; ")) })
+        Ok(diff_sides(&read(old).await?, &read(new).await?))
     }
 
     /// The way back must be live before authority moves.
@@ -196,8 +211,16 @@ impl Effects {
         let run = self.run_id.clone();
         let mut lease =
             Lease::take(&sides.giver, &sides.giver_scope, attempt.epoch, &run, budget).await?;
-        self.sessions.digest =
-            Some(Fingerprint::read(lease.session(), &sides.moved.selection).await?);
+        // CREATE TABLE heeds no lock: what came since the rehearsal would be left behind.
+        let found = Fingerprint::read(lease.session(), &sides.moved.selection).await?;
+        let known = self.sessions.digest.replace(found.clone());
+        if known.is_some_and(|known| known.catalog != found.catalog) {
+            return Err(Why(format!(
+                "the schema of the {} changed just before the cutover (DDL while running is not \
+                 carried yet)",
+                attempt.from
+            )));
+        }
         self.sessions.lease = Some(lease);
         Ok(Input::Done)
     }
@@ -248,6 +271,16 @@ impl Effects {
         lease.ping().await?;
         Ok(Input::Prepared { lease: ident(lease.backend()) })
     }
+}
+
+/// The first few, as the end of a sentence.
+fn named(differences: &[Difference]) -> String {
+    let mut names: Vec<String> =
+        differences.iter().take(NAMED_CHANGES).map(ToString::to_string).collect();
+    if differences.len() > names.len() {
+        names.push(format!("and {} more", differences.len() - names.len()));
+    }
+    if names.is_empty() { String::new() } else { format!(": {}", names.join("; ")) }
 }
 
 pub(super) fn lost_lease() -> Why {

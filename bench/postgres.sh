@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # CPU of the proxy process per query, one worker each, SECONDS_EACH (10) of pgbench -S with 16
-# clients; PgBouncer in session pooling.
+# clients;
+# PgBouncer in session pooling.
 source "$(dirname "$0")/stage.sh"
 scripts/install postgres pgbouncer
 seconds=${SECONDS_EACH:-10}
@@ -8,16 +9,17 @@ cluster server; server=$PORT
 for database in bench other; do empty "$server" "$database"; done
 pgbench -i -q -s 10 -p "$server" bench >/dev/null 2>&1
 
-# measure NAME PID PORT PROTOCOL: sets PER_QUERY, in microseconds.
+# measure NAME PID PORT PROTOCOL: notes the CPU of the process per query, in microseconds.
 measure() {
-    local before queries
+    local before queries each
     pgbench -n -S -M "$4" -c 16 -j 1 -T 1 -p "$3" bench >/dev/null 2>&1
     before=$(cpu_us "$2")
     pgbench -n -S -M "$4" -c 16 -j 1 -T "$seconds" -p "$3" bench >"$WORK/pgbench" 2>&1 ||
         { tail -5 "$WORK/pgbench" >&2; exit 1; }
     queries=$(awk '/actually processed/ {print $NF + 0}' "$WORK/pgbench")
-    PER_QUERY=$(awk -v c=$(($(cpu_us "$2") - before)) -v n="$queries" 'BEGIN {printf "%.1f", c / n}')
-    echo "$1, $4: $queries queries, $PER_QUERY us each"
+    each=$(awk -v c=$(($(cpu_us "$2") - before)) -v n="$queries" 'BEGIN {printf "%.1f", c / n}')
+    note "$1-$4" "$each"
+    echo "$1, $4: $((queries / seconds)) queries a second, $each us each"
 }
 
 bouncer=$(free_port)
@@ -42,12 +44,6 @@ started
 wait_for_port "$bouncer" "$WORK/pgbouncer.log"
 bouncer_pid=${PIDS[-1]}
 
-declare -A other
-for protocol in simple prepared; do
-    measure pgbouncer "$bouncer_pid" "$bouncer" "$protocol"
-    other[$protocol]=$PER_QUERY
-done
-
 port=$(free_port)
 cat >"$WORK/plan.yaml" <<PLAN
 apiVersion: changeover/v1
@@ -64,7 +60,9 @@ started
 wait_for_port "$port" "$WORK/gate.log"
 gate_pid=${PIDS[-1]}
 
+run_pgbouncer() { for protocol in simple prepared; do measure pgbouncer "$bouncer_pid" "$bouncer" "$protocol"; done; }
+run_changeover() { for protocol in simple prepared; do measure changeover "$gate_pid" "$port" "$protocol"; done; }
+rounds run_pgbouncer run_changeover
 for protocol in simple prepared; do
-    measure changeover "$gate_pid" "$port" "$protocol"
-    row "PostgreSQL gate, $protocol: CPU us per query, beside PgBouncer" "$PER_QUERY" "${other[$protocol]}" "$(ratio "$PER_QUERY" "${other[$protocol]}")"
+    compare "PostgreSQL gate, $protocol, CPU us per query; peer: PgBouncer" "changeover-$protocol" "pgbouncer-$protocol"
 done

@@ -120,7 +120,25 @@ cpu_us() {
     awk -v hz="$(getconf CLK_TCK)" '{sub(/^.*\) /, ""); print int(($12 + $13) * 1000000 / hz)}' "/proc/$1/stat"
 }
 
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN {if (b > 0) printf "%.2f", a / b; else printf "?"}'; }
+# note WHAT VALUE: one round's number.
+note() { echo "$2" >>"$WORK/$1.values"; }
+least() { sort -g "$WORK/$1.values" | head -1; }
+median() { sort -g "$WORK/$1.values" | awk '{v[NR] = $1} END {h = int((NR + 1) / 2); print NR % 2 ? v[h] : (v[h] + v[h + 1]) / 2}'; }
 
-# row WHAT OURS OTHER RATIO: a line of the result.
-row() { printf '| %s | %s | %s | %s |\n' "$@" | tee -a "$RESULTS"; }
+# rounds RUN ...: calls every RUN once in each of ROUNDS (3) rounds; every other round backwards,
+# so that none of them always follows the same one.
+rounds() {
+    local round name
+    for round in $(seq "${ROUNDS:-3}"); do
+        local order=("$@")
+        if ((round % 2 == 0)); then mapfile -t order < <(printf '%s\n' "$@" | tac); fi
+        for name in "${order[@]}"; do "$name"; done
+    done
+}
+
+# compare WHAT OURS PEER: a line of the result from what was noted under both names.
+compare() {
+    awk -v what="$1" -v om="$(least "$2")" -v od="$(median "$2")" -v pm="$(least "$3")" -v pd="$(median "$3")" 'BEGIN {
+        printf "| %s | %s / %s | %s / %s | %.2f / %.2f |\n", what, om, od, pm, pd, (pm + 0 ? om / pm : 0), (pd + 0 ? od / pd : 0)
+    }' | tee -a "$RESULTS"
+}

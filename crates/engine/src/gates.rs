@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use changeover_gate::control::{ControlClient, ControlError};
+use changeover_gate::state::RouteFile;
 use changeover_routing::{Answer, GateMetrics, GateStatus, OpenWork, Order, OrderNumber, Route};
 use changeover_types::{Epoch, Side};
 
@@ -86,6 +87,34 @@ impl Gates {
     /// Tells it that a lapse from now on means: ask the databases.
     pub(crate) async fn sealing(&self, at: Epoch, from: Side) -> Result<GateStatus, GateError> {
         self.change(at, |number| Order::Sealing { number, epoch: at, from }).await
+    }
+
+    /// A migration begins whose epochs count from `genesis`: a gate that served an earlier one of
+    /// this name forgets that one's numbers, or it would refuse every order of this one.
+    ///
+    /// A gate that is not running is passed over, unless what it left would make it do so later.
+    pub(crate) async fn begin(&self, genesis: Epoch) -> Result<(), GateError> {
+        let is_older = |obeyed: OrderNumber, route: Option<Route>| {
+            obeyed.epoch > genesis || route.is_some_and(|route| route.authority_epoch > genesis)
+        };
+        match self.status().await {
+            Ok(status) if is_older(status.obeyed, status.route) => {
+                match self.ask(Order::Anew).await? {
+                    Answer::Status(_) => Ok(()),
+                    Answer::Refused { why, .. } => Err(GateError::Refused(why)),
+                    Answer::Metrics(_) => Err(GateError::Protocol),
+                }
+            }
+            Ok(_) => Ok(()),
+            Err(unreachable) => {
+                let folder = self.socket.parent().unwrap_or(Path::new("."));
+                let left = RouteFile::new(folder).read().ok().flatten();
+                match left {
+                    Some(left) if is_older(left.obeyed, left.route) => Err(unreachable),
+                    _ => Ok(()),
+                }
+            }
+        }
     }
 
     /// Ends the hold.

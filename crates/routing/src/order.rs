@@ -86,6 +86,10 @@ pub enum Order {
         /// The side that gives authority away.
         from: Side,
     },
+    /// A new migration of this name begins, whose epochs count from 1 again: forget the numbers
+    /// of the one before. Refused unless that one is over: no hold, no seal, authority with the
+    /// source. Its sender holds the migration's journal, so no older run can be alive.
+    Anew,
     /// End the hold; parked work goes on, oldest first, along the present route.
     Release {
         /// Must be higher than any obeyed before.

@@ -120,6 +120,12 @@ pub enum Refusal {
         /// The side named.
         from: Side,
     },
+    /// The migration before is not over.
+    #[error(
+        "the numbers cannot begin anew: a hold or a seal of the migration before is in force, or \
+         the target has its authority"
+    )]
+    NotOver,
     /// Released without a route.
     #[error("no route is known yet: send one before releasing")]
     NoRoute,
@@ -165,6 +171,7 @@ impl Router {
         self.poll(now);
         let number = match order {
             Order::Status | Order::Metrics => return Ok(Effects::default()),
+            Order::Anew => return self.begin_anew(),
             Order::Route { number, .. }
             | Order::Hold { number, .. }
             | Order::Renew { number, .. }
@@ -177,7 +184,7 @@ impl Router {
         let mut next = *self;
         let mut effects = Effects { save: true, ..Effects::default() };
         match *order {
-            Order::Status | Order::Metrics => {}
+            Order::Status | Order::Metrics | Order::Anew => {}
             Order::Route { route, .. } => {
                 next.set_route(route)?;
                 effects.routed = true;
@@ -285,6 +292,16 @@ impl Router {
     #[must_use]
     pub fn saved(&self) -> Saved {
         Saved { obeyed: self.obeyed, route: self.route, sealing: self.sealing }
+    }
+
+    fn begin_anew(&mut self) -> Result<Effects, Refusal> {
+        let moved = self.route.is_some_and(|route| route.authority == Side::Target);
+        if self.deadline.is_some() || self.sealing.is_some() || moved {
+            return Err(Refusal::NotOver);
+        }
+        self.obeyed = OrderNumber::default();
+        self.route = self.route.map(|route| Route { authority_epoch: Epoch(0), ..route });
+        Ok(Effects { save: true, routed: true, ..Effects::default() })
     }
 
     fn set_route(&mut self, route: Route) -> Result<(), Refusal> {

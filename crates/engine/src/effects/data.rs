@@ -69,13 +69,34 @@ pub(crate) fn blockers(preflight: &Preflight) -> Option<String> {
 impl Effects {
     /// Preflight; our schema, genesis row and publication on both sides.
     pub(super) async fn install(&mut self) -> Input {
+        // The copy can do without, the cutover cannot: hours later is late to learn of it.
+        if let Some(gates) = &self.gates
+            && let Err(e) = gates.status().await
+        {
+            let text = format!("{}; the cutover will need it: `changeover gate PLAN`", chain(&e));
+            self.board.say(EventKind::Warning, text);
+        }
         match self.patient_for(FIRST_PATIENCE, Self::try_install).await {
-            Ok(Installed::Facts(facts)) => Input::Installed { facts },
+            Ok(Installed::Facts(facts)) => self.begin_gates(facts).await,
             Ok(Installed::Blocked(why)) => Input::Failed {
                 why: format!("the preflight found what must be mended first: {why}"),
                 next: "changeover apply".to_owned(),
             },
             Err(e) => failed("preparing both databases", &e),
+        }
+    }
+
+    async fn begin_gates(&self, facts: String) -> Input {
+        let Some(gates) = &self.gates else { return Input::Installed { facts } };
+        match gates.begin(GENESIS).await {
+            Ok(()) => Input::Installed { facts },
+            Err(e) => Input::Failed {
+                why: format!(
+                    "the gate still has the numbers of an earlier migration of this name: {}",
+                    chain(&e)
+                ),
+                next: "changeover apply".to_owned(),
+            },
         }
     }
 

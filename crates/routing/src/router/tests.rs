@@ -111,6 +111,30 @@ fn a_seal_must_fit_the_route() {
     router.handle_order(&seal(3, 1, Side::Source), ms(0)).unwrap();
 }
 
+/// After a rollback to the source in epoch 3 and an abort, the next migration starts at 1.
+#[test]
+fn a_new_migration_counts_from_one_again_once_the_old_one_is_over() {
+    let saved = Saved { obeyed: number(4, 2), route: Some(route(Side::Source, 3)), sealing: None };
+    let genesis = Reading::Row { epoch: Epoch(1), authority: Some(Side::Source) };
+    let genesis = Readings { source: genesis, target: genesis };
+    let mut router = Router::start(saved, true);
+    assert!(!router.handle_authority(genesis, ms(0)), "older than what was obeyed");
+    assert!(router.handle_order(&Order::Anew, ms(0)).unwrap().save);
+    assert_eq!(router.view(), HoldView::Unsure, "nothing is opened by it");
+    assert!(router.handle_authority(genesis, ms(0)));
+    assert_eq!(router.route(), Some(route(Side::Source, 1)));
+    let weight = Order::Route { number: number(1, 1), route: route(Side::Source, 1) };
+    router.handle_order(&weight, ms(0)).unwrap();
+
+    let hold = Order::Hold { number: number(2, 1), budget_ms: 100 };
+    router.handle_order(&hold, ms(0)).unwrap();
+    assert_eq!(router.handle_order(&Order::Anew, ms(1)), Err(Refusal::NotOver));
+    assert_eq!(sealing().handle_order(&Order::Anew, ms(200)), Err(Refusal::NotOver));
+    let moved = Saved { route: Some(route(Side::Target, 2)), ..saved };
+    let refused = Router::start(moved, false).handle_order(&Order::Anew, ms(0));
+    assert_eq!(refused, Err(Refusal::NotOver));
+}
+
 fn side() -> impl Strategy<Value = Side> {
     prop_oneof![Just(Side::Source), Just(Side::Target)]
 }
@@ -135,7 +159,7 @@ fn order() -> impl Strategy<Value = Order> {
 
 fn number_of(order: &Order) -> Option<OrderNumber> {
     match order {
-        Order::Status | Order::Metrics => None,
+        Order::Status | Order::Metrics | Order::Anew => None,
         Order::Route { number, .. }
         | Order::Hold { number, .. }
         | Order::Renew { number, .. }

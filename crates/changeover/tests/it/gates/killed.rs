@@ -36,7 +36,13 @@ fn a_gate_that_is_killed_breaks_its_own_connections_and_nothing_else() {
     let writers = Writers::start(direct, 1, 2, Duration::from_millis(10));
 
     // There is none: the words name the command that starts it.
-    let (reason, next) = paused(&stage.expect("apply", 5));
+    let ran = stage.expect("apply", 5);
+    let warned = |line: &serde_json::Value| {
+        line["kind"] == "warning"
+            && line["text"].as_str().is_some_and(|text| text.contains("changeover gate"))
+    };
+    assert!(ran.lines.iter().any(warned), "it says so only at the cutover: {:?}", ran.lines);
+    let (reason, next) = paused(&ran);
     has(&reason, &["gate.sock", "changeover gate"]);
     has(&next, &["apply"]);
     reachable(&stage, false);

@@ -1,13 +1,21 @@
 //! The end of a migration: everything of ours goes, but the seal of the side that lost authority.
 
+use std::time::Duration;
+
 use changeover_postgres::error::Error;
 use changeover_postgres::retire::{self, AbortOptions, Retired};
 use changeover_run::Input;
 use changeover_types::Side;
+use tokio::time::{Instant, sleep};
 
 use super::Effects;
 use crate::protocol::EventKind;
 use crate::report::chain;
+
+/// What is in use is tried again for so long: it may be a statement of ours that was broken off,
+/// whose session ends when the server notices.
+const IN_USE: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(500);
 
 impl Effects {
     pub(super) async fn retire_aborted(&mut self) -> Input {
@@ -24,21 +32,29 @@ impl Effects {
         }
         let next = if abort { "changeover abort" } else { "changeover finish" };
         self.relays.stop().await;
-        match self.retire_both(abort).await {
-            Ok(retired) => {
-                for left in retired.iter().flat_map(|retired| &retired.left) {
-                    let text = format!("stays: {} ({})", left.what, left.why);
-                    self.board.say(EventKind::Warning, text);
+        let begun = Instant::now();
+        loop {
+            let retired = match self.retire_both(abort).await {
+                Ok(retired) => retired,
+                Err(e) => {
+                    let why = format!("{doing}: {}", chain(&e));
+                    return Input::Failed { why, next: next.to_owned() };
                 }
-                if retired.iter().all(Retired::is_complete) {
-                    return Input::Done;
-                }
-                let why = format!("{doing}: something is in use, see the events");
-                Input::Failed { why, next: next.to_owned() }
+            };
+            let complete = retired.iter().all(Retired::is_complete);
+            if !complete && begun.elapsed() < IN_USE {
+                sleep(AGAIN).await;
+                continue;
             }
-            Err(e) => {
-                Input::Failed { why: format!("{doing}: {}", chain(&e)), next: next.to_owned() }
+            for left in retired.iter().flat_map(|retired| &retired.left) {
+                let text = format!("stays: {} ({})", left.what, left.why);
+                self.board.say(EventKind::Warning, text);
             }
+            if complete {
+                return Input::Done;
+            }
+            let why = format!("{doing}: something is in use, see the events");
+            return Input::Failed { why, next: next.to_owned() };
         }
     }
 

@@ -132,6 +132,7 @@ impl Board {
             RunEvent::Copied { rows, bytes, took_ms } => {
                 let copy = status.copy.get_or_insert_with(CopyStatus::default);
                 (copy.rows, copy.bytes, copy.took_ms) = (*rows, *bytes, Some(*took_ms));
+                copy.tables_done = copy.tables;
                 copy.eta_s = None;
                 copy.stage = "indexes".to_owned();
             }

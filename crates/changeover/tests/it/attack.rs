@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use changeover_types::Side;
+
 use crate::faults::program::{Kept, has, paused};
 use crate::stage::postgres_session::{execute, query_one};
 use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, until};
@@ -57,6 +59,14 @@ impl Drop for Holder {
     }
 }
 
+/// Waits until the seal's commit waits for the one who holds `changeover.epoch`.
+fn wait_for_the_seal(stage: &Stage) {
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted \
+                 AND relation = 'changeover.epoch'::regclass";
+    let waiting = until(PATIENCE, || (query_one(&stage.source, waits) == "1").then_some(()));
+    assert!(waiting.is_some(), "the seal does not come; {}", stage.report());
+}
+
 /// The seal's COMMIT is on its way when somebody says `apply` again. Dropping it there made the
 /// daemon say "called off, nothing has changed" while the server committed the seal: a source that
 /// nobody could write to, nor unseal.
@@ -72,10 +82,7 @@ fn a_second_apply_does_not_disturb_the_seal() {
     stage.wait_for("following", |state| state.data == changeover_run::DataStage::Following);
     let holder =
         Holder::begin(&stage.source, "LOCK TABLE changeover.epoch IN SHARE ROW EXCLUSIVE MODE");
-    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted \
-                 AND relation = 'changeover.epoch'::regclass";
-    let waiting = until(PATIENCE, || (query_one(&stage.source, waits) == "1").then_some(()));
-    assert!(waiting.is_some(), "the seal does not come; {}", stage.report());
+    wait_for_the_seal(&stage);
     ask_to_go_on(&stage);
     let given_up = until(Duration::from_millis(500), || {
         let records = stage.journal();
@@ -126,4 +133,31 @@ fn a_rollback_that_would_leave_a_table_behind_says_so() {
     execute(&stage.target, "DROP TABLE novelty");
     stage.expect("rollback", 0);
     assert_eq!(stage.authority(), ("source".to_owned(), "none".to_owned()));
+}
+
+/// A source that is out of connections at the seal could neither be proven nor, worse, unsealed:
+/// the attempt went back over the one thing it can do without, and writes stopped for as long as
+/// the connections were gone.
+#[test]
+fn a_source_without_a_free_connection_at_the_seal_is_left_all_the_same() {
+    let pair = Pair::start("crowded");
+    let plan = PlanText::new(Gate::None).write_pause("20s").phases(ONE_ATTEMPT);
+    let stage = Stage::new(&pair, "crowded", &plan);
+    let admin = pair.blue.url("postgres");
+    let apply = stage.begin("apply", &[], &[]);
+    stage.wait_for("following", |state| state.data == changeover_run::DataStage::Following);
+    let holder =
+        Holder::begin(&stage.source, "LOCK TABLE changeover.epoch IN SHARE ROW EXCLUSIVE MODE");
+    wait_for_the_seal(&stage);
+    // For superusers, too.
+    execute(&admin, "ALTER DATABASE crowded ALLOW_CONNECTIONS false");
+    drop(holder);
+    let moved = until(PATIENCE, || {
+        let state = stage.run_state();
+        (state.cutover.authority == Side::Target).then_some(())
+    });
+    execute(&admin, "ALTER DATABASE crowded ALLOW_CONNECTIONS true");
+    assert!(moved.is_some(), "{}", stage.report());
+    assert_eq!(apply.end(PATIENCE).unwrap().code, Some(0), "{}", stage.report());
+    assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use changeover_cutover::{Attempt, BackendIdent, Input};
+use changeover_postgres::config::ConnectConfig;
 use changeover_postgres::digest::Fingerprint;
+use changeover_postgres::error::Error;
 use changeover_postgres::grant::{GrantFailure, Snapshot};
 use changeover_postgres::lease::{LeaseBudget, SealFailure};
 use changeover_postgres::session::Session;
 use changeover_postgres::{grant, resolve, seal};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::super::{Effects, application};
 use super::before::lost_lease;
@@ -89,12 +91,12 @@ impl Effects {
         let (_, found, proof) = tokio::try_join!(
             self.relays.sealed(attempt.to(), attempt.epoch, SEAL_APPLIED_WITHIN),
             Fingerprint::read(giver, &sides.moved.selection),
-            Snapshot::open(&sides.giver),
+            proof(&sides.giver),
         )?;
         if self.sessions.digest.as_ref().is_some_and(|known| known.catalog != found.catalog) {
             return Err(Why("the schema changed while the side was being sealed".to_owned()));
         }
-        self.sessions.proof_of_giver = Some(proof);
+        self.sessions.proof_of_giver = proof;
         Ok(Input::Done)
     }
 
@@ -164,9 +166,13 @@ impl Effects {
         self.sessions.lease = None;
         self.sessions.grant = None;
         self.prove(attempt, &sides);
-        let mut session = Session::connect(&sides.taker, &application(&self.plan.name)).await?;
-        // Inert already; what a busy table keeps is dropped when the migration ends.
-        if let Err(e) = seal::drop_seal(&mut session, &sides.taker_scope, DROP_WAIT).await {
+        // Inert already; what a busy table or server keeps is dropped when the migration ends.
+        let dropped = async {
+            let name = application(&self.plan.name);
+            let mut session = Session::connect(&sides.taker, &name).await?;
+            seal::drop_seal(&mut session, &sides.taker_scope, DROP_WAIT).await
+        };
+        if let Err(e) = dropped.await {
             tracing::warn!("dropping the old seal: {}", chain(&e));
         }
         Ok(Input::Done)
@@ -179,6 +185,20 @@ impl Effects {
         Err(why)
     }
 }
+
+/// The proof snapshot of the sealed side. Nobody may write meanwhile, and where no connection is to
+/// be had for it there is none for the way back either: without it, forward.
+async fn proof(giver: &ConnectConfig) -> Result<Option<Snapshot>, Error> {
+    match timeout(PROOF_OPENS_WITHIN, Snapshot::open(giver)).await {
+        Ok(Ok(snapshot)) => return Ok(Some(snapshot)),
+        Ok(Err(e)) => tracing::warn!("the proof of the cutover is given up: {}", chain(&e)),
+        Err(_) => tracing::warn!("the proof of the cutover is given up: no session in time"),
+    }
+    Ok(None)
+}
+
+/// Clients wait while the proof's snapshot is opened.
+const PROOF_OPENS_WITHIN: Duration = Duration::from_secs(1);
 
 /// DROP TRIGGER wants the strongest lock: nobody shall wait behind it for longer than this.
 const DROP_WAIT: Duration = Duration::from_millis(50);

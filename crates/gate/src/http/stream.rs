@@ -51,9 +51,21 @@ impl AsyncRead for SharedStream {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read_buf(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return Poll::Ready(outcome.map(|_| ())),
+            let room = buf.remaining();
+            let mut read = None;
+            // A read that did not fill the buffer has emptied the socket. Told "would block",
+            // tokio waits for the next arrival instead of trying a read that finds nothing.
+            let tried = self.0.try_io(Interest::READABLE, || match self.0.try_read_buf(buf)? {
+                count if 0 < count && count < room => {
+                    read = Some(());
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                _ => Ok(()),
+            });
+            match (read, tried) {
+                (Some(()), _) => return Poll::Ready(Ok(())),
+                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (None, outcome) => return Poll::Ready(outcome),
             }
         }
     }
@@ -79,6 +91,9 @@ impl AsyncWrite for SharedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [whole] = slices {
+            return self.poll_write(cx, whole);
+        }
         loop {
             ready!(self.0.poll_write_ready(cx))?;
             match self.0.try_write_vectored(slices) {

@@ -128,7 +128,18 @@ pub async fn abort(
             );
             return Err(foreign(side, why));
         }
-        stream_objects(&mut session, scope, &mut retired).await?;
+        // `a_b`, which never began here, has the object names of `a-b`, which lives.
+        let twin = match found.is_empty() {
+            true => value(&mut session, &sql::twin(&scope.migration)).await?,
+            false => None,
+        };
+        match twin {
+            Some(twin) => {
+                let why = format!("they belong to the migration {twin}");
+                retired.keep(scope.migration.object_name(), why);
+            }
+            None => stream_objects(&mut session, scope, &mut retired).await?,
+        }
         seal_and_rows(&mut session, scope, &mut retired).await?;
     } else {
         stream_objects(&mut session, scope, &mut retired).await?;

@@ -22,6 +22,17 @@ pub(super) fn bookkeeping(migration: &MigrationName, epochs: bool) -> String {
     format!("{BEGIN} SET LOCAL synchronous_commit = on; {lock}; {} COMMIT", deletes.concat())
 }
 
+/// A migration whose slots and publication have the names of this one's: they do not tell dashes
+/// from underscores.
+pub(super) fn twin(migration: &MigrationName) -> String {
+    let name = quote_literal(migration.as_str());
+    format!(
+        "SELECT e.migration FROM changeover.epoch e WHERE e.migration <> {name} \
+         AND pg_catalog.translate(e.migration, '-', '_') = pg_catalog.translate({name}, '-', '_') \
+         LIMIT 1"
+    )
+}
+
 /// The other migrations that keep the schema alive; null if there is none.
 pub(super) const OTHERS: &str =
     "SELECT string_agg(DISTINCT migration, ', ' ORDER BY migration) FROM changeover.epoch";

@@ -147,3 +147,29 @@ async fn a_sealed_source_is_not_aborted() {
     let source = world.app(Side::Source).await;
     assert_refused(source.batch_execute("DELETE FROM item").await, "and nothing was touched");
 }
+
+#[tokio::test]
+async fn a_migration_that_never_began_takes_nothing_from_its_twin() {
+    let world = World::new("twin").await;
+    let twin = |name: &str| {
+        let migration = changeover_types::MigrationName::new(name).unwrap();
+        changeover_postgres::objects::Scope { migration, ..world.source.clone() }
+    };
+    let (lives, never_began) = (twin("a-b"), twin("a_b"));
+    let mut session = world.session(Side::Source).await;
+    changeover_postgres::objects::genesis(&mut session, &lives, "run-9").await.unwrap();
+    changeover_postgres::objects::publication(&mut session, &lives).await.unwrap();
+    let name = slot_on(&lives.migration, Side::Source);
+    let sql = format!("SELECT pg_create_logical_replication_slot('{name}', 'pgoutput')");
+    world.app(Side::Source).await.batch_execute(&sql).await.unwrap();
+    let config = world.config(Side::Source);
+    let retired = abort(&config, &never_began, AbortOptions::default()).await.unwrap();
+    assert!(retired.is_complete() && retired.left[0].why.contains("a-b"), "{retired:?}");
+    assert_eq!(world.count(Side::Source, "pg_replication_slots").await, 1);
+    assert_eq!(
+        world.count(Side::Source, "pg_publication WHERE pubname = 'changeover_a_b'").await,
+        1
+    );
+    abort(&config, &lives, AbortOptions::default()).await.unwrap();
+    assert_eq!(world.count(Side::Source, "pg_replication_slots").await, 0);
+}

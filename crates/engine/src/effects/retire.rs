@@ -58,19 +58,30 @@ impl Effects {
         }
     }
 
+    /// Each side for itself: a target that is gone must not leave a slot behind on the source,
+    /// whose disk it would fill.
     async fn retire_both(&mut self, abort: bool) -> Result<Vec<Retired>, Error> {
-        let moved = self.moved().await?;
         let mut retired = Vec::new();
+        let mut fault = None;
         for side in [Side::Target, Side::Source] {
-            let databases = self.databases().map_err(|r| Error::local(side, r.headline))?;
-            let config = databases.of(side).clone();
-            let scope = moved.scope.on(side);
-            retired.push(if abort {
-                retire::abort(&config, &scope, AbortOptions::default()).await?
-            } else {
-                retire::finish(&config, &scope).await?
-            });
+            match self.retire_one(side, abort).await {
+                Ok(one) => retired.push(one),
+                Err(e) => {
+                    fault.get_or_insert(e);
+                }
+            }
         }
-        Ok(retired)
+        fault.map_or(Ok(retired), Err)
+    }
+
+    async fn retire_one(&mut self, side: Side, abort: bool) -> Result<Retired, Error> {
+        let moved = self.moved().await?;
+        let databases = self.databases().map_err(|r| Error::local(side, r.headline))?;
+        let config = databases.of(side).clone();
+        let scope = moved.scope.on(side);
+        if !abort {
+            return retire::finish(&config, &scope).await;
+        }
+        retire::abort(&config, &scope, AbortOptions::default()).await
     }
 }

@@ -92,13 +92,12 @@ pub(crate) fn deadline(attempt: &Attempt) -> Option<WallMs> {
 }
 
 impl Attempt {
-    /// How much of the write pause is left at `now`; all of it before the hold.
+    /// How much of the write pause is left at `now`; all of it before the hold, and never more: a
+    /// clock that is set back must not hold clients for longer.
     #[must_use]
     pub fn pause_left(&self, now: WallMs) -> Duration {
-        match deadline(self) {
-            Some(end) => end.since(now),
-            None => Duration::from_millis(self.write_pause_ms),
-        }
+        let all = Duration::from_millis(self.write_pause_ms);
+        deadline(self).map_or(all, |end| end.since(now).min(all))
     }
 
     /// The side on which the given command's session works, for messages.
@@ -121,5 +120,24 @@ impl Attempt {
             | Command::Unseal { .. }
             | Command::Return => self.from,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_pause_longer() {
+        let attempt = Attempt {
+            epoch: Epoch(2),
+            from: Side::Source,
+            held_at: Some(WallMs(1_000_000)),
+            write_pause_ms: 500,
+            stage: Stage::Leasing,
+        };
+        assert_eq!(attempt.pause_left(WallMs(1_000_100)), Duration::from_millis(400));
+        assert_eq!(attempt.pause_left(WallMs(1_000_500)), Duration::ZERO);
+        assert_eq!(attempt.pause_left(WallMs(0)), Duration::from_millis(500));
     }
 }

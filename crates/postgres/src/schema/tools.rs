@@ -108,6 +108,8 @@ pub(super) async fn run(
     // Secrets go into the environment: arguments are visible to everyone on the machine.
     command.env("LC_ALL", "C.UTF-8").env("PGAPPNAME", "changeover schema");
     command.envs(server.libpq_env());
+    // A target that is kept read-only by default until the cutover is written by us all the same.
+    command.env("PGOPTIONS", "-c default_transaction_read_only=off");
     let mut child = command.spawn().map_err(io)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (printed, complaint, status) =

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use changeover_types::Side;
 
-use crate::faults::program::{Kept, has, paused};
+use crate::faults::program::{Kept, has, ours, paused};
 use crate::stage::postgres_session::{execute, query_one};
 use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, until};
 
@@ -159,5 +159,59 @@ fn a_source_without_a_free_connection_at_the_seal_is_left_all_the_same() {
     execute(&admin, "ALTER DATABASE crowded ALLOW_CONNECTIONS true");
     assert!(moved.is_some(), "{}", stage.report());
     assert_eq!(apply.end(PATIENCE).unwrap().code, Some(0), "{}", stage.report());
+    assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
+}
+
+/// An abort while the target was dead left the slot on the source, which kept its log until the
+/// disk was full: the one side that must not suffer.
+#[test]
+fn an_abort_frees_the_source_also_when_the_target_is_dead() {
+    let mut pair = Pair::start("widow");
+    let follow = "phases:\n  - {name: copy, steps: [replicate]}\n";
+    let stage = Stage::new(&pair, "widow", &PlanText::new(Gate::None).phases(follow));
+    stage.expect("apply", 0);
+    pair.green.kill();
+    let (why, next) = paused(&stage.expect("abort", 5));
+    has(&why, &["target"]);
+    has(&next, &["changeover abort"]);
+    assert_eq!(ours(&stage.source, "widow"), "0", "{}", stage.report());
+    pair.green.restart().unwrap();
+    stage.expect("abort", 0);
+    assert_eq!(ours(&stage.target, "widow"), "0", "{}", stage.report());
+}
+
+/// The second run of a name meets tables of somebody else on the target. Its abort must not take
+/// them for what the first run restored.
+#[test]
+fn an_abort_does_not_drop_what_this_run_did_not_make() {
+    let pair = Pair::start("mine");
+    let follow = "phases:\n  - {name: copy, steps: [replicate]}\n";
+    let stage = Stage::new(&pair, "mine", &PlanText::new(Gate::None).phases(follow));
+    stage.expect("apply", 0);
+    stage.expect("abort", 0);
+    execute(
+        &stage.target,
+        "DROP TABLE IF EXISTS line; CREATE TABLE line (id int PRIMARY KEY); \
+         INSERT INTO line VALUES (1)",
+    );
+    let again = until(PATIENCE, || {
+        let ran = stage.verb("apply");
+        (ran.code == Some(5)).then_some(ran)
+    });
+    has(&paused(&again.unwrap()).0, &["public.line"]);
+    stage.expect("abort", 0);
+    assert_eq!(query_one(&stage.target, "SELECT count(*) FROM line"), "1");
+}
+
+/// A target that is read-only by default, so that nobody writes to it before its time.
+#[test]
+fn a_target_that_is_read_only_by_default_can_be_filled() {
+    let pair = Pair::start("guarded");
+    let stage = Stage::new(&pair, "guarded", &PlanText::new(Gate::None));
+    execute(
+        &pair.green.url("postgres"),
+        "ALTER DATABASE guarded SET default_transaction_read_only = on",
+    );
+    stage.expect("apply", 0);
     assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
 }

@@ -9,6 +9,7 @@
 mod post;
 pub mod toc;
 mod tools;
+mod undo;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use changeover_types::{TableName, quote_literal};
 
 pub use post::{PostData, PostProgress};
 pub use tools::Tools;
+pub use undo::drop_restored;
 
 use crate::catalog::{Catalog, Selection, Selector, cell, json};
 use crate::config::ConnectConfig;
@@ -90,7 +92,9 @@ impl Archive {
         .await?;
         session.close().await;
         let wanted = self.entries.iter().filter(|entry| self.wants(entry, &existing));
-        let list = self.write_list("pre", wanted)?;
+        let wanted: Vec<&Entry> = wanted.collect();
+        let list = self.write_list("pre", wanted.iter().copied())?;
+        self.write_list("drop", wanted.into_iter().filter(|entry| is_dropped(entry)))?;
         let mut arguments = self.restore_arguments(&list);
         // The database comes from the environment; an empty name here only says "connect".
         arguments.extend(
@@ -143,15 +147,28 @@ impl Archive {
         part: &str,
         entries: impl Iterator<Item = &'a Entry>,
     ) -> Result<PathBuf> {
-        let mut path = self.path.clone().into_os_string();
-        path.push(format!(".{part}.list"));
-        let path = PathBuf::from(path);
+        let path = list_path(&self.path, part);
         std::fs::write(&path, toc::list_file(entries)).map_err(|e| {
             let what = format!("writing {}", path.display());
             Error::local(changeover_types::Side::Target, what).with_source(e)
         })?;
         Ok(path)
     }
+}
+
+/// Whether undoing the restore drops the entry by itself. Keys and indexes go with their tables;
+/// an extension may have been there before.
+fn is_dropped(entry: &Entry) -> bool {
+    let goes_along =
+        matches!(entry.kind, EntryKind::Index | EntryKind::Constraint | EntryKind::IndexAttach);
+    !goes_along && !entry.label.starts_with("EXTENSION - ")
+}
+
+/// The list beside an archive that says which of its entries belong to a part of the restore.
+fn list_path(archive: &Path, part: &str) -> PathBuf {
+    let mut path = archive.as_os_str().to_owned();
+    path.push(format!(".{part}.list"));
+    PathBuf::from(path)
 }
 
 /// What `pg_dump` must leave out. Exclusions and not inclusions, because with the latter

@@ -23,6 +23,13 @@ use super::{Effects, application};
 use crate::protocol::{CopyStatus, EventKind};
 use crate::report::chain;
 
+/// The archive that the target's schema was restored from, in the state folder: an abort drops what
+/// is in it.
+/// Each run has its own, so that it never drops what it did not make.
+pub(super) fn schema_archive(run_id: &str) -> String {
+    format!("schema-{run_id}.dump")
+}
+
 /// Genesis, in which the target is sealed for the copy.
 const GENESIS: Epoch = Epoch(1);
 
@@ -101,6 +108,9 @@ impl Effects {
     }
 
     async fn try_install(&mut self) -> PgResult<Installed> {
+        // Nothing is restored yet: what an earlier run of this name left here says what *that* run
+        // restored, and an abort of this one must not drop it.
+        std::fs::remove_file(self.state_dir.join(schema_archive(&self.run_id))).ok();
         let selection = selection(&self.plan)?;
         let (mut source, mut target) = self.both().await?;
         let found =
@@ -229,11 +239,23 @@ impl Effects {
         {
             return Ok(());
         }
-        let archive = self.dump(&snapshot.catalog, Some(&snapshot.name)).await?;
-        archive.restore_pre_data(target).await
+        let archive = self
+            .dump(&snapshot.catalog, Some(&snapshot.name), &schema_archive(&self.run_id))
+            .await?;
+        let restored = archive.restore_pre_data(target).await;
+        if restored.is_err() {
+            // Whatever is in the way was made by somebody else: an abort must not drop it.
+            std::fs::remove_file(self.state_dir.join(schema_archive(&self.run_id))).ok();
+        }
+        restored
     }
 
-    async fn dump(&self, catalog: &Catalog, snapshot: Option<&str>) -> PgResult<Archive> {
+    async fn dump(
+        &self,
+        catalog: &Catalog,
+        snapshot: Option<&str>,
+        file: &str,
+    ) -> PgResult<Archive> {
         let databases = self.databases().map_err(no_databases)?;
         let (mut source, mut target) = self.both().await?;
         let selection = selection(&self.plan)?;
@@ -241,7 +263,7 @@ impl Effects {
             preflight::check(&mut source, &mut target, &selection, declared(&self.plan)).await;
         let major = catalog.server.major().max(source.server_version() / 10_000);
         let tools = Tools::find(major).await?;
-        let path = self.state_dir.join("schema.dump");
+        let path = self.state_dir.join(file);
         let source = databases.of(Side::Source);
         let keep = found.keeps_ownership();
         Archive::dump(&tools, source, &selection, catalog, snapshot, &path, keep).await
@@ -279,7 +301,7 @@ impl Effects {
         let moved = self.moved().await?;
         let databases = self.databases().map_err(no_databases)?.clone();
         let target = databases.of(Side::Target);
-        let archive = self.dump(&moved.catalog, None).await?;
+        let archive = self.dump(&moved.catalog, None, "post-data.dump").await?;
         let (mut source, mut control) = self.both().await?;
         let post = archive.post_data(&mut source).await?;
         let board = self.board.clone();

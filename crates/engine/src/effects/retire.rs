@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use changeover_postgres::error::Error;
+use changeover_postgres::error::{Error, ErrorKind};
 use changeover_postgres::retire::{self, AbortOptions, Retired};
+use changeover_postgres::schema;
 use changeover_run::Input;
 use changeover_types::Side;
 use tokio::time::{Instant, sleep};
 
 use super::Effects;
+use super::data::schema_archive;
 use crate::protocol::EventKind;
 use crate::report::chain;
 
@@ -36,6 +38,11 @@ impl Effects {
         loop {
             let retired = match self.retire_both(abort).await {
                 Ok(retired) => retired,
+                // Our own broken-off work may hold its locks for a moment yet.
+                Err(e) if e.kind() == ErrorKind::Refused && begun.elapsed() < IN_USE => {
+                    sleep(AGAIN).await;
+                    continue;
+                }
                 Err(e) => {
                     let why = format!("{doing}: {}", chain(&e));
                     return Input::Failed { why, next: next.to_owned() };
@@ -82,6 +89,12 @@ impl Effects {
         if !abort {
             return retire::finish(&config, &scope).await;
         }
-        retire::abort(&config, &scope, AbortOptions::default()).await
+        let retired = retire::abort(&config, &scope, AbortOptions::default()).await?;
+        // The target was empty before the copy, so all that the copy made is ours to remove.
+        if side == Side::Target {
+            let archive = self.state_dir.join(schema_archive(&self.run_id));
+            schema::drop_restored(&config, &archive).await?;
+        }
+        Ok(retired)
     }
 }

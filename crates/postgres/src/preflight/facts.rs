@@ -201,7 +201,9 @@ fn replication(migration: &MigrationName) -> String {
          'standbys', (SELECT coalesce(json_agg(coalesce(nullif(s.application_name,''),'unnamed')),'[]') \
            FROM pg_catalog.pg_stat_replication s WHERE NOT EXISTS (\
              SELECT FROM pg_catalog.pg_replication_slots l \
-             WHERE l.active_pid=s.pid AND l.slot_type='logical')), \
+             WHERE l.active_pid=s.pid AND l.slot_type='logical') \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a \
+             WHERE a.pid=s.pid AND a.datid IS NOT NULL)), \
          'subscriptions', (SELECT coalesce(json_agg(subname ORDER BY subname),'[]') \
            FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid=s.subdbid \
            WHERE d.datname=pg_catalog.current_database()))::text",

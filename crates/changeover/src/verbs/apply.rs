@@ -1,7 +1,12 @@
 //! `apply`: begins the migration, goes on with it, or says that it is done.
 
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
 use changeover_engine::Report;
 use changeover_engine::protocol::{Ask, RunState};
+use changeover_journal::JournalError;
 use changeover_plan::{Plan, Step};
 use changeover_run::Mode;
 
@@ -37,7 +42,7 @@ pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, 
 fn begun(planned: &Planned, output: &Output) -> Result<Option<Journalled>, Report> {
     let Some(journalled) = migration::journalled(&planned.state_dir)? else { return Ok(None) };
     if journalled.state.mode == Mode::Aborted {
-        let archived = changeover_journal::archive(&planned.state_dir).map_err(|e| {
+        let archived = put_aside(&planned.state_dir).map_err(|e| {
             Report::new("CO0021", "the journal of the aborted run cannot be put aside").because(&e)
         })?;
         let file = archived.display();
@@ -48,6 +53,19 @@ fn begun(planned: &Planned, output: &Output) -> Result<Option<Journalled>, Repor
         return Err(stale(planned, &journalled));
     }
     Ok(Some(journalled))
+}
+
+/// The daemon of a run that has just ended stays for a moment, so that whoever watches sees the end.
+fn put_aside(state_dir: &Path) -> Result<PathBuf, JournalError> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match changeover_journal::archive(state_dir) {
+            Err(JournalError::Held { .. }) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn stale(planned: &Planned, journalled: &Journalled) -> Report {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 
 use crate::kill::side_by_side;
-use crate::stage::postgres_session::{block_on, connect, execute, query_one};
+use crate::stage::postgres_session::{block_on, connect, query_one};
 use crate::stage::{
     Fate, Gate, Ledger, PATIENCE, Pair, PlanText, Sampler, Stage, WritePath, Writers, holds,
 };

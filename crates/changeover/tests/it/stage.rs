@@ -126,8 +126,6 @@ pub(crate) struct Stage {
     pub(crate) target: String,
     /// The PostgreSQL gate's URL, if the plan has one.
     pub(crate) gate_url: Option<String>,
-    /// The HTTP gate's URL, if the plan has one.
-    pub(crate) http_url: Option<String>,
     /// The plan's file.
     pub(crate) plan: PathBuf,
     ports: (Option<u16>, Option<u16>),
@@ -156,7 +154,6 @@ impl Stage {
             gate_url: plan
                 .postgres_port()
                 .map(|port| format!("postgresql://postgres@127.0.0.1:{port}/{name}")),
-            http_url: plan.http_port().map(|port| format!("http://127.0.0.1:{port}")),
             source,
             target,
             plan: file,

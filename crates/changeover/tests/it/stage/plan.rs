@@ -11,8 +11,6 @@ pub(crate) enum Gate {
     None,
     /// The PostgreSQL gate.
     Postgres,
-    /// The HTTP gate, which then holds.
-    Http,
     /// Both: the PostgreSQL gate holds.
     Both,
 }
@@ -25,7 +23,6 @@ pub(crate) struct PlanText {
     write_pause: String,
     upstreams: Option<(String, String)>,
     phases: String,
-    extra: String,
     neighbours: bool,
 }
 
@@ -42,7 +39,6 @@ impl PlanText {
                 - {name: cutover, steps: [{cutover: {attempts: 5, retry_after: 1s}}]}\n  \
                 - {name: check, steps: [verify]}\n"
                 .to_owned(),
-            extra: String::new(),
             neighbours: false,
         }
     }
@@ -72,18 +68,12 @@ impl PlanText {
         self
     }
 
-    /// More top-level keys.
-    pub(crate) fn extra(mut self, text: &str) -> PlanText {
-        self.extra.push_str(text);
-        self
-    }
-
     pub(crate) fn postgres_port(&self) -> Option<u16> {
         matches!(self.gate, Gate::Postgres | Gate::Both).then_some(self.ports.0)
     }
 
     pub(crate) fn http_port(&self) -> Option<u16> {
-        matches!(self.gate, Gate::Http | Gate::Both).then_some(self.ports.1)
+        matches!(self.gate, Gate::Both).then_some(self.ports.1)
     }
 
     pub(crate) fn render(&self, name: &str, source: &str, target: &str) -> String {
@@ -114,6 +104,6 @@ impl PlanText {
         if let Some(port) = self.postgres_port() {
             writeln!(text, "  postgres: {{listen: \"127.0.0.1:{port}\", auth: trust}}").unwrap();
         }
-        text + &self.extra + &self.phases
+        text + &self.phases
     }
 }

@@ -1,8 +1,10 @@
 //! Performs what the run says is due. No branch here decides what comes next.
 
 mod compare;
+mod copying;
 mod cutover;
 pub(crate) mod data;
+mod following;
 mod retire;
 mod smoke;
 mod traffic;

@@ -1,0 +1,240 @@
+//! The copy: snapshot, schema, seal of the target, rows, indexes; and its removal when it is lost.
+
+use std::time::Duration;
+
+use changeover_postgres::catalog::Catalog;
+use changeover_postgres::config::ConnectConfig;
+use changeover_postgres::copy::{self, CopyMeter, CopyOptions, CopyTicket, Sides};
+use changeover_postgres::error::{Error, Result as PgResult};
+use changeover_postgres::replication::drop_slot;
+use changeover_postgres::schema::{self, Archive, PostProgress, Tools};
+use changeover_postgres::session::Session;
+use changeover_postgres::snapshot::{CopySnapshot, SnapshotLimits, SnapshotWait, rewriters};
+use changeover_postgres::{preflight, seal};
+use changeover_relay::Stream;
+use changeover_run::Input;
+use changeover_types::{Side, seal_token};
+use tokio::time::{Instant, interval};
+
+use super::data::{GENESIS, declared, failed, no_databases, schema_archive, selection};
+use super::{Effects, application};
+use crate::protocol::{CopyStatus, EventKind};
+
+/// How long locks on our own tables may take when a lost copy is removed.
+const UNDO_LOCKS: Duration = Duration::from_secs(30);
+
+impl Effects {
+    /// Slot, snapshot, schema, seal of the target, rows. Not tried again by itself: its snapshot
+    /// is gone with the first failure.
+    pub(super) async fn copy(&mut self) -> Input {
+        match self.try_copy().await {
+            Ok(input) => input,
+            Err(e) => failed("copying", &e),
+        }
+    }
+
+    async fn try_copy(&mut self) -> PgResult<Input> {
+        let begun = Instant::now();
+        let selection = selection(&self.plan)?;
+        let databases = self.databases().map_err(no_databases)?.clone();
+        let (source, target) = (databases.of(Side::Source), databases.of(Side::Target));
+        self.show_stage("snapshot");
+        let slot = self.slot(Stream::Forward);
+        let board = self.board.clone();
+        let waiting = move |wait: SnapshotWait| {
+            if let SnapshotWait::Slot(blockers) = wait {
+                let names: Vec<String> = blockers.iter().take(3).map(|t| t.who()).collect();
+                let stage = format!("snapshot: waits for {}", names.join("; "));
+                board.show_copy(CopyStatus { stage, ..CopyStatus::default() });
+            }
+        };
+        let limits = SnapshotLimits::default();
+        let mut snapshot = CopySnapshot::take(source, &selection, &slot, limits, &waiting).await?;
+        if self.facts.as_ref().is_some_and(|f| f.catalog != snapshot.digest.fingerprint.catalog) {
+            return Err(Error::refused(
+                Side::Source,
+                "the source's schema has changed since the migration began; \
+                 `changeover abort` and start again",
+            ));
+        }
+        self.show_stage("schema");
+        self.restore_schema(&snapshot).await?;
+        let mut control = Session::connect(target, &application(&self.plan.name)).await?;
+        let scope = self.moved().await?.scope.on(Side::Target);
+        seal::set(&mut control, &scope, GENESIS).await?;
+        let ticket = CopyTicket {
+            migration: self.plan.name.clone(),
+            incarnation: copy::claim(&mut control, &self.plan.name).await?,
+            token: seal_token(&self.plan.name, GENESIS, Side::Target),
+        };
+        let theirs = Catalog::read(&mut control, &selection).await?;
+        let catalog = snapshot.catalog.clone();
+        let sides = Sides {
+            source: &catalog,
+            target_major: theirs.server.major(),
+            target_extensions: &theirs.extensions,
+        };
+        let jobs = copy::jobs(&sides);
+        let meter = copy::meter(&jobs);
+        let name = snapshot.name.clone();
+        let options = CopyOptions { parallel: self.plan.data.copy_jobs, ..CopyOptions::default() };
+        let summary = tokio::select! {
+            summary = copy::run(source, target, &name, &ticket, &jobs, options, &meter) => summary?,
+            lost = snapshot.lost() => return Err(lost),
+            never = self.show_rows(&meter, begun) => match never {},
+            never = self.warn_of_rewriters(source) => match never {},
+        };
+        snapshot.release().await;
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Input::Copied { rows: summary.rows, bytes: summary.bytes, took_ms })
+    }
+
+    /// All or nothing in one transaction, so a table that is there means that all of it is.
+    async fn restore_schema(&self, snapshot: &CopySnapshot) -> PgResult<()> {
+        let databases = self.databases().map_err(no_databases)?;
+        let target = databases.of(Side::Target);
+        let mut session = Session::connect(target, &application(&self.plan.name)).await?;
+        let first = snapshot.catalog.tables.first();
+        if let Some(first) = first
+            && schema::exists(&mut session, &first.name).await?
+        {
+            return Ok(());
+        }
+        let archive = self
+            .dump(&snapshot.catalog, Some(&snapshot.name), &schema_archive(&self.run_id))
+            .await?;
+        let restored = archive.restore_pre_data(target).await;
+        if restored.is_err() {
+            // Whatever is in the way was made by somebody else: an abort must not drop it.
+            std::fs::remove_file(self.state_dir.join(schema_archive(&self.run_id))).ok();
+        }
+        restored
+    }
+
+    async fn dump(
+        &self,
+        catalog: &Catalog,
+        snapshot: Option<&str>,
+        file: &str,
+    ) -> PgResult<Archive> {
+        let databases = self.databases().map_err(no_databases)?;
+        let (mut source, mut target) = self.both().await?;
+        let selection = selection(&self.plan)?;
+        let found =
+            preflight::check(&mut source, &mut target, &selection, declared(&self.plan)).await;
+        let major = catalog.server.major().max(source.server_version() / 10_000);
+        let tools = Tools::find(major).await?;
+        let path = self.state_dir.join(file);
+        let source = databases.of(Side::Source);
+        let keep = found.keeps_ownership();
+        Archive::dump(&tools, source, &selection, catalog, snapshot, &path, keep).await
+    }
+
+    /// Removes what a lost copy left. The schema stays: it was restored whole or not at all.
+    pub(super) async fn undo_copy(&mut self) -> Input {
+        match self.patiently(Self::try_undo_copy).await {
+            Ok(()) => Input::Done,
+            Err(e) => failed("removing the lost copy", &e),
+        }
+    }
+
+    async fn try_undo_copy(&mut self) -> PgResult<()> {
+        let (mut source, mut target) = self.both().await?;
+        drop_slot(&mut source, &self.slot(Stream::Forward)).await?;
+        let moved = self.moved().await?;
+        let ticket = CopyTicket {
+            migration: self.plan.name.clone(),
+            incarnation: copy::claim(&mut target, &self.plan.name).await?,
+            token: seal_token(&self.plan.name, GENESIS, Side::Target),
+        };
+        copy::undo(&mut target, &ticket, &moved.catalog, UNDO_LOCKS).await
+    }
+
+    /// Indexes and constraints, after the rows.
+    pub(super) async fn build(&mut self) -> Input {
+        match self.patiently(Self::try_build).await {
+            Ok(()) => Input::Done,
+            Err(e) => failed("building indexes and constraints", &e),
+        }
+    }
+
+    async fn try_build(&mut self) -> PgResult<()> {
+        let moved = self.moved().await?;
+        let databases = self.databases().map_err(no_databases)?.clone();
+        let target = databases.of(Side::Target);
+        let archive = self.dump(&moved.catalog, None, "post-data.dump").await?;
+        let (mut source, mut control) = self.both().await?;
+        let post = archive.post_data(&mut source).await?;
+        let board = self.board.clone();
+        let shown = board.status().copy.unwrap_or_default();
+        let progress = move |progress: PostProgress| {
+            let stage = format!("indexes and constraints {}/{}", progress.done, progress.all);
+            board.show_copy(CopyStatus { stage, ..shown.clone() });
+        };
+        post.restore(target, self.plan.data.copy_jobs, &progress).await?;
+        schema::refresh_views(&mut control, &moved.catalog).await?;
+        schema::analyze(&mut control, &moved.tables()).await?;
+        // Triggers that came with post-data must not have come between the seal and its tables.
+        let scope = moved.scope.on(Side::Target);
+        let state = seal::is_sealed(&mut control, &scope).await?;
+        if !state.is_tight() {
+            seal::set(&mut control, &scope, GENESIS).await?;
+        }
+        Ok(())
+    }
+
+    fn show_stage(&self, stage: &str) {
+        let copy = self.board.status().copy.unwrap_or_default();
+        self.board.show_copy(CopyStatus { stage: stage.to_owned(), ..copy });
+    }
+
+    /// Whoever wants to rewrite a table waits for our holder, and the application waits behind
+    /// them: the operator must learn of it at once.
+    async fn warn_of_rewriters(&self, source: &ConnectConfig) -> std::convert::Infallible {
+        let mut tick = interval(Duration::from_secs(2));
+        let mut session = None;
+        loop {
+            tick.tick().await;
+            let mut open = match session.take() {
+                Some(open) => open,
+                None => match Session::connect(source, &application(&self.plan.name)).await {
+                    Ok(open) => open,
+                    Err(_) => continue,
+                },
+            };
+            let Ok(waiting) = rewriters(&mut open).await else { continue };
+            for transaction in waiting {
+                let text = format!(
+                    "{} wants to rewrite a table that is being copied and waits until the copy is \
+                     done; the application's queries on that table wait behind it: end it",
+                    transaction.who()
+                );
+                self.board.say(EventKind::Warning, text);
+            }
+            session = Some(open);
+        }
+    }
+
+    /// Shows rate and time left until it is dropped.
+    async fn show_rows(&self, meter: &CopyMeter, begun: Instant) -> std::convert::Infallible {
+        let mut tick = interval(Duration::from_millis(250));
+        loop {
+            tick.tick().await;
+            let totals = meter.totals();
+            let seconds = begun.elapsed().as_secs_f64().max(0.001);
+            let share = totals.work as f64 / totals.work_estimated.max(1) as f64;
+            let eta_s = (share > 0.01).then(|| (seconds / share - seconds).ceil() as u64);
+            self.board.show_copy(CopyStatus {
+                tables_done: totals.tables_done,
+                tables: totals.tables,
+                rows: totals.rows,
+                rows_estimated: totals.rows_estimated,
+                bytes: totals.bytes,
+                bytes_per_s: (totals.bytes as f64 / seconds) as u64,
+                eta_s,
+                took_ms: None,
+                stage: "rows".to_owned(),
+            });
+        }
+    }
+}

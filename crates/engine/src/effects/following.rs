@@ -1,0 +1,80 @@
+//! The relays' beginnings, and the comparison as a step.
+
+use std::time::Duration;
+
+use changeover_postgres::error::Result as PgResult;
+use changeover_postgres::replication::{SlotOptions, create_slot};
+use changeover_postgres::session::Session;
+use changeover_postgres::{barrier, objects};
+use changeover_relay::Stream;
+use changeover_run::Input;
+use changeover_types::Side;
+use tokio::time::sleep;
+
+use super::data::{failed, no_databases};
+use super::{Effects, application};
+use crate::report::chain;
+
+impl Effects {
+    /// A heartbeat that is seen applied proves that the target holds all that was written before.
+    pub(super) async fn catch_up(&mut self) -> Input {
+        loop {
+            let nonce = self.nonce();
+            let outcome: PgResult<()> = async {
+                let databases = self.databases().map_err(no_databases)?;
+                let source = databases.of(Side::Source);
+                let mut session = Session::connect(source, &application(&self.plan.name)).await?;
+                barrier::heartbeat(&mut session, &self.plan.name, nonce).await?;
+                session.close().await;
+                // The heartbeat of the relay itself may overwrite ours: then another is written.
+                self.relays.heartbeat(Side::Target, nonce, Duration::from_secs(4)).await
+            }
+            .await;
+            match outcome {
+                Ok(()) => return Input::Done,
+                Err(e) => tracing::debug!("not caught up yet: {}", chain(&e)),
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Publication and slot on the target; the relay itself is kept by the loop.
+    pub(super) async fn prepare_reverse(&mut self) -> Input {
+        match self.patiently(Self::try_prepare_reverse).await {
+            Ok(()) => Input::Done,
+            Err(e) => failed("preparing the way back", &e),
+        }
+    }
+
+    async fn try_prepare_reverse(&mut self) -> PgResult<()> {
+        let databases = self.databases().map_err(no_databases)?.clone();
+        let target = databases.of(Side::Target);
+        let moved = self.moved().await?;
+        let mut session = Session::connect(target, &application(&self.plan.name)).await?;
+        objects::publication(&mut session, &moved.scope.on(Side::Target)).await?;
+        let slot = self.slot(Stream::Reverse);
+        let there = session
+            .query_params(
+                "SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = $1",
+                &[Some(&slot)],
+            )
+            .await?;
+        if there.is_empty() {
+            let mut creator =
+                Session::connect_replication(target, &application(&self.plan.name)).await?;
+            create_slot(&mut creator, &slot, SlotOptions::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Compares both sides at one position of the stream whose segment is open.
+    pub(super) async fn verify(&mut self, authority: Side) -> Input {
+        match self.comparer.compare(authority).await {
+            Ok(report) => {
+                let different = report.rows_different;
+                Input::Verified { rows: report.rows_compared, different }
+            }
+            Err(e) => failed("comparing both sides", &e),
+        }
+    }
+}

@@ -91,7 +91,7 @@ fn what_cannot_be_reached_is_named() {
     run(async {
         let missing = config(&cluster, "nowhere");
         let error = Session::connect(&missing, "test").await.unwrap_err();
-        assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Connect, Some("3D000")));
+        assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Auth, Some("3D000")));
         assert!(error.to_string().starts_with("source: "), "{error}");
         cluster.kill();
         let error = Session::connect(&missing, "test").await.unwrap_err();

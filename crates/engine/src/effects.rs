@@ -46,6 +46,8 @@ pub(crate) struct Effects {
     words: Words,
     comparer: Comparer,
     moved: Option<Moved>,
+    /// Whether owners and grants travel, as the preflight said.
+    keeps_ownership: Option<bool>,
     sessions: cutover::Sessions,
     /// The target's share of requests, as the run last ordered it.
     permille: u16,
@@ -114,6 +116,7 @@ impl Effects {
             board,
             words,
             moved: None,
+            keeps_ownership: None,
             sessions: cutover::Sessions::default(),
             permille: 0,
             facts: None,

@@ -90,10 +90,9 @@ impl Effects {
     }
 
     /// All or nothing in one transaction, so a table that is there means that all of it is.
-    async fn restore_schema(&self, snapshot: &CopySnapshot) -> PgResult<()> {
-        let databases = self.databases().map_err(no_databases)?;
-        let target = databases.of(Side::Target);
-        let mut session = Session::connect(target, &application(&self.plan.name)).await?;
+    async fn restore_schema(&mut self, snapshot: &CopySnapshot) -> PgResult<()> {
+        let target = self.databases().map_err(no_databases)?.of(Side::Target).clone();
+        let mut session = Session::connect(&target, &application(&self.plan.name)).await?;
         let first = snapshot.catalog.tables.first();
         if let Some(first) = first
             && schema::exists(&mut session, &first.name).await?
@@ -103,7 +102,7 @@ impl Effects {
         let archive = self
             .dump(&snapshot.catalog, Some(&snapshot.name), &schema_archive(&self.run_id))
             .await?;
-        let restored = archive.restore_pre_data(target).await;
+        let restored = archive.restore_pre_data(&target).await;
         if restored.is_err() {
             // Whatever is in the way was made by somebody else: an abort must not drop it.
             std::fs::remove_file(self.state_dir.join(schema_archive(&self.run_id))).ok();
@@ -112,21 +111,28 @@ impl Effects {
     }
 
     async fn dump(
-        &self,
+        &mut self,
         catalog: &Catalog,
         snapshot: Option<&str>,
         file: &str,
     ) -> PgResult<Archive> {
-        let databases = self.databases().map_err(no_databases)?;
-        let (mut source, mut target) = self.both().await?;
         let selection = selection(&self.plan)?;
-        let found =
-            preflight::check(&mut source, &mut target, &selection, declared(&self.plan)).await;
-        let major = catalog.server.major().max(source.server_version() / 10_000);
-        let tools = Tools::find(major).await?;
+        let keep = match self.keeps_ownership {
+            Some(keep) => keep,
+            // A daemon that was restarted since the preflight asks again.
+            None => {
+                let (mut source, mut target) = self.both().await?;
+                let options = declared(&self.plan);
+                preflight::check(&mut source, &mut target, &selection, options)
+                    .await
+                    .keeps_ownership()
+            }
+        };
+        self.keeps_ownership = Some(keep);
+        let tools = Tools::find(catalog.server.major()).await?;
         let path = self.state_dir.join(file);
+        let databases = self.databases().map_err(no_databases)?;
         let source = databases.of(Side::Source);
-        let keep = found.keeps_ownership();
         Archive::dump(&tools, source, &selection, catalog, snapshot, &path, keep).await
     }
 

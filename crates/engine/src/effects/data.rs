@@ -114,6 +114,7 @@ impl Effects {
         if let Some(why) = blockers(&found) {
             return Ok(Installed::Blocked(why));
         }
+        self.keeps_ownership = Some(found.keeps_ownership());
         for finding in &found.findings {
             let fix = if finding.fix.is_empty() { &finding.why } else { &finding.fix };
             let text = format!("{}: {} — {fix}", finding.id, finding.what);

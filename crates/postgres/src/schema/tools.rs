@@ -27,53 +27,57 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds the newest pair whose version is at least `major`: in `$CHANGEOVER_PG_BIN`, in
-    /// Debian's folders, on `PATH`.
+    /// Finds a pair whose version is at least `major`: the newest in the first of
+    /// `$CHANGEOVER_PG_BIN`, Debian's folders and `PATH` that has one. Debian's programs on `PATH`
+    /// are wrappers that cost a start of Perl each.
     ///
     /// # Errors
     /// [`Local`](crate::error::ErrorKind::Local), which says what was found instead.
     pub async fn find(major: u32) -> Result<Tools> {
-        let mut found: Vec<Tools> = Vec::new();
-        for folder in folders() {
-            let (dump, restore) = (folder.join("pg_dump"), folder.join("pg_restore"));
-            if !dump.is_file() || !restore.is_file() {
-                continue;
+        let mut newest = None;
+        for place in places() {
+            let mut found: Vec<Tools> = Vec::new();
+            for folder in place {
+                found.extend(Tools::within(&folder).await);
             }
-            // A pair of different versions is as good as its older half.
-            let versions = (version(&dump).await, version(&restore).await);
-            if let (Some(a), Some(b)) = versions {
-                found.push(Tools { dump, restore, major: a.min(b) });
+            let best = found.into_iter().max_by_key(|tools| tools.major);
+            newest = newest.max(best.as_ref().map(|tools| tools.major));
+            if let Some(tools) = best.filter(|tools| tools.major >= major) {
+                return Ok(tools);
             }
         }
-        let newest = found.iter().map(|tools| tools.major).max();
-        found
-            .into_iter()
-            .filter(|tools| tools.major >= major)
-            .max_by_key(|tools| tools.major)
-            .ok_or_else(|| {
-                let instead = newest.map_or("none were".to_owned(), |n| format!("only {n} was"));
-                Error::local(
-                    Side::Source,
-                    format!(
-                        "pg_dump and pg_restore of version {major} or newer are needed, {instead} \
-                         found in $CHANGEOVER_PG_BIN, /usr/lib/postgresql and PATH: apt-get \
-                         install postgresql-client-{major}"
-                    ),
-                )
-            })
+        let instead = newest.map_or("none were".to_owned(), |n| format!("only {n} was"));
+        Err(Error::local(
+            Side::Source,
+            format!(
+                "pg_dump and pg_restore of version {major} or newer are needed, {instead} found in \
+                 $CHANGEOVER_PG_BIN, /usr/lib/postgresql and PATH: apt-get install \
+                 postgresql-client-{major}"
+            ),
+        ))
+    }
+
+    /// The pair in a folder; one of different versions is as good as its older half.
+    async fn within(folder: &Path) -> Option<Tools> {
+        let (dump, restore) = (folder.join("pg_dump"), folder.join("pg_restore"));
+        if !dump.is_file() || !restore.is_file() {
+            return None;
+        }
+        let major = version(&dump).await?.min(version(&restore).await?);
+        Some(Tools { dump, restore, major })
     }
 }
 
-fn folders() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = Vec::new();
-    folders.extend(std::env::var_os("CHANGEOVER_PG_BIN").map(PathBuf::from));
-    if let Ok(entries) = std::fs::read_dir("/usr/lib/postgresql") {
-        folders.extend(entries.flatten().map(|entry| entry.path().join("bin")));
-    }
-    if let Some(path) = std::env::var_os("PATH") {
-        folders.extend(std::env::split_paths(&path));
-    }
-    folders
+/// Where to look, one place after another.
+fn places() -> [Vec<PathBuf>; 3] {
+    let given = std::env::var_os("CHANGEOVER_PG_BIN").map(PathBuf::from);
+    let debian = std::fs::read_dir("/usr/lib/postgresql").map_or_else(
+        |_| Vec::new(),
+        |entries| entries.flatten().map(|entry| entry.path().join("bin")).collect(),
+    );
+    let path = std::env::var_os("PATH")
+        .map_or_else(Vec::new, |path| std::env::split_paths(&path).collect());
+    [given.into_iter().collect(), debian, path]
 }
 
 async fn version(program: &Path) -> Option<u32> {

@@ -12,11 +12,15 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A snapshot as `txid_current_snapshot()` prints it: `xmin:xmax:xip,…`.
+///
+/// In one that a slot exported `xmin` can be above `xmax`: the first comes from the running
+/// transactions that the log listed last, the second from the last commit that was decoded. The
+/// server looks at `xmin` first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XidSnapshot {
     /// Everything below is finished.
     pub xmin: u64,
-    /// Everything from here on is not.
+    /// Everything from here on is not, unless it is below `xmin`.
     pub xmax: u64,
     /// In between, those that are not finished, ascending.
     pub running: Vec<u64>,
@@ -41,7 +45,7 @@ impl FromStr for XidSnapshot {
                 .map(|xid| xid.parse().ok())
                 .collect::<Option<Vec<u64>>>()?;
             running.sort_unstable();
-            (parts.next().is_none() && xmin <= xmax).then_some(XidSnapshot { xmin, xmax, running })
+            parts.next().is_none().then_some(XidSnapshot { xmin, xmax, running })
         };
         read().ok_or_else(|| ParseSnapshotError(text.to_owned()))
     }
@@ -58,7 +62,7 @@ impl XidSnapshot {
     /// Whether the snapshot counts `xid` as finished.
     #[must_use]
     pub fn finished(&self, xid: u64) -> bool {
-        xid < self.xmax && self.running.binary_search(&xid).is_err()
+        xid < self.xmin || (xid < self.xmax && self.running.binary_search(&xid).is_err())
     }
 
     /// Which transactions this (a slot's) snapshot counts as finished and `ordinary` does not.
@@ -69,7 +73,7 @@ impl XidSnapshot {
             .running
             .iter()
             .copied()
-            .chain(ordinary.xmax..self.xmax.max(ordinary.xmax))
+            .chain(ordinary.xmax..self.xmax.max(self.xmin).max(ordinary.xmax))
             .filter(|xid| self.finished(*xid))
             .collect()
     }
@@ -94,9 +98,18 @@ mod tests {
         assert_eq!(snapshot("11:15:11").unsettled(&snapshot("11:13:11")), [13, 14]);
     }
 
+    /// Seen in the kill tests: `23493:23490:`.
+    #[test]
+    fn a_slot_may_list_running_transactions_beyond_the_last_commit() {
+        let slot = snapshot("13:10:");
+        assert!(slot.finished(12) && !slot.finished(13));
+        assert_eq!(slot.unsettled(&snapshot("11:15:11,12,14")), [11, 12]);
+        assert_eq!(slot.unsettled(&snapshot("13:15:13")), [0u64; 0]);
+    }
+
     #[test]
     fn what_is_no_snapshot_is_refused() {
-        for bad in ["", "1", "1:2", "1:2:x", "3:2:", "1:2:3:4"] {
+        for bad in ["", "1", "1:2", "1:2:x", "1:2:3:4"] {
             assert!(bad.parse::<XidSnapshot>().is_err(), "{bad}");
         }
     }

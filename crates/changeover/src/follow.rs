@@ -26,19 +26,21 @@ pub(crate) enum Followed {
     Left,
 }
 
-/// Follows until `enough` says so of a status, or Ctrl-C.
+/// Follows until `enough` says so of a status, or Ctrl-C. Shows the events after number `after` of
+/// the daemon's life, or those from now on.
 ///
 /// # Errors
 /// If the daemon dies again and again or cannot be asked.
 pub(crate) async fn until(
     target: &Target,
     output: &Output,
+    after: Option<u64>,
     enough: impl Fn(&RunStatus) -> bool,
 ) -> Result<Followed, Report> {
     let mut progress = Progress::new(output);
     let outcome = {
         let mut interrupted = pin!(tokio::signal::ctrl_c());
-        let mut followed = pin!(watch(target, &mut progress, enough));
+        let mut followed = pin!(watch(target, &mut progress, after, enough));
         tokio::select! {
             outcome = &mut followed => outcome,
             signal = &mut interrupted => match signal {
@@ -55,9 +57,10 @@ pub(crate) async fn until(
 async fn watch(
     target: &Target,
     progress: &mut Progress<'_>,
+    after: Option<u64>,
     enough: impl Fn(&RunStatus) -> bool,
 ) -> Result<Followed, Report> {
-    let mut last_event = None;
+    let mut last_event = after;
     let mut deaths = 0;
     loop {
         let outcome = match connect(target, last_event).await {

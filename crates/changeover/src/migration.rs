@@ -87,6 +87,19 @@ impl Target {
         }
     }
 
+    /// The number of the daemon's last event, 0 if none runs: whoever watches from there misses
+    /// none, also of a daemon that is only started now.
+    ///
+    /// # Errors
+    /// If the daemon cannot be asked.
+    pub(crate) async fn last_event(&self) -> Result<u64, Report> {
+        match Client::connect(&self.state_dir).await {
+            Ok(mut daemon) => Ok(daemon.status().await.map_err(|e| e.report())?.last_event),
+            Err(ClientError::NotRunning { .. }) => Ok(0),
+            Err(error) => Err(error.report()),
+        }
+    }
+
     /// Asks the daemon for something that it accepts or refuses.
     ///
     /// # Errors

@@ -62,8 +62,9 @@ fn order_and_follow(
     code: impl Fn(&RunState) -> u8,
 ) -> Result<u8, Report> {
     follow::block_on(async {
+        let after = target.last_event().await?;
         target.order(ask).await?;
-        rest(target, output, |status| status.state.is_resting(), code).await
+        rest(target, output, Some(after), |status| status.state.is_resting(), code).await
     })
 }
 
@@ -74,10 +75,11 @@ fn order_and_follow(
 async fn rest(
     target: &Target,
     output: &Output,
+    after: Option<u64>,
     enough: impl Fn(&RunStatus) -> bool,
     code: impl Fn(&RunState) -> u8,
 ) -> Result<u8, Report> {
-    match follow::until(target, output, enough).await? {
+    match follow::until(target, output, after, enough).await? {
         Followed::Left => {
             follow::farewell(target, output);
             Ok(exit::DETACHED)

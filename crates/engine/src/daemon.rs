@@ -58,7 +58,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     write_pids(&config.state_dir);
     let (words, inbox) = inbox::channel();
     let board = Board::new(&config.plan, store.run_id());
-    board.tell(&mut store);
+    board.recall(&mut store);
     let relays = Relays::new(&config, Arc::clone(&board), words.clone())?;
     let effects =
         Effects::new(&config, store.run_id(), Arc::clone(&board), relays.clone(), words.clone())?;

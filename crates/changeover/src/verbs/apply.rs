@@ -98,6 +98,7 @@ fn no_way_back(plan: &Plan, yes: bool) -> Result<(), Report> {
 }
 
 async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Report> {
+    let after = Some(target.last_event().await?);
     let mut daemon = target.daemon().await?;
     let status = daemon.status().await.map_err(|e| e.report())?;
     drop(daemon);
@@ -113,5 +114,5 @@ async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Rep
         output.line(format!("the run goes on; watch it: changeover status -w {}", target.words()));
         return Ok(exit::OK);
     }
-    verbs::rest(target, output, |status| status.state.is_resting(), exit::of_apply).await
+    verbs::rest(target, output, after, |status| status.state.is_resting(), exit::of_apply).await
 }

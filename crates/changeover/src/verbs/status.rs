@@ -22,7 +22,8 @@ pub(super) fn run(args: &Status, global: &Global, output: &Output) -> Result<u8,
     follow::block_on(async {
         if args.watch {
             let code = |_: &_| exit::OK;
-            return verbs::rest(&target, output, |status| status.state.is_resting(), code).await;
+            return verbs::rest(&target, output, None, |status| status.state.is_resting(), code)
+                .await;
         }
         match ask(&target).await {
             Ok(mut daemon) => {

@@ -16,7 +16,7 @@ pub(super) fn run(args: &Migration, global: &Global, output: &Output) -> Result<
             let stopped = matches!(status.state, RunState::Failed { .. });
             stopped || status.verify.as_ref().is_some_and(|verify| verify.complete)
         };
-        match follow::until(&target, output, compared).await? {
+        match follow::until(&target, output, None, compared).await? {
             Followed::Left => {
                 follow::farewell(&target, output);
                 Ok(exit::DETACHED)

@@ -11,6 +11,7 @@ fn running(step: &str) -> RunStatus {
         run_id: "8d3f".into(),
         plan_digest: "00ff".into(),
         pid: 42,
+        last_event: 7,
         state: RunState::Running,
         phase: step.split('/').next().map(str::to_owned),
         step: Some(step.into()),

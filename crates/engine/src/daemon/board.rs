@@ -45,6 +45,7 @@ impl Board {
             run_id: run_id.to_owned(),
             plan_digest: plan.digest.clone(),
             pid: std::process::id(),
+            last_event: 0,
             state: RunState::Running,
             phase: plan.phases.first().map(|phase| phase.name.clone()),
             step: paths.first().cloned(),
@@ -81,6 +82,14 @@ impl Board {
         (known, receiver)
     }
 
+    /// Takes what was journalled in earlier lives: it was told then, and only its figures count.
+    pub(crate) fn recall(&self, store: &mut Store) {
+        for (at, event) in store.news() {
+            self.note(at, &event);
+        }
+        self.show(store.state());
+    }
+
     /// Takes what was journalled, tells it, and shows the state that it made.
     pub(crate) fn tell(&self, store: &mut Store) {
         for (at, event) in store.news() {
@@ -109,6 +118,7 @@ impl Board {
     fn say_at(&self, at: WallMs, kind: EventKind, text: String, data: serde_json::Value) {
         let mut inner = self.lock();
         inner.number += 1;
+        inner.status.last_event = inner.number;
         let step = inner.status.step.clone();
         let event = Event { number: inner.number, at, kind, step, text, data };
         tracing::info!(kind = ?event.kind, "{}", event.text);

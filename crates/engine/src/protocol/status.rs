@@ -15,6 +15,9 @@ pub struct RunStatus {
     pub plan_digest: String,
     /// The daemon's process id.
     pub pid: u32,
+    /// The number of the last event of this daemon's life: watch from here to miss none.
+    #[serde(default)]
+    pub last_event: u64,
     /// What it is doing.
     pub state: RunState,
     /// The present phase; `None` when all steps are done.
@@ -251,6 +254,7 @@ impl RunStatus {
             run_id: "r1".into(),
             plan_digest: "00ff".into(),
             pid: 42,
+            last_event: 7,
             state: RunState::Paused { reason: "why".into(), next_command: "next".into() },
             phase: Some("copy".into()),
             step: Some("copy/verify".into()),

@@ -234,3 +234,32 @@ fn is_patient(stage: &Stage) -> bool {
             | Stage::Returning { .. }
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply;
+
+    fn feed(state: &mut State, input: &Input) {
+        for event in decide(state, input, WallMs(0)).unwrap() {
+            apply(state, &event);
+        }
+    }
+
+    /// Finding 1: a late barrier of a called-off attempt must not prove the next one's drain.
+    #[test]
+    fn an_epoch_is_never_used_again_also_after_a_call_off() {
+        let mut state = State::genesis();
+        let begin = Input::Begin { to: Side::Target, highest_seen: Epoch(1), write_pause_ms: 500 };
+        let mut used = state.highest;
+        for _ in 0..3 {
+            feed(&mut state, &begin);
+            let epoch = state.attempt.as_ref().map(|attempt| attempt.epoch);
+            assert!(epoch > Some(used), "{epoch:?} after {used}");
+            used = state.highest;
+            feed(&mut state, &Input::CallOffAsked { why: String::new() });
+            feed(&mut state, &Input::Done);
+            assert!(state.attempt.is_none());
+        }
+    }
+}

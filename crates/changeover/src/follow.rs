@@ -8,14 +8,12 @@ use changeover_engine::Report;
 use changeover_engine::client::{ClientError, Seen, Watch};
 use changeover_engine::protocol::{RunState, RunStatus};
 
-use crate::migration::{self, Target};
+use crate::migration::{self, DEATH_PAUSE, SILENT_DEATHS_MAX, Target};
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// So many daemons in a row that die without a word, and we give up.
-const SILENT_DEATHS_MAX: u32 = 10;
-/// Between two of them.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long the last events may take to arrive.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(200);
 
 /// How it ended.
 #[derive(Debug)]
@@ -67,7 +65,7 @@ async fn watch(
             Ok(mut watch) => {
                 one_life(&mut watch, progress, &enough, &mut last_event, &mut deaths).await
             }
-            Err(report) => Err(End::Report(report)),
+            Err(end) => Err(end),
         };
         let error = match outcome {
             Ok(followed) => return Ok(followed),
@@ -87,7 +85,7 @@ async fn watch(
             return Err(error.report());
         }
         progress.note("the daemon is gone; starting it again");
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(DEATH_PAUSE).await;
     }
 }
 
@@ -97,8 +95,23 @@ enum End {
     Report(Report),
 }
 
-async fn connect(target: &Target, after: Option<u64>) -> Result<Watch, Report> {
-    target.daemon().await?.watch(after).await.map_err(|e| e.report())
+impl From<Report> for End {
+    fn from(report: Report) -> End {
+        End::Report(report)
+    }
+}
+
+impl From<ClientError> for End {
+    fn from(error: ClientError) -> End {
+        match error {
+            ClientError::NotRunning { .. } => End::Gone(error),
+            _ => End::Report(error.report()),
+        }
+    }
+}
+
+async fn connect(target: &Target, after: Option<u64>) -> Result<Watch, End> {
+    Ok(target.daemon().await?.watch(after).await?)
 }
 
 async fn one_life(
@@ -109,29 +122,29 @@ async fn one_life(
     deaths: &mut u32,
 ) -> Result<Followed, End> {
     loop {
-        match watch.next().await {
-            Ok(Seen::Event(event)) => {
+        match watch.next().await? {
+            Seen::Event(event) => {
                 *deaths = 0;
                 *last_event = Some(event.number);
                 progress.event(&event);
             }
-            Ok(Seen::Status(status)) => {
+            Seen::Status(status) => {
                 progress.status(&status);
                 if enough(&status) {
                     last_words(watch, progress).await;
                     return Ok(Followed::Rested(status.state.clone(), Some(status)));
                 }
             }
-            Ok(Seen::Refused(fault)) => return Err(End::Report(migration::refusal(fault))),
-            Err(error @ ClientError::NotRunning { .. }) => return Err(End::Gone(error)),
-            Err(error) => return Err(End::Report(error.report())),
+            Seen::Refused(fault) => return Err(migration::refusal(fault).into()),
         }
     }
 }
 
 /// Events that were under way when the status was made.
 async fn last_words(watch: &mut Watch, progress: &mut Progress<'_>) {
-    while let Ok(Ok(Seen::Event(event))) = tokio::time::timeout(PAUSE, watch.next()).await {
+    while let Ok(Ok(Seen::Event(event))) =
+        tokio::time::timeout(LAST_WORDS_WITHIN, watch.next()).await
+    {
         progress.event(&event);
     }
 }

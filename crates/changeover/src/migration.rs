@@ -2,16 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use changeover_engine::Report;
 use changeover_engine::client::{Client, ClientError};
-use changeover_engine::protocol::{Answer, Ask, RunState};
+use changeover_engine::protocol::{Answer, Ask, RunState, RunStatus};
 use changeover_journal::{JournalError, Meta, Reader, Record, Seq};
 use changeover_plan::Plan;
 use changeover_run as run;
 use changeover_types::MigrationName;
 
 use crate::cli::Global;
+
+/// So many daemons in a row that die without a word, and a verb gives up.
+pub(crate) const SILENT_DEATHS_MAX: u32 = 10;
+/// Between two of them.
+pub(crate) const DEATH_PAUSE: Duration = Duration::from_millis(200);
 
 /// A plan, read from its file.
 #[derive(Debug)]
@@ -83,7 +89,38 @@ impl Target {
             (Err(ClientError::NotRunning { .. }), Some(planned)) => {
                 changeover_engine::ensure_daemon(&planned.path, &planned.state_dir).await
             }
+            (Err(ClientError::NotRunning { .. }), None) => {
+                Err(Report::new("CO0023", format!("the daemon of {} is gone", self.name))
+                    .hint("give the plan's file to start it again: changeover apply PLAN"))
+            }
             (Err(error), _) => Err(error.report()),
+        }
+    }
+
+    /// Asks the daemon. One that dies before it answers leaves its successor to answer: every order
+    /// may be given twice.
+    ///
+    /// # Errors
+    /// If the daemon neither runs nor can be started, dies again and again, or is silent.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer, Report> {
+        let mut deaths = 0;
+        loop {
+            match self.daemon().await?.request(ask.clone()).await {
+                Err(ClientError::NotRunning { .. }) if deaths < SILENT_DEATHS_MAX => deaths += 1,
+                outcome => return outcome.map_err(|e| e.report()),
+            }
+            tokio::time::sleep(DEATH_PAUSE).await;
+        }
+    }
+
+    /// Where the run stands, as its daemon says.
+    ///
+    /// # Errors
+    /// As [`Target::ask`].
+    pub(crate) async fn status(&self) -> Result<RunStatus, Report> {
+        match self.ask(Ask::Status).await? {
+            Answer::Status(status) => Ok(*status),
+            _ => Err(out_of_protocol("status")),
         }
     }
 
@@ -93,8 +130,10 @@ impl Target {
     /// # Errors
     /// If the daemon cannot be asked.
     pub(crate) async fn last_event(&self) -> Result<u64, Report> {
-        match Client::connect(&self.state_dir).await {
-            Ok(mut daemon) => Ok(daemon.status().await.map_err(|e| e.report())?.last_event),
+        let status = async { Client::connect(&self.state_dir).await?.status().await };
+        match status.await {
+            Ok(status) => Ok(status.last_event),
+            // It is as gone when it dies before it answers.
             Err(ClientError::NotRunning { .. }) => Ok(0),
             Err(error) => Err(error.report()),
         }
@@ -105,16 +144,17 @@ impl Target {
     /// # Errors
     /// With the daemon's refusal, or why it could not be asked.
     pub(crate) async fn order(&self, ask: Ask) -> Result<(), Report> {
-        let mut daemon = self.daemon().await?;
         let verb = ask.verb();
-        match daemon.request(ask).await.map_err(|e| e.report())? {
+        match self.ask(ask).await? {
             Answer::Refused(fault) => Err(refusal(fault)),
             Answer::Accepted => Ok(()),
-            Answer::Status(_) | Answer::Event(_) => {
-                Err(Report::new("CO0012", format!("the daemon answered `{verb}` out of protocol")))
-            }
+            Answer::Status(_) | Answer::Event(_) => Err(out_of_protocol(verb)),
         }
     }
+}
+
+fn out_of_protocol(verb: &str) -> Report {
+    Report::new("CO0012", format!("the daemon answered `{verb}` out of protocol"))
 }
 
 /// The daemon's refusal as ours.

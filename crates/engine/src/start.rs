@@ -15,6 +15,9 @@ use crate::{Report, settings};
 /// A daemon opens its journal and its socket within this, or does not come up.
 const UP_WITHIN: Duration = Duration::from_secs(15);
 
+/// The exit code of a daemon that finds the journal held by another.
+const HELD: i32 = 7;
+
 /// How much of the log is shown when it does not.
 const LOG_TAIL_BYTES: u64 = 2000;
 
@@ -38,7 +41,12 @@ pub async fn ensure_daemon(plan_path: &Path, state_dir: &Path) -> Result<Client,
             Err(error) => return Err(error.report()),
         }
         let ended = child.try_wait().ok().flatten();
-        if ended.is_some() || Instant::now() > deadline {
+        // Another daemon held the journal: one that does not listen yet, or one that is dying. The
+        // first is found by the next look, the second leaves the journal to our next child.
+        let held = ended.is_some_and(|status| status.code() == Some(HELD));
+        if held && Instant::now() <= deadline {
+            child = spawn(plan_path, state_dir)?;
+        } else if ended.is_some() || Instant::now() > deadline {
             let log = state_dir.join("run.log");
             return Err(Report::new("CO0143", "the daemon does not come up")
                 .cause(tail(&log))

@@ -99,9 +99,7 @@ fn no_way_back(plan: &Plan, yes: bool) -> Result<(), Report> {
 
 async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Report> {
     let after = Some(target.last_event().await?);
-    let mut daemon = target.daemon().await?;
-    let status = daemon.status().await.map_err(|e| e.report())?;
-    drop(daemon);
+    let status = target.status().await?;
     match &status.state {
         RunState::Paused { .. } | RunState::Failed { .. } | RunState::RolledBack { .. } => {
             target.order(Ask::Retry).await?;

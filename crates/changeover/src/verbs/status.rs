@@ -1,7 +1,6 @@
 //! `status`: where a migration stands, from its daemon, or from its journal when that is gone.
 
 use changeover_engine::Report;
-use changeover_engine::client::{Client, ClientError};
 
 use crate::cli::{Global, Status};
 use crate::migration::{self, Journalled, Target};
@@ -25,32 +24,19 @@ pub(super) fn run(args: &Status, global: &Global, output: &Output) -> Result<u8,
             return verbs::rest(&target, output, None, |status| status.state.is_resting(), code)
                 .await;
         }
-        match ask(&target).await {
-            Ok(mut daemon) => {
-                let status = daemon.status().await.map_err(|e| e.report())?;
+        match target.status().await {
+            Ok(status) => {
                 output.emit("status", &status);
                 output.line(view::lines(&view::table(&status)));
+                Ok(exit::OK)
             }
             // What the journal says is worth more than nothing, so it comes before the fault.
             Err(report) => {
                 from_journal(&target, &journalled, output);
-                return Err(report);
+                Err(report)
             }
         }
-        Ok(exit::OK)
     })
-}
-
-/// The daemon, started again if it is gone and its plan is known.
-async fn ask(target: &Target) -> Result<Client, Report> {
-    match Client::connect(&target.state_dir).await {
-        Err(ClientError::NotRunning { .. }) if target.plan.is_none() => Err(Report::new(
-            "CO0023",
-            format!("the daemon of {} is gone; this is what the journal says", target.name),
-        )
-        .hint("give the plan's file to start it again: changeover apply PLAN")),
-        _ => target.daemon().await,
-    }
 }
 
 fn from_journal(target: &Target, journalled: &Journalled, output: &Output) {

@@ -1,5 +1,7 @@
 //! Processes that are killed by signals, doubled, or left by their operator.
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use super::{authority, stop_daemon};
@@ -75,6 +77,31 @@ fn supervisor_and_worker_die_together_and_the_next_verb_starts_them() {
     assert_eq!(ledger.errors(), vec![], "{}", stage.report());
     let there = stage.check_settled(&[&ledger]);
     samples.check(&stage, &there);
+}
+
+/// A process that is being killed still has its socket for a moment: a verb may reach it, ask, and
+/// get no answer.
+#[test]
+fn a_daemon_that_dies_before_it_answers_leaves_the_answer_to_its_successor() {
+    let pair = Pair::start("dying");
+    let stage = Stage::new(&pair, "dying", &PlanText::new(Gate::None));
+    std::fs::create_dir_all(stage.state_dir()).unwrap();
+    let socket = stage.state_dir().join("run.sock");
+    let dying = UnixListener::bind(&socket).unwrap();
+    let asked = std::thread::spawn(move || {
+        let mut lines = Vec::new();
+        for _ in 0..2 {
+            let (stream, _) = dying.accept().unwrap();
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).unwrap();
+            lines.push(line);
+        }
+        lines
+    });
+    stage.expect("apply", 0);
+    let lines = asked.join().unwrap();
+    assert!(lines.iter().all(|line| line.contains("status")), "{lines:?}");
+    assert_eq!(authority(&stage), "target");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use changeover_journal::Record;
 use changeover_types::Side;
 
 use crate::faults::program::{Kept, has, ours, paused};
@@ -214,4 +215,24 @@ fn a_target_that_is_read_only_by_default_can_be_filled() {
     );
     stage.expect("apply", 0);
     assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
+}
+
+/// Changes of tables that do not move are decoded all the same, and a barrier waits behind them:
+/// whoever holds the clients first lets them wait for that too.
+#[test]
+fn a_backlog_of_a_table_that_does_not_move_is_over_before_anybody_is_held() {
+    let pair = Pair::start("unmoved");
+    let phases = format!("data: {{exclude: [elsewhere]}}\n{ONE_ATTEMPT}");
+    let plan = PlanText::new(Gate::None).write_pause("1s").phases(&phases);
+    let stage = Stage::new(&pair, "unmoved", &plan);
+    stage.expect("apply", 0);
+    execute(
+        &stage.target,
+        "CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.noise (n int); \
+         INSERT INTO elsewhere.noise SELECT generate_series(1, 3000000)",
+    );
+    stage.expect("rollback", 0);
+    let called_off = |record: &&Record| record.body["event"]["event"] == "called-off";
+    assert_eq!(stage.journal().iter().filter(called_off).count(), 0, "{}", stage.report());
+    assert_eq!(stage.authority(), ("source".to_owned(), "none".to_owned()));
 }

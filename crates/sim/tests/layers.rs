@@ -5,26 +5,30 @@ use std::fs;
 use std::path::Path;
 
 /// Each crate and the crates of ours that it may use.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("types", &[]),
     ("pgwire", &["types"]),
     ("relay", &["types"]),
     ("cutover", &["types"]),
     ("routing", &["types"]),
     ("plan", &["types"]),
+    ("assess", &["types"]),
     ("run", &["types", "plan", "cutover"]),
     ("journal", &["types"]),
-    ("postgres", &["types", "pgwire", "relay"]),
+    ("postgres", &["types", "pgwire", "relay", "assess"]),
     ("gate", &["types", "pgwire", "routing"]),
     (
         "engine",
-        &["types", "plan", "run", "cutover", "routing", "relay", "journal", "postgres", "gate"],
+        &[
+            "types", "plan", "assess", "run", "cutover", "routing", "relay", "journal", "postgres",
+            "gate",
+        ],
     ),
-    ("changeover", &["types", "plan", "run", "routing", "journal", "engine"]),
+    ("changeover", &["types", "plan", "assess", "run", "routing", "journal", "engine"]),
 ];
 
 /// Crates that know no clock, chance, socket, file or task.
-const PURE: [&str; 7] = ["types", "pgwire", "relay", "cutover", "routing", "plan", "run"];
+const PURE: [&str; 8] = ["types", "pgwire", "relay", "cutover", "routing", "plan", "assess", "run"];
 
 /// What a pure crate may take from outside: data structures, codecs and derives.
 const PURE_MAY_TAKE: [&str; 10] = [

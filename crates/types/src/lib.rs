@@ -6,12 +6,14 @@
 //! [`markers`] (the rows of our own that travel in that stream).
 
 mod authority;
+mod declared;
 mod markers;
 mod names;
 mod stream;
 mod time;
 
 pub use authority::{AttemptId, Epoch, Side};
+pub use declared::{Answer, AnswerKind, Declared, Question, Waiver, questions};
 pub use markers::{EpochKind, Marker, MarkerError, SignalKind, TOKEN_SETTING, seal_token};
 pub use names::{InvalidName, MigrationName, TableName, quote_ident, quote_literal};
 pub use stream::{

@@ -1,0 +1,16 @@
+//! What is known of both sides, what could go wrong, and what to do about it (L1).
+//!
+//! The shells gather an [`Inventory`]: values with their source and time, or the reason why one
+//! could not be had. [`assess`] judges it with the catalogue of [`CHECKS`], each a pure function.
+//! A fact that is not known makes a check *unknown*, never passed. Reading order: [`Fact`],
+//! [`Inventory`], [`Check`] and [`Finding`].
+
+mod check;
+mod fact;
+mod finding;
+pub mod inventory;
+
+pub use check::{CHECKS, Check, Found, Owner, Verdict};
+pub use fact::{Fact, Value};
+pub use finding::{Assessment, Finding, Outcome, Score, Severity, Status, assess};
+pub use inventory::Inventory;

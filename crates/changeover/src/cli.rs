@@ -58,6 +58,8 @@ pub(crate) enum Verb {
     Stop(Migration),
     /// Look into a migration's journal
     Journal(Journal),
+    /// Print the JSON Schema of the plan file, for editors
+    Schema(SchemaArgs),
     /// Print completions for a shell
     Completions(Completions),
     /// The daemon that `apply` starts
@@ -171,6 +173,24 @@ pub(crate) struct JournalShow {
     /// Only records after this number
     #[arg(long, default_value_t = 0, value_name = "SEQ")]
     pub(crate) after: u64,
+}
+
+/// `schema`.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Of what
+    #[arg(value_enum, default_value_t = SchemaOf::Plan)]
+    pub(crate) of: SchemaOf,
+    /// Write it to this file instead
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// The plan file
+    Plan,
 }
 
 /// `completions`.

@@ -11,6 +11,7 @@ mod plan;
 mod preflight;
 mod rollback;
 mod run;
+mod schema;
 mod status;
 mod stop;
 mod verify;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<u8, Report> {
         Verb::Journal(args) => match args.act {
             JournalAct::Show(args) => journal::show(&args, global, output),
         },
+        Verb::Schema(args) => schema::run(&args, output),
         Verb::Completions(args) => Ok(completions::run(&args)),
         Verb::Run(args) => run::run(&args, global),
     }

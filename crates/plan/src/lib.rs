@@ -16,6 +16,7 @@ mod node;
 mod read;
 mod reader;
 mod rules;
+mod schema;
 mod template;
 mod units;
 
@@ -26,6 +27,7 @@ pub use model::{
     Objectives, Phase, PlacedStep, Plan, PostgresGate, PostgresSide, SecretRef, SmokeRequest,
     SmokeSql, Standbys, Step, Unmovable,
 };
+pub use schema::schema;
 pub use template::{TemplateKind, template};
 
 /// Reads the text of a plan. `file` is only used to say where a fault is.

@@ -9,6 +9,9 @@ mod suggest;
 #[derive(Default)]
 pub(crate) struct Reader {
     faults: Vec<Found>,
+    /// Every mapping and key that was asked for, for the test that compares them with the schema.
+    #[cfg(test)]
+    pub(crate) asked: std::collections::BTreeSet<String>,
 }
 
 impl Reader {
@@ -211,6 +214,11 @@ impl<'a> Fields<'a> {
 
     /// [`Fields::done`] for a caller that only borrows them.
     pub(crate) fn finish(&mut self, unbuilt: &[&str], reader: &mut Reader) {
+        #[cfg(test)]
+        {
+            reader.asked.insert(self.path.clone());
+            reader.asked.extend(self.known.iter().map(|key| self.path_of(key)));
+        }
         for entry in self.entries.iter().filter(|e| !self.known.contains(&&*e.key)) {
             let path = self.path_of(&entry.key);
             let mut names = self.known.clone();

@@ -17,12 +17,14 @@ pub(super) fn run(args: &Init, output: &Output) -> Result<u8, Report> {
         Kind::Http => TemplateKind::Http,
     };
     let file = args.file.display();
+    let schema = super::schema::FILE;
+    let text = format!("# yaml-language-server: $schema={schema}\n{}", template(kind));
     // Never over an existing file: a plan is work.
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .open(&args.file)
-        .and_then(|mut it| it.write_all(template(kind).as_bytes()));
+        .and_then(|mut it| it.write_all(text.as_bytes()));
     written.map_err(|e| {
         let report =
             Report::new("CO0020", format!("the plan {file} cannot be written")).because(&e);
@@ -33,5 +35,10 @@ pub(super) fn run(args: &Init, output: &Output) -> Result<u8, Report> {
     })?;
     output.emit("written", &serde_json::json!({"file": args.file}));
     output.line(format!("wrote {file}; edit it, then check it with: changeover plan {file}"));
+    let beside = args.file.with_file_name(schema);
+    if !beside.exists() {
+        let beside = beside.display();
+        output.line(format!("for completion in your editor: changeover schema --out {beside}"));
+    }
     Ok(exit::OK)
 }

@@ -133,3 +133,20 @@ fn a_secret_that_is_not_there_is_named_by_where_it_should_be() {
     assert_eq!(said.code, Some(1), "{}", said.all());
     has(&said.err, &["no-such-file", "target"]);
 }
+
+#[test]
+fn a_new_plan_names_the_schema_that_the_program_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = changeover(folder.path(), &["init", "new.yaml"], &[]);
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    has(&said.out, &["changeover schema --out changeover.schema.json"]);
+    let plan = fs::read_to_string(folder.path().join("new.yaml")).unwrap();
+    assert!(plan.starts_with("# yaml-language-server: $schema=changeover.schema.json\n"), "{plan}");
+    let said = changeover(folder.path(), &["schema", "--out", "changeover.schema.json"], &[]);
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    let written = fs::read_to_string(folder.path().join("changeover.schema.json")).unwrap();
+    let printed = changeover(folder.path(), &["schema", "plan"], &[]);
+    assert_eq!(printed.out, written);
+    let schema: serde_json::Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}

@@ -1,0 +1,11 @@
+//! The plan's JSON Schema, for editors. What it says of keys and the reader's own questions are
+//! compared in the tests, so neither can know a key that the other does not.
+
+/// The JSON Schema (draft 2020-12) of a plan file.
+#[must_use]
+pub fn schema() -> &'static str {
+    include_str!("schema/plan.schema.json")
+}
+
+#[cfg(test)]
+mod tests;

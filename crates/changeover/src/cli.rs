@@ -64,7 +64,7 @@ pub(crate) enum Verb {
     Completions(Completions),
     /// The daemon that `apply` starts
     #[command(hide = true)]
-    Run(PlanFile),
+    Run(Run),
 }
 
 /// A plan's file.
@@ -95,6 +95,20 @@ pub(crate) struct Apply {
     /// Leave as soon as the run goes on by itself
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Rest at the end of this phase; a later `apply` goes on
+    #[arg(long, value_name = "PHASE")]
+    pub(crate) until: Option<String>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+    /// A run that begins now rests at the end of this phase
+    #[arg(long, value_name = "PHASE")]
+    pub(crate) until: Option<String>,
 }
 
 /// A migration, by its plan or by its name.

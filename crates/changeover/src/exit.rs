@@ -41,7 +41,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 /// What `apply` makes of the state in which a run came to rest.
 pub(crate) fn of_apply(state: &RunState) -> u8 {
     match state {
-        RunState::Done | RunState::Finished => OK,
+        RunState::Done | RunState::Finished | RunState::Resting { .. } => OK,
         RunState::RolledBack { .. } => ROLLED_BACK,
         RunState::Paused { .. } | RunState::Failed { .. } => STUCK,
         _ => ERROR,

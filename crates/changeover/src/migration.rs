@@ -68,6 +68,8 @@ pub(crate) struct Target {
     pub(crate) state_dir: PathBuf,
     /// The plan's file, if it was given: then the daemon can be started again.
     pub(crate) plan: Option<Planned>,
+    /// Where a run that begins now is to rest.
+    pub(crate) until: Option<String>,
 }
 
 impl Target {
@@ -87,7 +89,8 @@ impl Target {
         match (Client::connect(&self.state_dir).await, &self.plan) {
             (Ok(client), _) => Ok(client),
             (Err(ClientError::NotRunning { .. }), Some(planned)) => {
-                changeover_engine::ensure_daemon(&planned.path, &planned.state_dir).await
+                let until = self.until.as_deref();
+                changeover_engine::ensure_daemon(&planned.path, &planned.state_dir, until).await
             }
             (Err(ClientError::NotRunning { .. }), None) => {
                 Err(Report::new("CO0023", format!("the daemon of {} is gone", self.name))
@@ -176,6 +179,7 @@ pub(crate) fn find(given: &Path, global: &Global) -> Result<Target, Report> {
             name: planned.plan.name.clone(),
             state_dir: planned.state_dir.clone(),
             plan: Some(planned),
+            until: None,
         });
     }
     let unknown = || {
@@ -187,7 +191,7 @@ pub(crate) fn find(given: &Path, global: &Global) -> Result<Target, Report> {
     if !state_dir.exists() {
         return Err(unknown().cause(format!("{} does not exist", state_dir.display())));
     }
-    Ok(Target { name, state_dir, plan: None })
+    Ok(Target { name, state_dir, plan: None, until: None })
 }
 
 /// What the journal says.

@@ -195,6 +195,7 @@ pub(crate) fn state(state: &RunState) -> String {
         RunState::RollingBack { why } | RunState::RolledBack { why } => {
             format!("{} ({why})", state.word())
         }
+        RunState::Resting { phase } => format!("rests at the end of phase {phase}"),
         _ => state.word().to_owned(),
     }
 }
@@ -205,6 +206,7 @@ pub(crate) fn next_command(state: &RunState) -> Option<String> {
         RunState::Paused { next_command, .. } | RunState::Failed { next_command, .. } => {
             Some(next_command.clone())
         }
+        RunState::Resting { .. } => Some("changeover apply".to_owned()),
         _ => None,
     }
 }

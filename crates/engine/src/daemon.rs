@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) plan_path: PathBuf,
     /// The migration's own folder.
     pub(crate) state_dir: PathBuf,
+    /// The phase at whose end a run that begins now is to rest.
+    pub(crate) until: Option<String>,
 }
 
 /// Runs until the migration is over, or somebody asks the daemon to stop.
@@ -67,9 +69,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let socket = socket::bind(&config.state_dir)?;
     let serving = tokio::spawn(socket::serve(socket, Arc::clone(&board), words.clone()));
     let watching = tokio::spawn(Effects::keep_gates_shown(effects.gates(), Arc::clone(&board)));
-    let plan = config.plan;
+    let (plan, until) = (config.plan, config.until);
     let daemon = Daemon { store, plan, board, inbox, words, relays, effects, comparer };
-    let outcome = daemon.drive().await;
+    let outcome = daemon.drive(until).await;
     serving.abort();
     watching.abort();
     clean_up(&config.state_dir);
@@ -94,7 +96,11 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn drive(mut self) -> Result<(), Report> {
+    async fn drive(mut self, until: Option<String>) -> Result<(), Report> {
+        // Before anything begins, so that no step can slip through.
+        if let Some(phase) = until.filter(|_| self.store.is_new()) {
+            self.feed(&Input::GoOnUntil { phase })?;
+        }
         self.feed(&Input::Restarted)?;
         loop {
             let state = self.store.state();
@@ -146,7 +152,7 @@ impl Daemon {
                         }
                         // A relay that gave up before a pause is started again after it. What is
                         // under way goes on: a seal that is dropped may commit unseen.
-                        if matches!(input, Input::GoOn) {
+                        if matches!(input, Input::GoOn | Input::GoOnUntil { .. }) {
                             let state = store.state();
                             lines.keep(relays(state), state.pause.is_some()).await;
                         }

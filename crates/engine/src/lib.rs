@@ -57,17 +57,17 @@ pub fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<(), Repor
 }
 
 /// Runs the daemon: in the first process a supervisor that starts the daemon proper again when it
-/// dies, in its child that daemon.
+/// dies, in its child that daemon. A run that begins with it rests at the end of the phase `until`.
 ///
 /// # Errors
 /// If the plan or the journal cannot be used, or the daemon dies again and again.
-pub fn run_daemon(plan_path: &Path, state_dir: &Path) -> Result<(), Report> {
+pub fn run_daemon(plan_path: &Path, state_dir: &Path, until: Option<String>) -> Result<(), Report> {
     settings::make_state_dir(state_dir)?;
     start::log_to_stderr();
     if std::env::var_os(supervisor::WORKER_VARIABLE).is_none() {
         return supervisor::supervise(state_dir);
     }
-    let config = read_config(plan_path, state_dir)?;
+    let config = read_config(plan_path, state_dir, until)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -84,7 +84,11 @@ pub fn run_daemon(plan_path: &Path, state_dir: &Path) -> Result<(), Report> {
     }
 }
 
-fn read_config(plan_path: &Path, state_dir: &Path) -> Result<daemon::Config, Report> {
+fn read_config(
+    plan_path: &Path,
+    state_dir: &Path,
+    until: Option<String>,
+) -> Result<daemon::Config, Report> {
     let fault =
         || Report::new("CO0142", format!("the plan {} cannot be used", plan_path.display()));
     let plan_text = fs::read_to_string(plan_path).map_err(|e| fault().because(&e))?;
@@ -95,5 +99,6 @@ fn read_config(plan_path: &Path, state_dir: &Path) -> Result<daemon::Config, Rep
         plan_text,
         plan_path: plan_path.to_owned(),
         state_dir: state_dir.to_owned(),
+        until,
     })
 }

@@ -52,6 +52,11 @@ pub enum Ask {
     },
     /// Go on after a pause or a rollback. Accepted and without effect while the run is going on.
     Retry,
+    /// The same, but only to the end of a phase: the run rests there.
+    Until {
+        /// Its name.
+        phase: String,
+    },
     /// Before the grant: remove everything we made.
     Abort,
     /// Take authority and weights back to the source.
@@ -78,7 +83,7 @@ impl Ask {
         match self {
             Ask::Status => "status",
             Ask::Watch { .. } => "watch",
-            Ask::Retry => "apply",
+            Ask::Retry | Ask::Until { .. } => "apply",
             Ask::Abort => "abort",
             Ask::Rollback { .. } => "rollback",
             Ask::Finish { .. } => "finish",

@@ -21,18 +21,23 @@ const HELD: i32 = 7;
 /// How much of the log is shown when it does not.
 const LOG_TAIL_BYTES: u64 = 2000;
 
-/// Attaches to the daemon of a migration; starts it, detached from this terminal, if it is gone.
+/// Attaches to the daemon of a migration; starts it, detached from this terminal, if it is gone. A
+/// run that begins with it rests at the end of the phase `until`.
 ///
 /// # Errors
 /// If it cannot be started or does not answer.
-pub async fn ensure_daemon(plan_path: &Path, state_dir: &Path) -> Result<Client, Report> {
+pub async fn ensure_daemon(
+    plan_path: &Path,
+    state_dir: &Path,
+    until: Option<&str>,
+) -> Result<Client, Report> {
     match Client::connect(state_dir).await {
         Ok(client) => return Ok(client),
         Err(ClientError::NotRunning { .. }) => {}
         Err(error) => return Err(error.report()),
     }
     settings::make_state_dir(state_dir)?;
-    let mut child = spawn(plan_path, state_dir)?;
+    let mut child = spawn(plan_path, state_dir, until)?;
     let deadline = Instant::now() + UP_WITHIN;
     loop {
         match Client::connect(state_dir).await {
@@ -45,7 +50,7 @@ pub async fn ensure_daemon(plan_path: &Path, state_dir: &Path) -> Result<Client,
         // first is found by the next look, the second leaves the journal to our next child.
         let held = ended.is_some_and(|status| status.code() == Some(HELD));
         if held && Instant::now() <= deadline {
-            child = spawn(plan_path, state_dir)?;
+            child = spawn(plan_path, state_dir, until)?;
         } else if ended.is_some() || Instant::now() > deadline {
             let log = state_dir.join("run.log");
             return Err(Report::new("CO0143", "the daemon does not come up")
@@ -56,7 +61,7 @@ pub async fn ensure_daemon(plan_path: &Path, state_dir: &Path) -> Result<Client,
     }
 }
 
-fn spawn(plan_path: &Path, state_dir: &Path) -> Result<Child, Report> {
+fn spawn(plan_path: &Path, state_dir: &Path, until: Option<&str>) -> Result<Child, Report> {
     let fault =
         |e: &std::io::Error| Report::new("CO0144", "the daemon cannot be started").because(e);
     let log = OpenOptions::new()
@@ -72,6 +77,7 @@ fn spawn(plan_path: &Path, state_dir: &Path) -> Result<Child, Report> {
         .arg(plan_path)
         .arg("--state-dir")
         .arg(parent)
+        .args(until.map(|phase| format!("--until={phase}")))
         .stdin(Stdio::null())
         .stdout(Stdio::from(log.try_clone().map_err(|e| fault(&e))?))
         .stderr(Stdio::from(log))

@@ -238,6 +238,12 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it moves requests or authority.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        matches!(self, Step::Canary { .. } | Step::Cutover { .. } | Step::Shift { .. })
+    }
+
     /// As written in the plan.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -362,6 +368,19 @@ impl Plan {
     #[must_use]
     pub fn step_at(&self, path: &str) -> Option<&Step> {
         self.steps().find(|placed| placed.path == path).map(|placed| placed.step)
+    }
+
+    /// How many steps are done at the end of a phase; `None` if there is no such phase.
+    #[must_use]
+    pub fn steps_until(&self, phase: &str) -> Option<usize> {
+        let index = self.phases.iter().position(|it| it.name == phase)?;
+        Some(self.phases[..=index].iter().map(|it| it.steps.len()).sum())
+    }
+
+    /// Index of the first step that moves requests or authority, if there is one.
+    #[must_use]
+    pub fn first_move(&self) -> Option<usize> {
+        self.steps().position(|placed| placed.step.moves())
     }
 
     /// Whether a database is moved.

@@ -4,7 +4,7 @@ use changeover_cutover as cutover;
 use changeover_types::WallMs;
 use serde::{Deserialize, Serialize};
 
-use crate::state::{DataStage, Mode, Pause, State};
+use crate::state::{Bound, DataStage, Mode, Pause, State};
 
 /// A journal record of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,11 @@ pub enum Event {
     },
     /// The operator said so.
     Resumed,
+    /// The run is to go so far and rest there.
+    Bounded {
+        /// `None`: to its end.
+        until: Option<Bound>,
+    },
     /// The way back begins.
     RollbackBegun {
         /// Why.
@@ -152,6 +157,7 @@ pub fn apply(state: &mut State, event: &Event) {
             state.attempts_used = 0;
             state.next_attempt_at = None;
         }
+        Event::Bounded { until } => state.until.clone_from(until),
         Event::RollbackBegun { why } => turn(state, Mode::RollingBack { why: why.clone() }),
         Event::RolledBack => {
             let why = match &state.mode {
@@ -174,6 +180,7 @@ pub fn apply(state: &mut State, event: &Event) {
 fn turn(state: &mut State, mode: Mode) {
     state.mode = mode;
     state.pause = None;
+    state.until = None;
     begin_afresh(state);
 }
 

@@ -18,6 +18,11 @@ pub enum Input {
     Restarted,
     /// The operator wants the run to go on (`apply`).
     GoOn,
+    /// The same, but only to the end of a phase (`apply --until`).
+    GoOnUntil {
+        /// Its name.
+        phase: String,
+    },
     /// The operator wants everything back on the source.
     RollBack {
         /// Why.
@@ -120,7 +125,10 @@ pub fn decide(
 ) -> Result<Vec<Event>, Refusal> {
     let mut events = match input {
         Input::Restarted => restarted(state, now)?,
-        Input::GoOn => operator::go_on(state, plan),
+        Input::GoOn => operator::go_on(state, plan, None),
+        Input::GoOnUntil { phase } => {
+            operator::go_on(state, plan, operator::bound(state, plan, phase)?)
+        }
         Input::RollBack { why } => operator::roll_back(state, why, now)?,
         Input::Abort => operator::abort(state, now)?,
         Input::Finish => operator::finish(state, plan)?,
@@ -191,7 +199,7 @@ fn unmoved(outcome: &Option<cutover::Outcome>) -> Option<&str> {
 }
 
 fn next_by_itself(state: &State, plan: &Plan, now: WallMs) -> Option<Event> {
-    if state.cutover.attempt.is_some() || state.pause.is_some() {
+    if state.cutover.attempt.is_some() || state.pause.is_some() || state.rests().is_some() {
         return None;
     }
     match &state.mode {

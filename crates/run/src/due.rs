@@ -98,6 +98,9 @@ pub fn due(state: &State, plan: &Plan) -> Option<Command> {
 }
 
 fn forward(state: &State, plan: &Plan) -> Option<Command> {
+    if state.rests().is_some() {
+        return None;
+    }
     let placed = plan.steps().nth(state.at)?;
     match placed.step {
         Step::Replicate => match state.data {

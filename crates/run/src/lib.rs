@@ -16,4 +16,4 @@ mod state;
 pub use apply::{Event, apply};
 pub use decide::{Input, Refusal, decide};
 pub use due::{Command, Relays, ask_for_finish_at, due, relays, wake};
-pub use state::{DataStage, Mode, Pause, State};
+pub use state::{Bound, DataStage, Mode, Pause, State};

@@ -11,6 +11,9 @@ pub struct State {
     pub mode: Mode,
     /// Why nothing is begun at the moment, if so.
     pub pause: Option<Pause>,
+    /// Where the run is to rest on its way forward.
+    #[serde(default)]
+    pub until: Option<Bound>,
     /// When all steps were done: the way back is kept open from here.
     pub done_at: Option<WallMs>,
     /// Index of the present step among the plan's steps; their count when all are done.
@@ -43,6 +46,7 @@ impl State {
         State {
             mode: Mode::Forward,
             pause: None,
+            until: None,
             done_at: None,
             at: 0,
             since: None,
@@ -61,6 +65,12 @@ impl State {
     #[must_use]
     pub fn has_moved_something(&self) -> bool {
         self.target_permille > 0 || self.cutover.authority == Side::Target
+    }
+
+    /// Where the run rests because it was told to go no further, if it has come so far.
+    #[must_use]
+    pub fn rests(&self) -> Option<&Bound> {
+        self.until.as_ref().filter(|bound| self.mode == Mode::Forward && self.at >= bound.steps)
     }
 }
 
@@ -104,6 +114,15 @@ impl Mode {
     pub fn is_over(&self) -> bool {
         matches!(self, Mode::Aborted | Mode::Finished)
     }
+}
+
+/// How far a run is to go: `apply --until`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    /// The phase at whose end it rests.
+    pub phase: String,
+    /// How many of the plan's steps are done then.
+    pub steps: usize,
 }
 
 /// Why a run waits for its operator.

@@ -73,6 +73,8 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
     let mut inputs = vec![
         Input::Restarted,
         Input::GoOn,
+        Input::GoOnUntil { phase: "copy".into() },
+        Input::GoOnUntil { phase: "canary".into() },
         Input::RollBack { why: "asked".into() },
         Input::Abort,
         Input::Finish,
@@ -128,7 +130,9 @@ fn heal(mut state: State, plan: &Plan) -> State {
     for _ in 0..200 {
         match due(&state, plan) {
             Some(command) => state = after(&state, plan, &success(&command)),
-            None if state.pause.is_some() => state = after(&state, plan, &Input::GoOn),
+            None if state.pause.is_some() || state.rests().is_some() => {
+                state = after(&state, plan, &Input::GoOn)
+            }
             None => return state,
         }
     }
@@ -216,6 +220,53 @@ fn an_abort_is_refused_exactly_while_the_target_has_or_is_given_authority() {
             assert!(given, "refused without need: {state:?}");
         }
     }
+}
+
+#[test]
+fn a_run_that_is_told_how_far_to_go_goes_exactly_so_far() {
+    let plan = plan();
+    for state in every_state(&plan) {
+        let Some(bound) = state.until.clone() else { continue };
+        assert_eq!(state.mode, Mode::Forward, "{state:?}");
+        assert!(state.at <= bound.steps, "went too far: {state:?}");
+        if state.rests().is_some() && state.pause.is_none() {
+            assert_eq!(due(&state, &plan), None, "{state:?}");
+            let later = Input::GoOnUntil { phase: "canary".into() };
+            assert!(decide(&state, &plan, &later, WallMs(0)).is_ok(), "{state:?}");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_phase_that_is_over_is_refused() {
+    let plan = plan();
+    let copy = Input::GoOnUntil { phase: "copy".into() };
+    let canary = Input::GoOnUntil { phase: "canary".into() };
+    let mut state = after(&State::new(), &plan, &canary);
+    while state.rests().is_none() {
+        let command = due(&state, &plan).unwrap_or_else(|| panic!("{state:?}"));
+        state = after(&state, &plan, &success(&command));
+    }
+    assert_eq!(state.at, 3);
+    assert!(decide(&state, &plan, &copy, WallMs(0)).is_err());
+    assert!(decide(&state, &plan, &Input::GoOnUntil { phase: "none".into() }, WallMs(0)).is_err());
+    // Back on the source, the way there begins before the canary again.
+    state = after(&state, &plan, &Input::RollBack { why: "asked".into() });
+    state = after(&state, &plan, &success(&Command::SetWeight { target_permille: 0 }));
+    assert!(matches!(state.mode, Mode::RolledBack { .. }), "{state:?}");
+    state = after(&state, &plan, &copy);
+    assert_eq!(state.rests().map(|bound| &*bound.phase), Some("copy"));
+}
+
+#[test]
+fn a_rollback_in_the_middle_of_the_copy_does_not_make_it_complete() {
+    let plan = plan();
+    let mut state = after(&State::new(), &plan, &Input::Restarted);
+    state = after(&state, &plan, &success(&Command::Install));
+    state = after(&state, &plan, &Input::RollBack { why: "asked".into() });
+    assert!(matches!(state.mode, Mode::RolledBack { .. }), "{state:?}");
+    state = after(&state, &plan, &Input::GoOn);
+    assert_eq!(due(&state, &plan), Some(Command::Copy), "{state:?}");
 }
 
 #[test]

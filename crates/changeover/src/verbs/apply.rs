@@ -18,6 +18,7 @@ use crate::{exit, verbs};
 
 pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, Report> {
     let planned = migration::read_plan(&args.plan, global)?;
+    known_phase(&planned, args)?;
     let begun = begun(&planned, output)?;
     if let Some(Journalled { state, .. }) = &begun
         && state.mode == Mode::Finished
@@ -34,6 +35,7 @@ pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, 
         name: planned.plan.name.clone(),
         state_dir: planned.state_dir.clone(),
         plan: Some(planned),
+        until: args.until.clone(),
     };
     follow::block_on(go_on(args, &target, output))
 }
@@ -88,6 +90,16 @@ fn stale(planned: &Planned, journalled: &Journalled) -> Report {
         .hint(format!("or end it first: changeover {end} {name}"))
 }
 
+fn known_phase(planned: &Planned, args: &Apply) -> Result<(), Report> {
+    let Some(phase) = &args.until else { return Ok(()) };
+    if planned.plan.steps_until(phase).is_some() {
+        return Ok(());
+    }
+    let phases: Vec<&str> = planned.plan.phases.iter().map(|it| it.name.as_str()).collect();
+    Err(Report::new("CO0026", format!("the plan has no phase {phase}"))
+        .hint(format!("its phases are {}", phases.join(", "))))
+}
+
 /// A plan that ends with `finish` cannot be taken back once it has run.
 fn no_way_back(plan: &Plan, yes: bool) -> Result<(), Report> {
     if plan.steps().any(|placed| matches!(placed.step, Step::Finish)) {
@@ -100,12 +112,11 @@ fn no_way_back(plan: &Plan, yes: bool) -> Result<(), Report> {
 async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Report> {
     let after = Some(target.last_event().await?);
     let status = target.status().await?;
-    match &status.state {
-        RunState::Paused { .. } | RunState::Failed { .. } | RunState::RolledBack { .. } => {
-            target.order(Ask::Retry).await?;
-        }
-        RunState::Done => output.note("this plan is done: nothing to do"),
-        _ => {}
+    match (&status.state, &args.until) {
+        (RunState::Done, _) => output.note("this plan is done: nothing to do"),
+        (_, Some(phase)) => target.order(Ask::Until { phase: phase.clone() }).await?,
+        // Without effect on a run that goes on to its end anyway.
+        (_, None) => target.order(Ask::Retry).await?,
     }
     if args.detach {
         output.emit("detached", &serde_json::json!({"name": status.name, "pid": status.pid}));

@@ -8,3 +8,4 @@ mod gates;
 mod kill;
 mod rollback;
 mod stage;
+mod until;

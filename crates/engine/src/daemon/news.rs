@@ -67,6 +67,12 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             Value::Null,
         )),
         Event::Resumed => plain(EventKind::Resumed, "the run goes on"),
+        Event::Bounded { until: Some(bound) } => Some((
+            EventKind::Progress,
+            format!("the run is to rest at the end of phase {}", bound.phase),
+            json!({"phase": bound.phase}),
+        )),
+        Event::Bounded { until: None } => plain(EventKind::Progress, "the run goes on to its end"),
         Event::RollbackBegun { why } => {
             Some((EventKind::Progress, format!("going back to the source: {why}"), Value::Null))
         }

@@ -93,6 +93,7 @@ async fn answer(ask: Ask, board: &Board, words: &Words) -> Answer {
     let input = match ask {
         Ask::Status | Ask::Watch { .. } => return Answer::Status(Box::new(board.status())),
         Ask::Retry => Input::GoOn,
+        Ask::Until { phase } => Input::GoOnUntil { phase },
         Ask::Abort => Input::Abort,
         Ask::Rollback { why } => Input::RollBack { why },
         Ask::Finish { confirm } if confirm != board.status().name => {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use changeover_journal::{CrashPoint, Entry, Journal, JournalError, Meta, Record};
+use changeover_journal::{CrashPoint, Entry, Journal, JournalError, Meta, Record, Seq};
 use changeover_plan::Plan;
 use changeover_run::{Event, Input, State, apply, decide};
 use changeover_types::WallMs;
@@ -61,6 +61,11 @@ impl Store {
     /// Where the run stands.
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Whether nothing has happened yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.journal.last() == Seq(0)
     }
 
     /// This run among all runs of the same name.

@@ -63,6 +63,11 @@ pub enum RunState {
         /// The command that goes on.
         next_command: String,
     },
+    /// At the end of the phase that `apply --until` named; `apply` goes on.
+    Resting {
+        /// Which.
+        phase: String,
+    },
     /// All steps are done; the way back is open.
     Done,
     /// Going back to the source.
@@ -100,6 +105,9 @@ impl From<&State> for RunState {
                 next_command: pause.next.clone(),
             };
         }
+        if let Some(bound) = state.rests() {
+            return RunState::Resting { phase: bound.phase.clone() };
+        }
         match &state.mode {
             Mode::Forward => RunState::Running,
             Mode::Done => RunState::Done,
@@ -131,6 +139,7 @@ impl RunState {
     pub fn word(&self) -> &'static str {
         match self {
             RunState::Running => "running",
+            RunState::Resting { .. } => "resting",
             RunState::Paused { .. } => "paused",
             RunState::Done => "done",
             RunState::RollingBack { .. } => "rolling back",

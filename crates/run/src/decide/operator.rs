@@ -6,23 +6,45 @@ use changeover_types::{Side, WallMs};
 
 use super::Refusal;
 use crate::apply::Event;
-use crate::state::{Mode, State};
+use crate::state::{Bound, Mode, State};
 
-pub(super) fn go_on(state: &State, plan: &Plan) -> Vec<Event> {
-    match &state.mode {
-        Mode::RolledBack { .. } => vec![Event::TriedAgain { from: first_move(plan) }],
+pub(super) fn go_on(state: &State, plan: &Plan, until: Option<Bound>) -> Vec<Event> {
+    let mut events = match &state.mode {
+        Mode::RolledBack { .. } => vec![Event::TriedAgain { from: tried_again_from(state, plan) }],
         _ if state.pause.is_some() => vec![Event::Resumed],
         _ => vec![],
+    };
+    // A rollback has taken the bound away with the way forward.
+    let forward = matches!(state.mode, Mode::Forward | Mode::RolledBack { .. });
+    if forward && state.until != until {
+        events.push(Event::Bounded { until });
     }
+    events
 }
 
-/// The first step that moves traffic or authority: after a rollback the copy is still good.
-fn first_move(plan: &Plan) -> usize {
-    plan.steps()
-        .position(|placed| {
-            matches!(placed.step, Step::Canary { .. } | Step::Cutover { .. } | Step::Shift { .. })
-        })
-        .unwrap_or(0)
+/// After a rollback the copy is still good, if it was complete: the first step that moves traffic
+/// or authority, or the one that the rollback broke off.
+fn tried_again_from(state: &State, plan: &Plan) -> usize {
+    plan.first_move().unwrap_or(0).min(state.at)
+}
+
+/// Where `apply --until` shall rest; `None` at the plan's end, where every run rests.
+pub(super) fn bound(state: &State, plan: &Plan, phase: &str) -> Result<Option<Bound>, Refusal> {
+    let Some(steps) = plan.steps_until(phase) else {
+        let phases: Vec<&str> = plan.phases.iter().map(|phase| phase.name.as_str()).collect();
+        let why = format!("the plan has no phase {phase}, only {}", phases.join(", "));
+        return Err(not_now("apply --until", &why));
+    };
+    let (at, begun) = match &state.mode {
+        Mode::RolledBack { .. } => (tried_again_from(state, plan), false),
+        _ => (state.at, state.since.is_some()),
+    };
+    if at > steps || (at == steps && begun) {
+        let why = format!("the phase {phase} is over");
+        return Err(not_now("apply --until", &why));
+    }
+    let at_the_end = steps >= plan.steps().count();
+    Ok((!at_the_end).then(|| Bound { phase: phase.to_owned(), steps }))
 }
 
 pub(super) fn roll_back(state: &State, why: &str, now: WallMs) -> Result<Vec<Event>, Refusal> {

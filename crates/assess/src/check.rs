@@ -1,11 +1,13 @@
 //! A check: a pure function over the inventory, and what it says about itself.
 
+use std::fmt;
+
 use changeover_types::Side;
 use serde::Serialize;
 
 use crate::fact::Fact;
 use crate::finding::Severity;
-use crate::inventory::Inventory;
+use crate::inventory::{Database, Inventory};
 
 /// Whose work a mitigation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -55,9 +57,6 @@ pub struct Check {
     pub judge: fn(&Inventory) -> Verdict,
 }
 
-/// The catalogue, in the order of the ids.
-pub const CHECKS: &[Check] = &[];
-
 /// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -69,6 +68,20 @@ pub struct Found {
     pub evidence: String,
     /// The command that mends it.
     pub fix: Option<String>,
+}
+
+impl Found {
+    /// Milder than the check's own severity.
+    pub fn only(&mut self, severity: Severity) -> &mut Self {
+        self.severity = Some(severity);
+        self
+    }
+
+    /// With the command that mends it.
+    pub fn mended_by(&mut self, fix: impl Into<String>) -> &mut Self {
+        self.fix = Some(fix.into());
+        self
+    }
 }
 
 /// What a check has to say. Nothing found and nothing unknown is a pass.
@@ -83,44 +96,92 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// There is nothing to look at.
+    pub(crate) fn not_applicable(why: &str) -> Verdict {
+        Verdict { not_applicable: Some(why.to_owned()), ..Verdict::default() }
+    }
+
     /// Takes a fact's value, or notes that the check cannot tell. `topic` is what was wanted.
-    pub fn known<'a, T>(&mut self, topic: &str, fact: &'a Fact<T>) -> Option<&'a T> {
+    pub(crate) fn known<'a, T>(
+        &mut self,
+        topic: impl fmt::Display,
+        fact: &'a Fact<T>,
+    ) -> Option<&'a T> {
         match fact.get() {
             Ok(value) => Some(value),
             Err(why) => {
-                self.unknown.push(format!("{topic}: {why}"));
+                self.cannot_tell(format!("{topic}: {why}"));
                 None
             }
         }
     }
 
+    /// Notes why the check cannot tell.
+    pub(crate) fn cannot_tell(&mut self, why: impl Into<String>) {
+        let why = why.into();
+        if !self.unknown.contains(&why) {
+            self.unknown.push(why);
+        }
+    }
+
     /// Something was found.
-    pub fn fires(
+    pub(crate) fn fires(
         &mut self,
         side: impl Into<Option<Side>>,
         evidence: impl Into<String>,
     ) -> &mut Found {
-        self.found.push(Found {
-            severity: None,
-            side: side.into(),
-            evidence: evidence.into(),
-            fix: None,
-        });
+        let (side, evidence) = (side.into(), evidence.into());
+        self.found.push(Found { severity: None, side, evidence, fix: None });
         let last = self.found.len() - 1;
         &mut self.found[last]
     }
 }
 
-impl Found {
-    /// Milder (or harder) than the check's own severity.
-    pub fn as_severe_as(&mut self, severity: Severity) -> &mut Self {
-        self.severity = Some(severity);
-        self
+/// Judges each database of the move.
+pub(crate) fn each_database(
+    inventory: &Inventory,
+    judge: impl Fn(Side, &Database, &mut Verdict),
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    let sides = [Side::Source, Side::Target];
+    let present = sides
+        .into_iter()
+        .filter_map(|side| Some((side, inventory.side(side).database.as_deref()?)));
+    let mut any = false;
+    for (side, database) in present {
+        any = true;
+        judge(side, database, &mut verdict);
     }
-
-    /// With the command that mends it.
-    pub fn mended_by(&mut self, fix: impl Into<String>) -> &mut Self {
-        self.fix = Some(fix.into());
-        self
+    if !any {
+        return Verdict::not_applicable(NO_DATABASE);
     }
+    verdict
 }
+
+/// Judges one side's database.
+pub(crate) fn database(
+    inventory: &Inventory,
+    side: Side,
+    judge: impl FnOnce(&Database, &mut Verdict),
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    match inventory.side(side).database.as_deref() {
+        Some(database) => judge(database, &mut verdict),
+        None => return Verdict::not_applicable(NO_DATABASE),
+    }
+    verdict
+}
+
+/// Judges the source's database against the target's.
+pub(crate) fn both_databases(
+    inventory: &Inventory,
+    judge: impl FnOnce(&Database, &Database, &mut Verdict),
+) -> Verdict {
+    let sides = (inventory.source.database.as_deref(), inventory.target.database.as_deref());
+    let (Some(source), Some(target)) = sides else { return Verdict::not_applicable(NO_DATABASE) };
+    let mut verdict = Verdict::default();
+    judge(source, target, &mut verdict);
+    verdict
+}
+
+const NO_DATABASE: &str = "no database was given";

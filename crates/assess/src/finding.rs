@@ -3,7 +3,8 @@
 use changeover_types::{Side, Waiver, WallMs};
 use serde::{Deserialize, Serialize};
 
-use crate::check::{CHECKS, Check, Owner, Verdict};
+use crate::check::{Check, Owner, Verdict};
+use crate::checks::CHECKS;
 use crate::inventory::Inventory;
 
 /// How much a finding matters.

@@ -5,12 +5,16 @@
 //! A fact that is not known makes a check *unknown*, never passed. Reading order: [`Fact`],
 //! [`Inventory`], [`Check`] and [`Finding`].
 
+mod answers;
 mod check;
+mod checks;
 mod fact;
 mod finding;
 pub mod inventory;
+mod words;
 
-pub use check::{CHECKS, Check, Found, Owner, Verdict};
+pub use check::{Check, Found, Owner, Verdict};
+pub use checks::CHECKS;
 pub use fact::{Fact, Value};
 pub use finding::{Assessment, Finding, Outcome, Score, Severity, Status, assess};
 pub use inventory::Inventory;

@@ -4,7 +4,7 @@ use crate::fact::Fact;
 fn fires(_: &Inventory) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.fires(Side::Source, "seen").mended_by("mend it");
-    verdict.fires(None, "seen too").as_severe_as(Severity::Low);
+    verdict.fires(None, "seen too").only(Severity::Low);
     verdict.known("a third thing", &Fact::<u8>::unasked());
     verdict
 }

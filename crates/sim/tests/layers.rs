@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// Each crate and the crates of ours that it may use.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("types", &[]),
     ("pgwire", &["types"]),
     ("relay", &["types"]),
@@ -13,7 +13,8 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("routing", &["types"]),
     ("plan", &["types"]),
     ("assess", &["types"]),
-    ("run", &["types", "plan", "cutover"]),
+    ("canary", &["types"]),
+    ("run", &["types", "plan", "cutover", "canary"]),
     ("journal", &["types"]),
     ("postgres", &["types", "pgwire", "relay", "assess"]),
     ("gate", &["types", "pgwire", "routing"]),
@@ -28,7 +29,8 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 ];
 
 /// Crates that know no clock, chance, socket, file or task.
-const PURE: [&str; 8] = ["types", "pgwire", "relay", "cutover", "routing", "plan", "assess", "run"];
+const PURE: [&str; 9] =
+    ["types", "pgwire", "relay", "cutover", "routing", "plan", "assess", "canary", "run"];
 
 /// What a pure crate may take from outside: data structures, codecs and derives.
 const PURE_MAY_TAKE: [&str; 10] = [

@@ -3,17 +3,22 @@
 //! A type lives where its invariant is enforced; it is here only because at least two crates
 //! need it. Reading order: [`names`] (what things are called), [`authority`] (who may write),
 //! [`time`] (two kinds of time that must not be mixed), [`stream`] (a decoded change stream),
-//! [`markers`] (the rows of our own that travel in that stream).
+//! [`markers`] (the rows of our own that travel in that stream), [`decided`] (what a gate counts for
+//! the canary).
 
 mod authority;
+mod decided;
 mod declared;
+mod latency;
 mod markers;
 mod names;
 mod stream;
 mod time;
 
 pub use authority::{AttemptId, Epoch, Side};
+pub use decided::{Decided, DecidedSecond, FirstEvents, Latencies};
 pub use declared::{Answer, AnswerKind, Declared, Question, Waiver, questions};
+pub use latency::LatencyBucket;
 pub use markers::{EpochKind, Marker, MarkerError, SignalKind, TOKEN_SETTING, seal_token};
 pub use names::{InvalidName, MigrationName, TableName, quote_ident, quote_literal};
 pub use stream::{

@@ -1,0 +1,309 @@
+//! A canary's judge: one process over all its weights.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use changeover_types::{DecidedSecond, LatencyBucket, Side};
+use serde::{Deserialize, Serialize};
+
+use crate::breaker::Breaker;
+use crate::harmless::Rate;
+use crate::limits::Limits;
+use crate::rules::Rules;
+use crate::stream::{Stream, StreamName, failures, slower};
+use crate::verdict::{Alarm, Cause, Figures, Verdict};
+
+/// With fewer bad requests than this at a weight there is nothing to compare, and a proof of the
+/// target's own rate is accepted in its place.
+const SCARCE: u64 = 10;
+
+/// Everything the verdict is made of. It is small, and survives its process: written down now and
+/// then with [`Judge::next_second`], it goes on from the gate's seconds after that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judge {
+    incarnation: u64,
+    next_second: u64,
+    permille: u16,
+    warm_up_left: u64,
+    limits: Limits,
+    streams: Vec<Stream>,
+    breaker: Breaker,
+    rate: Rate,
+    here: Here,
+    untracked: u64,
+    alarm: Option<Alarm>,
+}
+
+/// What was seen at the present weight.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Here {
+    target: Seen,
+    source: Seen,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    requests: u64,
+    bad: u64,
+    latency: BTreeMap<LatencyBucket, u64>,
+}
+
+impl Seen {
+    fn add(&mut self, decided: &changeover_types::Decided) {
+        self.requests += decided.requests;
+        self.bad += decided.bad;
+        for (bucket, count) in &decided.latency {
+            *self.latency.entry(*bucket).or_default() += count;
+        }
+    }
+
+    /// In microseconds; `None` without requests, or if it was not answered in time.
+    fn quantile_us(&self, share: f64) -> Option<f64> {
+        let wanted = (share * self.requests as f64).ceil() as u64;
+        let mut seen = 0;
+        let at = self.latency.iter().find_map(|(bucket, count)| {
+            seen += count;
+            (seen >= wanted && wanted > 0).then_some(*bucket)
+        });
+        at.and_then(LatencyBucket::upper_micros)
+    }
+}
+
+impl Judge {
+    /// Begins with the gate's next second. What was before teaches how slow the source is.
+    #[must_use]
+    pub fn begin(
+        rules: &Rules,
+        incarnation: u64,
+        next_second: u64,
+        past: &[DecidedSecond],
+    ) -> Judge {
+        let decide_after_us = u64::try_from(rules.decide_after.as_micros()).unwrap_or(u64::MAX);
+        let mut limits = Limits::new(&rules.quantiles, decide_after_us);
+        past.iter().for_each(|second| limits.learn(&second.source.latency));
+        if rules.sticky {
+            limits.freeze();
+        }
+        Judge {
+            incarnation,
+            next_second,
+            permille: 0,
+            warm_up_left: rules.warm_up_seconds,
+            limits,
+            streams: StreamName::all(rules).map(|name| Stream::new(name, rules)).collect(),
+            breaker: Breaker::default(),
+            rate: Rate::below(rules.allowed_failures),
+            here: Here::default(),
+            untracked: 0,
+            alarm: None,
+        }
+    }
+
+    /// The first second of this life of the gate that it has not seen.
+    #[must_use]
+    pub fn next_second(&self, incarnation: u64) -> u64 {
+        if incarnation == self.incarnation { self.next_second } else { 0 }
+    }
+
+    /// Takes the gate's seconds up to `next_second`; those it has seen are passed over.
+    pub fn take(
+        &mut self,
+        rules: &Rules,
+        incarnation: u64,
+        next_second: u64,
+        seconds: &[DecidedSecond],
+    ) {
+        let from = self.next_second(incarnation);
+        for second in seconds.iter().filter(|second| second.second >= from) {
+            self.second(rules, second);
+        }
+        (self.incarnation, self.next_second) = (incarnation, next_second.max(from));
+    }
+
+    fn second(&mut self, rules: &Rules, second: &DecidedSecond) {
+        if (1..1000).contains(&second.target_permille) {
+            if second.target_permille != self.permille {
+                self.at_another_weight(rules, second.target_permille);
+            }
+            if self.warm_up_left > 0 {
+                self.warm_up_left -= 1;
+            } else {
+                self.judge(rules, second);
+            }
+        }
+        self.limits.learn(&second.source.latency);
+    }
+
+    fn at_another_weight(&mut self, rules: &Rules, permille: u16) {
+        self.permille = permille;
+        self.here = Here::default();
+        self.rate = Rate::below(rules.allowed_failures);
+        self.streams.iter_mut().for_each(|stream| stream.at_another_weight(rules));
+    }
+
+    fn judge(&mut self, rules: &Rules, second: &DecidedSecond) {
+        let weight = f64::from(second.target_permille) / 1000.0;
+        self.here.target.add(&second.target);
+        self.here.source.add(&second.source);
+        self.rate.add(second.target.requests, second.target.bad);
+        let both = [Side::Source, Side::Target].map(|side| second.side(side));
+        self.untracked +=
+            both.iter().filter_map(|side| side.users.as_ref()).map(|u| u.untracked).sum::<u64>();
+        let requests = both.iter().map(|side| side.requests).sum();
+        for at in 0..self.streams.len() {
+            let limit = at.checked_sub(1).and_then(|quantile| self.limits.get(quantile));
+            let (bad, counted) = match (at, limit) {
+                (0, _) => failures(second, rules.sticky),
+                (_, Some(limit)) => slower(second, rules.sticky, limit),
+                (_, None) => continue,
+            };
+            let stream = &mut self.streams[at];
+            stream.add(rules, weight, bad);
+            if rules.sticky {
+                stream.note_counted(requests, counted);
+            }
+            if stream.against() >= rules.alarm_at() && self.alarm.is_none() {
+                self.alarm = Some(Alarm { cause: self.cause(at, rules), figures: self.figures() });
+            }
+        }
+        if let Some([target, target_bad, source, source_bad]) = self.breaker.add(second)
+            && self.alarm.is_none()
+        {
+            let cause = Cause::Breaker { target, target_bad, source, source_bad };
+            self.alarm = Some(Alarm { cause, figures: self.figures() });
+        }
+    }
+
+    fn cause(&self, at: usize, rules: &Rules) -> Cause {
+        let stream = &self.streams[at];
+        Cause::Stream {
+            name: stream.name(),
+            limit_us: self.limit_us(at),
+            bad: stream.bad(),
+            expected: stream.expected(),
+            wealth: stream.against(),
+            alarm_at: rules.alarm_at(),
+        }
+    }
+
+    /// Beyond how much a request of the source is slow.
+    fn limit_us(&self, stream: usize) -> Option<f64> {
+        self.limits.get(stream.checked_sub(1)?).and_then(LatencyBucket::upper_micros)
+    }
+
+    /// The judgement after `watched` at the present weight, at which `rules` hold.
+    #[must_use]
+    pub fn verdict(&self, rules: &Rules, permille: u16, watched: Duration) -> Verdict {
+        if let Some(alarm) = &self.alarm {
+            return Verdict::Worse { alarm: alarm.clone() };
+        }
+        if permille != self.permille || self.here.target.requests == 0 {
+            let waiting_for = if self.warm_up_left > 0 {
+                format!("the target's warm-up, {} s more", self.warm_up_left)
+            } else {
+                "a first request on the target".to_owned()
+            };
+            return Verdict::NotYet { waiting_for };
+        }
+        if let Some(alarm) = self.broken_objective(rules) {
+            return Verdict::Worse { alarm };
+        }
+        if let Some(doubt) = self.doubt(rules) {
+            return Verdict::NotYet { waiting_for: doubt };
+        }
+        let missing = self.missing(rules);
+        if !missing.is_empty() {
+            return Verdict::NotYet { waiting_for: missing.join("; ") };
+        }
+        if watched < rules.at_least {
+            let left = rules.at_least.saturating_sub(watched).as_secs_f64();
+            return Verdict::NotYet { waiting_for: format!("{left:.0} s more at this share") };
+        }
+        Verdict::Harmless { figures: self.figures() }
+    }
+
+    /// The objective is the plan's own word and needs no comparison, only enough requests to be
+    /// seen: five beyond the percentile.
+    fn broken_objective(&self, rules: &Rules) -> Option<Alarm> {
+        let limit_us = rules.latency_p99?.as_micros() as f64;
+        let target = &self.here.target;
+        let limit = LatencyBucket::of_micros(limit_us as u64);
+        let beyond: u64 =
+            target.latency.range(limit..).skip_while(|(b, _)| **b == limit).map(|(_, n)| n).sum();
+        // More than twice the share that the objective allows: no matter of a second's luck.
+        let broken = target.requests >= 500 && beyond as f64 > 0.02 * target.requests as f64;
+        broken.then(|| Alarm {
+            cause: Cause::Objective { limit_us, beyond, requests: target.requests },
+            figures: self.figures(),
+        })
+    }
+
+    /// Nobody goes on with a target that there is evidence against, whatever else is proven.
+    fn doubt(&self, rules: &Rules) -> Option<String> {
+        let (stream, wealth) = self.strongest()?;
+        (wealth >= rules.proven_at()).then(|| {
+            format!(
+                "doubt about {stream} to be settled: {wealth:.0} to 1 that there are more of them \
+                 on the target, {:.0} to 1 is the end",
+                rules.alarm_at()
+            )
+        })
+    }
+
+    fn strongest(&self) -> Option<(StreamName, f64)> {
+        self.streams
+            .iter()
+            .map(|stream| (stream.name(), stream.against()))
+            .max_by(|(_, a), (_, b)| a.total_cmp(b))
+    }
+
+    /// What is not proven yet, in words.
+    fn missing(&self, rules: &Rules) -> Vec<String> {
+        let asked = rules.proven_at();
+        let mut missing = Vec::new();
+        for (at, stream) in self.streams.iter().enumerate() {
+            let known = at == 0 || self.limits.get(at - 1).is_some();
+            let proven = stream.harmless() >= asked || (at == 0 && self.is_rare_enough(rules));
+            if known && !proven {
+                let odds = rules.proof;
+                let name = crate::verdict::name(stream.name());
+                let mut text = format!(
+                    "proof that {name} are less than {odds} times as likely on the target \
+                     ({:.1} of {asked:.0})",
+                    stream.harmless()
+                );
+                if rules.sticky && stream.is_depleted() {
+                    text += ", and most of its users were counted already";
+                }
+                missing.push(text);
+            }
+        }
+        missing
+    }
+
+    /// Too few failures to compare, and the target's own rate is proven to be low.
+    fn is_rare_enough(&self, rules: &Rules) -> bool {
+        let bad = self.here.target.bad + self.here.source.bad;
+        bad < SCARCE && self.rate.wealth() >= rules.proven_at()
+    }
+
+    /// What is shown.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures {
+            target_permille: self.permille,
+            target_requests: self.here.target.requests,
+            target_bad: self.here.target.bad,
+            source_requests: self.here.source.requests,
+            source_bad: self.here.source.bad,
+            target_p99_us: self.here.target.quantile_us(0.99),
+            source_p99_us: self.here.source.quantile_us(0.99),
+            strongest: self.strongest(),
+            unjudged: (1..self.streams.len())
+                .filter(|at| self.limits.get(at - 1).is_none())
+                .map(|at| self.streams[at].name())
+                .collect(),
+            untracked: self.untracked,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a canary is judged by.
+
+use std::time::Duration;
+
+/// The rules at one weight. All but `proof` and `at_least` are the same over a canary's life.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// `α`: a target that is not worse is rolled back with at most this probability.
+    pub false_alarm: f64,
+    /// `ρ`: it goes on when the odds of a bad request are proven to be less than this many times
+    /// the source's.
+    pub proof: f64,
+    /// `β`: such a proof is wrong with at most this probability.
+    pub doubt: f64,
+    /// The quantiles of latency that are judged, each a stream of its own.
+    pub quantiles: Vec<f64>,
+    /// The age at which a request is decided.
+    pub decide_after: Duration,
+    /// So many seconds of the target are not judged at the beginning.
+    pub warm_up_seconds: u64,
+    /// Whether the wealth may grow only tenfold within 30 seconds: for a target of few processes.
+    pub guarded: bool,
+    /// Whether users keep their side, so that each counts once.
+    pub sticky: bool,
+    /// It stays at this weight at least so long.
+    pub at_least: Duration,
+    /// Where there are too few bad requests to compare: the share of them that must be ruled out.
+    pub allowed_failures: f64,
+    /// A p99 of the target above this is worse, whatever the source's is.
+    pub latency_p99: Option<Duration>,
+}
+
+impl Rules {
+    /// How many streams share the probability of a false alarm.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        1 + self.quantiles.len()
+    }
+
+    /// The wealth at which a stream rolls back: `m/α` by Bonferroni; with sticky users two
+    /// processes a stream share that again.
+    #[must_use]
+    pub fn alarm_at(&self) -> f64 {
+        let processes = if self.sticky { 2.0 } else { 1.0 };
+        processes * self.streams() as f64 / self.false_alarm
+    }
+
+    /// The wealth at which a proof counts.
+    #[must_use]
+    pub fn proven_at(&self) -> f64 {
+        1.0 / self.doubt
+    }
+}
+
+/// The proof asked for at each of `weights` weights where the plan does not say: graded, because a
+/// strict one at a small weight takes hours and protects little.
+#[must_use]
+pub fn proof_for(weights: usize) -> Vec<f64> {
+    let of = |at: usize| match (at, weights - at) {
+        (_, 1) => 1.5,
+        (0, _) => 5.0,
+        _ => 2.0,
+    };
+    (0..weights).map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proof_gets_stricter_towards_the_end() {
+        assert_eq!(proof_for(3), [5.0, 2.0, 1.5]);
+        assert_eq!(proof_for(1), [1.5]);
+        assert_eq!(proof_for(4), [5.0, 2.0, 2.0, 1.5]);
+        assert!(proof_for(0).is_empty());
+    }
+}

@@ -1,0 +1,5 @@
+//! The canary's verdict: golden values, exact probabilities, and whole canaries.
+
+mod golden;
+mod judging;
+mod world;

@@ -10,7 +10,9 @@ mod check;
 mod checks;
 mod fact;
 mod finding;
+pub mod hints;
 pub mod inventory;
+pub mod map;
 mod words;
 
 pub use check::{Check, Found, Owner, Verdict};

@@ -6,6 +6,8 @@
 //! [`Inventory`], [`Check`] and [`Finding`].
 
 mod answers;
+mod calendar;
+pub mod certificate;
 mod check;
 mod checks;
 mod fact;
@@ -13,6 +15,7 @@ mod finding;
 pub mod hints;
 pub mod inventory;
 pub mod map;
+pub mod report;
 mod words;
 
 pub use check::{Check, Found, Owner, Verdict};

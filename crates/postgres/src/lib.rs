@@ -1,7 +1,7 @@
 //! Source and target: sessions, replication, COPY, apply, schema, seal, verification (L2).
 //!
 //! Reading order: [`session`] (one connection), [`catalog`] (what is there), [`preflight`] (may
-//! we), [`objects`] (our own schema), [`snapshot`], [`schema`] and [`copy`] (the first copy),
+//! we), [`facts`] (for an assessment), [`objects`] (our own schema), [`snapshot`], [`schema`] and [`copy`] (the first copy),
 //! [`follow`] and [`apply`] (the relay's shell), [`verify`]; then the effects of the cutover:
 //! [`lease`], [`barrier`], [`seal`], [`grant`], [`resolve`], [`sequences`], and [`retire`].
 
@@ -12,6 +12,7 @@ pub mod config;
 pub mod copy;
 pub mod digest;
 pub mod error;
+pub mod facts;
 pub mod follow;
 pub mod grant;
 pub mod lease;

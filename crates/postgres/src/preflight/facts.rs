@@ -140,7 +140,8 @@ const SETTINGS: &str = "'wal_level','max_replication_slots','max_wal_senders',\
   'max_connections','max_prepared_transactions','max_slot_wal_keep_size','wal_sender_timeout',\
   'output_plugin_libraries','idle_in_transaction_session_timeout','lock_timeout',\
   'statement_timeout','transaction_timeout','idle_replication_slot_timeout',\
-  'default_transaction_read_only','standard_conforming_strings','lc_monetary'";
+  'default_transaction_read_only','standard_conforming_strings','lc_monetary',\
+  'synchronized_standby_slots'";
 
 impl SideFacts {
     /// Reads everything; what fails is kept as its error.

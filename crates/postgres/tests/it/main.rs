@@ -1,6 +1,7 @@
 //! Against real PostgreSQL servers that each test starts itself.
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
+mod assessing;
 mod copying;
 mod following;
 mod sealing;

@@ -1,0 +1,171 @@
+//! SARIF 2.1.0: for code-scanning pages of forges.
+
+use serde::Serialize;
+
+use crate::checks::CHECKS;
+use crate::finding::{Assessment, Finding, Severity, Status};
+
+/// The log file.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sarif {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    version: &'static str,
+    runs: [Run; 1],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Run {
+    tool: Tool,
+    results: Vec<Outcome>,
+    column_kind: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Tool {
+    driver: Driver,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Driver {
+    name: &'static str,
+    semantic_version: String,
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    id: &'static str,
+    short_description: Text,
+    full_description: Text,
+    help: Text,
+    default_configuration: Configuration,
+    properties: RuleProperties,
+}
+
+#[derive(Debug, Serialize)]
+struct Text {
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Configuration {
+    level: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct RuleProperties {
+    severity: Severity,
+    owner: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    rule_id: &'static str,
+    rule_index: usize,
+    kind: &'static str,
+    level: &'static str,
+    message: Text,
+    locations: Vec<Location>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suppressions: Vec<Suppression>,
+    properties: Properties,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Location {
+    logical_locations: [Logical; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct Logical {
+    name: &'static str,
+    kind: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Suppression {
+    kind: &'static str,
+    status: &'static str,
+    justification: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Properties {
+    severity: Severity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+/// The assessment as SARIF: findings fail, unknown checks are open. `version` is the program's.
+#[must_use]
+pub fn sarif(assessment: &Assessment, version: &str) -> Sarif {
+    let open = assessment.outcomes.iter().enumerate().filter_map(|(index, outcome)| {
+        let Status::Unknown { why } = &outcome.status else { return None };
+        Some(Outcome {
+            rule_id: outcome.id,
+            rule_index: index,
+            kind: "open",
+            level: "none",
+            message: Text { text: format!("unknown: {}", why.join("; ")) },
+            locations: Vec::new(),
+            suppressions: Vec::new(),
+            properties: Properties { severity: outcome.severity, fix: None },
+        })
+    });
+    let results = assessment.findings.iter().map(failed).chain(open).collect();
+    let driver =
+        Driver { name: "changeover", semantic_version: version.to_owned(), rules: rules() };
+    Sarif {
+        schema: "https://json.schemastore.org/sarif-2.1.0.json",
+        version: "2.1.0",
+        runs: [Run { tool: Tool { driver }, results, column_kind: "unicodeCodePoints" }],
+    }
+}
+
+fn rules() -> Vec<Rule> {
+    let rule = |check: &crate::check::Check| Rule {
+        id: check.id,
+        short_description: Text { text: check.title.to_owned() },
+        full_description: Text { text: format!("{}: {}", check.rule, check.why) },
+        help: Text { text: check.mitigation.to_owned() },
+        default_configuration: Configuration { level: level(check.severity) },
+        properties: RuleProperties { severity: check.severity, owner: check.owner.as_str() },
+    };
+    CHECKS.iter().map(rule).collect()
+}
+
+fn failed(finding: &Finding) -> Outcome {
+    let side = finding.side.map(|side| Location {
+        logical_locations: [Logical { name: side.as_str(), kind: "module" }],
+    });
+    let suppression = finding.waiver.as_ref().map(|waiver| Suppression {
+        kind: "external",
+        status: "accepted",
+        justification: format!("{} (by {})", waiver.reason, waiver.by),
+    });
+    Outcome {
+        rule_id: finding.id,
+        rule_index: CHECKS.iter().position(|check| check.id == finding.id).unwrap_or_default(),
+        kind: "fail",
+        level: level(finding.severity),
+        message: Text { text: format!("{}: {}", finding.title, finding.evidence) },
+        locations: side.into_iter().collect(),
+        suppressions: suppression.into_iter().collect(),
+        properties: Properties { severity: finding.severity, fix: finding.fix.clone() },
+    }
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Blocker | Severity::High => "error",
+        Severity::Medium => "warning",
+        Severity::Low => "note",
+    }
+}

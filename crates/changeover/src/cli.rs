@@ -62,6 +62,9 @@ pub(crate) enum Verb {
     Schema(SchemaArgs),
     /// Print completions for a shell
     Completions(Completions),
+    /// The guard of a command that a check runs: ends it with us
+    #[command(name = changeover_engine::GUARD_VERB, hide = true)]
+    GuardCommand(GuardCommand),
     /// The daemon that `apply` starts
     #[command(hide = true)]
     Run(Run),
@@ -98,6 +101,9 @@ pub(crate) struct Apply {
     /// Rest at the end of this phase; a later `apply` goes on
     #[arg(long, value_name = "PHASE")]
     pub(crate) until: Option<String>,
+    /// Write every check that was carried out to this file, as JUnit
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    pub(crate) junit: Option<PathBuf>,
 }
 
 /// `run`.
@@ -128,6 +134,9 @@ pub(crate) struct Status {
     /// Stay and show what happens
     #[arg(long, short = 'w')]
     pub(crate) watch: bool,
+    /// Write every check that was carried out to this file, as JUnit
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
 }
 
 /// `rollback`.
@@ -205,6 +214,14 @@ pub(crate) struct SchemaArgs {
 pub(crate) enum SchemaOf {
     /// The plan file
     Plan,
+}
+
+/// The guard of a command.
+#[derive(Debug, Args)]
+pub(crate) struct GuardCommand {
+    /// The command and its arguments
+    #[arg(required = true, last = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 /// `completions`.

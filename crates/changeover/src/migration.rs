@@ -43,14 +43,16 @@ pub(crate) fn read_plan(file: &Path, global: &Global) -> Result<Planned, Report>
     let text = fs::read_to_string(&path).map_err(|e| {
         Report::new("CO0010", format!("the plan {} cannot be read", file.display())).because(&e)
     })?;
-    let plan = changeover_plan::parse(&file.display().to_string(), &text).map_err(|faults| {
-        let count = faults.0.len();
-        let word = if count == 1 { "one fault" } else { "several faults" };
-        let mut report =
-            Report::new("CO0011", format!("the plan {} has {word} ({count})", file.display()));
-        report.chain = faults.0.iter().map(ToString::to_string).collect();
-        report
-    })?;
+    let plan = changeover_engine::parse_plan(&file.display().to_string(), &path, &text).map_err(
+        |faults| {
+            let count = faults.0.len();
+            let word = if count == 1 { "one fault" } else { "several faults" };
+            let mut report =
+                Report::new("CO0011", format!("the plan {} has {word} ({count})", file.display()));
+            report.chain = faults.0.iter().map(ToString::to_string).collect();
+            report
+        },
+    )?;
     let state_dir = state_dir(global, &plan.name)?;
     Ok(Planned { path, plan, state_dir })
 }

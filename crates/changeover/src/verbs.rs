@@ -7,6 +7,7 @@ mod finish;
 mod gate;
 mod init;
 mod journal;
+mod junit;
 mod plan;
 mod preflight;
 mod rollback;
@@ -48,6 +49,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<u8, Report> {
         },
         Verb::Schema(args) => schema::run(&args, output),
         Verb::Completions(args) => Ok(completions::run(&args)),
+        Verb::GuardCommand(args) => Ok(changeover_checks::guard::run(&args.command)),
         Verb::Run(args) => run::run(&args, global),
     }
 }

@@ -54,6 +54,10 @@ fn step_detail(kind: &str, status: &RunStatus) -> Option<String> {
     if kind.starts_with("verify") {
         return status.verify.as_ref().map(show_verify);
     }
+    if let Some(check) = &status.check {
+        let eta = check.eta_s.map(|s| format!(", {} left", seconds(s))).unwrap_or_default();
+        return (!check.detail.is_empty()).then(|| format!("{}{eta}", check.detail));
+    }
     if kind.starts_with("canary") {
         return status.canary.as_ref().map(show_canary);
     }
@@ -78,6 +82,9 @@ pub(crate) fn amount(status: &RunStatus) -> Option<(u64, u64)> {
         let copy = status.copy.as_ref()?;
         let known = copy.stage == "rows" && copy.rows_estimated > 0;
         return known.then_some((copy.rows, copy.rows_estimated));
+    }
+    if let Some(done) = status.check.as_ref().and_then(|check| check.done_permille) {
+        return Some((u64::from(done), 1000));
     }
     if kind.starts_with("verify") {
         let verify = status.verify.as_ref()?;

@@ -1,12 +1,12 @@
 //! Performs what the run says is due. No branch here decides what comes next.
 
+mod checks;
 mod compare;
 mod copying;
 mod cutover;
 pub(crate) mod data;
 mod following;
 mod retire;
-mod smoke;
 mod traffic;
 
 use std::path::PathBuf;
@@ -29,6 +29,7 @@ use crate::gates::Gates;
 use crate::relays::Relays;
 use crate::report::chain;
 
+pub use checks::GUARD_VERB;
 pub(crate) use compare::{Comparer, verify_status};
 
 /// Numbers that a side which lost authority may still hand out without meeting one of the other's.
@@ -39,6 +40,7 @@ pub(crate) struct Effects {
     plan: Arc<Plan>,
     run_id: String,
     state_dir: PathBuf,
+    plan_path: PathBuf,
     databases: Option<Databases>,
     gates: Option<Gates>,
     relays: Relays,
@@ -108,6 +110,7 @@ impl Effects {
         Ok(Effects {
             run_id: run_id.to_owned(),
             state_dir: config.state_dir.clone(),
+            plan_path: config.plan_path.clone(),
             comparer: Comparer::new(&plan, databases.clone(), &relays, &board),
             plan,
             databases,
@@ -151,7 +154,7 @@ impl Effects {
             Command::CatchUp => self.catch_up().await,
             Command::PrepareReverse => self.prepare_reverse().await,
             Command::Verify => self.verify(state.cutover.authority).await,
-            Command::Smoke { step } => self.smoke(*step, state.cutover.authority).await,
+            Command::Check { step } => self.check(*step, state).await,
             Command::SetWeight { target_permille } => {
                 self.set_weight(*target_permille, state).await
             }

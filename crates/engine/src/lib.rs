@@ -26,6 +26,7 @@ use changeover_journal::Record;
 use changeover_plan::Plan;
 use changeover_run::State;
 
+pub use effects::GUARD_VERB;
 pub use preflight::preflight;
 pub use report::Report;
 pub use settings::state_dir;
@@ -84,6 +85,21 @@ pub fn run_daemon(plan_path: &Path, state_dir: &Path, until: Option<String>) -> 
     }
 }
 
+/// Reads a plan's text together with the files that it names; relative ones start at the plan's
+/// folder. `shown` is how faults name the plan.
+///
+/// # Errors
+/// With all of its faults.
+pub fn parse_plan(shown: &str, path: &Path, text: &str) -> Result<Plan, changeover_plan::Faults> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let read = |name: String| {
+        let text = fs::read_to_string(folder.join(&name)).map_err(|e| e.to_string());
+        (name, text)
+    };
+    let files = changeover_plan::includes(text).into_iter().map(read).collect();
+    changeover_plan::parse_with(shown, text, files)
+}
+
 fn read_config(
     plan_path: &Path,
     state_dir: &Path,
@@ -92,7 +108,7 @@ fn read_config(
     let fault =
         || Report::new("CO0142", format!("the plan {} cannot be used", plan_path.display()));
     let plan_text = fs::read_to_string(plan_path).map_err(|e| fault().because(&e))?;
-    let plan = changeover_plan::parse(&plan_path.display().to_string(), &plan_text)
+    let plan = parse_plan(&plan_path.display().to_string(), plan_path, &plan_text)
         .map_err(|faults| fault().cause(faults.to_string()))?;
     Ok(daemon::Config {
         plan: Arc::new(plan),

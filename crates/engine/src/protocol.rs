@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::Report;
 
 pub use status::{
-    CanaryStatus, CopyStatus, CutoverStatus, GatesStatus, RelayStatus, RunState, RunStatus,
-    VerifyStatus,
+    CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, GatesStatus, RelayStatus, RunState,
+    RunStatus, VerifyStatus,
 };
 
 /// The version of this protocol; both ends refuse another.

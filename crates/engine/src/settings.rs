@@ -68,7 +68,7 @@ pub(crate) fn database(plan: &Plan, plan_path: &Path, side: Side) -> Result<Conn
 }
 
 /// Reads a secret from where the plan says it is.
-fn secret(from: &SecretRef, plan_path: &Path, what: &str) -> Result<String, Report> {
+pub(crate) fn secret(from: &SecretRef, plan_path: &Path, what: &str) -> Result<String, Report> {
     let fault = |cause: String| {
         Report::new("CO0105", format!("{what} cannot be had from {from}")).cause(cause)
     };

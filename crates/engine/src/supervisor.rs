@@ -21,6 +21,9 @@ const SUPERVISOR_PID: &str = "supervisor.pid";
 /// Where a test wants the daemon to die: `<journal record>:<pre|post>`. Only for its first life.
 pub(crate) const CRASH_VARIABLE: &str = "CHANGEOVER_CRASH_AT";
 
+/// What is for us alone, and for no command that we run.
+pub(crate) const OUR_VARIABLES: [&str; 2] = [WORKER_VARIABLE, CRASH_VARIABLE];
+
 /// A life shorter than this counts as a failed start.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
 

@@ -51,6 +51,11 @@ fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
+/// Whether it is `host:port`, the port not 0.
+pub(crate) fn connectable(text: &str) -> bool {
+    matches!(host_port(text), Some((_, Some(_))))
+}
+
 /// `address:port` with a numeric address and a port other than 0.
 pub(crate) fn listen(text: &str) -> Option<SocketAddr> {
     text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0)

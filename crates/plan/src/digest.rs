@@ -20,10 +20,12 @@ impl Fnv {
     }
 }
 
-/// 32 hex digits over the tree's meaning: keys sorted, no comments, no style.
-pub(crate) fn digest(root: &Node) -> String {
+/// 32 hex digits over the tree's meaning: keys sorted, no comments, no style. What the plan includes
+/// is part of what it means.
+pub(crate) fn digest<'a>(root: &Node, included: impl Iterator<Item = &'a Node>) -> String {
     let mut hash = Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
     add(root, &mut hash);
+    included.for_each(|node| add(node, &mut hash));
     format!("{:032x}", hash.0)
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::model::checks::{OnFail, Smoke};
 use crate::model::{Plan, Step};
 use crate::units::{show_duration, show_permille};
 
@@ -55,9 +56,12 @@ fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
             "pause with the differing keys; nothing has moved",
             Reversible::ReadOnly,
         ),
-        Step::Smoke { requests, sql, .. } => (
-            format!("ask {} HTTP and {} SQL questions", requests.len(), sql.len()),
-            "pause with the wrong answer; nothing has moved",
+        Step::Smoke(smoke) => {
+            (questions(smoke), check_fallback(smoke.on_fail), Reversible::ReadOnly)
+        }
+        Step::Run { exec, on_fail } => (
+            format!("run `{}` for at most {}", exec.command.join(" "), show_duration(exec.within)),
+            check_fallback(*on_fail),
             Reversible::ReadOnly,
         ),
         Step::Canary { .. } => {
@@ -88,6 +92,20 @@ fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
             "none: this is the point of no return",
             Reversible::Never,
         ),
+    }
+}
+
+fn questions(smoke: &Smoke) -> String {
+    let (http, sql, tcp) = (smoke.requests.len(), smoke.sql.len(), smoke.tcp.len());
+    let connect = if tcp > 0 { format!(", connect to {tcp} addresses") } else { String::new() };
+    format!("ask {http} HTTP and {sql} SQL questions{connect}")
+}
+
+fn check_fallback(on_fail: OnFail) -> &'static str {
+    match on_fail {
+        OnFail::Rollback => "what has moved goes back; pause if nothing has",
+        OnFail::Pause => "pause, and say what failed",
+        OnFail::Abort => "abort: everything we made is removed",
     }
 }
 

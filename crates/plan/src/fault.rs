@@ -107,6 +107,8 @@ pub(crate) struct Place {
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) kind: FaultKind,
+    /// Which of the files it is in: 0 is the plan itself.
+    pub(crate) source: usize,
     pub(crate) place: Place,
     pub(crate) path: String,
     pub(crate) found: String,
@@ -119,16 +121,20 @@ const FAULTS_MAX: usize = 100;
 /// Longest part of a source line that is shown, in characters.
 const LINE_MAX: usize = 120;
 
-/// Joins the faults with the text they are about.
-pub(crate) fn render(mut found: Vec<Found>, file: &str, text: &str) -> Faults {
-    found.sort_by_key(|f| (f.place.line, f.place.column));
+/// Joins the faults with the names and texts of the files they are about.
+pub(crate) fn render(mut found: Vec<Found>, sources: &[(String, &str)]) -> Faults {
+    found.sort_by_key(|f| (f.source, f.place.line, f.place.column));
     found.truncate(FAULTS_MAX);
-    let lines: Vec<&str> = text.lines().collect();
-    Faults(found.into_iter().map(|f| join(f, file, &lines)).collect())
+    let lines: Vec<Vec<&str>> = sources.iter().map(|(_, text)| text.lines().collect()).collect();
+    let rendered = found.into_iter().filter_map(|f| {
+        let ((file, _), lines) = sources.get(f.source).zip(lines.get(f.source))?;
+        Some(join(f, file, lines))
+    });
+    Faults(rendered.collect())
 }
 
 fn join(found: Found, file: &str, lines: &[&str]) -> Fault {
-    let Found { kind, place, path, found, expected, hint } = found;
+    let Found { kind, place, path, found, expected, hint, source: _ } = found;
     let index = place.line.saturating_sub(1).min(lines.len().saturating_sub(1));
     let line = lines.get(index).copied().unwrap_or("");
     let (source_line, caret) = excerpt(line, place.column, place.width);

@@ -2,15 +2,17 @@
 //!
 //! A plan is the one file an operator writes, so a mistake in it must be told where it stands,
 //! what was found and what was expected, and all mistakes at once. [`parse`] turns text into a
-//! [`Plan`] or [`Faults`]; it touches no file. Reading order: [`Plan`] (what others use), `node`
-//! (YAML with positions), `reader` (typed access that collects faults), `read` (one module per
-//! section), `rules` (what contradicts), [`explain`] (what will happen).
+//! [`Plan`] or [`Faults`]; it touches no file ([`includes`] says which ones to bring along).
+//! Reading order: [`Plan`] (what others use), `node` (YAML with positions), `reader` (typed access
+//! that collects faults), `read` (one module per section), `rules` (what contradicts), [`explain`]
+//! (what will happen).
 
 mod address;
 mod defaults;
 mod digest;
 mod explain;
 mod fault;
+pub mod json_path;
 mod model;
 mod node;
 mod read;
@@ -22,11 +24,15 @@ mod units;
 
 pub use explain::{ExplainedStep, Reversible, explain};
 pub use fault::{Fault, FaultKind, Faults};
-pub use model::{
-    Against, ClientAuth, Data, Environment, Expect, GateUser, Gates, HttpGate, HttpSide,
-    Objectives, Phase, PlacedStep, Plan, PostgresGate, PostgresSide, SecretRef, SmokeRequest,
-    SmokeSql, Standbys, Step, Unmovable,
+pub use model::checks::{
+    Exec, Expect, HttpExpect, HttpRequest, JsonExpect, OnFail, Smoke, SmokeRequest, SmokeSql,
+    SmokeTcp, StatusRange, Text, TextExpect,
 };
+pub use model::{
+    Against, ClientAuth, Data, Environment, GateUser, Gates, HttpGate, HttpSide, Objectives, Phase,
+    PlacedStep, Plan, PostgresGate, PostgresSide, SecretRef, Standbys, Step, Unmovable,
+};
+pub use reader::include::{Includes, includes};
 pub use schema::schema;
 pub use template::{TemplateKind, template};
 
@@ -35,7 +41,16 @@ pub use template::{TemplateKind, template};
 /// # Errors
 /// With every fault that was found, in the order of the file.
 pub fn parse(file: &str, text: &str) -> Result<Plan, Faults> {
-    let mut reader = reader::Reader::default();
+    parse_with(file, text, Includes::new())
+}
+
+/// [`parse`] for a plan that names files of its own: `files` holds the text of each, or why it
+/// cannot be read, by the name that [`includes`] gives it.
+///
+/// # Errors
+/// As [`parse`]; faults in such a file say its name.
+pub fn parse_with(file: &str, text: &str, files: Includes) -> Result<Plan, Faults> {
+    let mut reader = reader::Reader::with(files);
     let root = node::build(text, &mut reader);
     let plan = root.as_ref().and_then(|root| read::plan(root, &mut reader));
     match plan {

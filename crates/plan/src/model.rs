@@ -8,6 +8,10 @@ use std::{fmt, iter};
 use changeover_types::{MigrationName, Side};
 use serde::Serialize;
 
+pub(crate) mod checks;
+
+use checks::{Exec, OnFail, Smoke};
+
 /// A sound plan: every value checked, every default filled in.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
@@ -195,13 +199,13 @@ pub enum Step {
     /// Compare both sides at one position.
     Verify,
     /// Ask a few questions and expect certain answers.
-    Smoke {
-        /// HTTP requests, in order.
-        requests: Vec<SmokeRequest>,
-        /// Queries, in order.
-        sql: Vec<SmokeSql>,
-        /// Whom it asks where a request or query does not say.
-        against: Against,
+    Smoke(Smoke),
+    /// Run a command of the user's.
+    Run {
+        /// The command.
+        exec: Exec,
+        /// What its failure makes happen.
+        on_fail: OnFail,
     },
     /// Send a growing share of requests to the target, and stay while it does as well.
     Canary {
@@ -250,12 +254,23 @@ impl Step {
         match self {
             Step::Replicate => "replicate",
             Step::Verify => "verify",
-            Step::Smoke { .. } => "smoke",
+            Step::Smoke(_) => "smoke",
+            Step::Run { .. } => "run",
             Step::Canary { .. } => "canary",
             Step::Cutover { .. } => "cutover",
             Step::Shift { .. } => "shift",
             Step::Soak { .. } => "soak",
             Step::Finish => "finish",
+        }
+    }
+
+    /// What a check that says no makes happen; `None` for a step that is no check.
+    #[must_use]
+    pub fn on_fail(&self) -> Option<OnFail> {
+        match self {
+            Step::Smoke(smoke) => Some(smoke.on_fail),
+            Step::Run { on_fail, .. } => Some(*on_fail),
+            _ => None,
         }
     }
 }
@@ -288,40 +303,6 @@ impl Against {
     pub fn as_str(self) -> &'static str {
         self.side().map_or("gate", Side::as_str)
     }
-}
-
-/// An HTTP request of a smoke check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SmokeRequest {
-    /// GET, HEAD or OPTIONS: a check changes nothing.
-    pub method: String,
-    /// Path and query.
-    pub path: String,
-    /// The status code that counts as success.
-    pub expect_status: u16,
-    /// Who is asked.
-    pub against: Against,
-}
-
-/// A query of a smoke check. It runs in a read-only transaction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SmokeSql {
-    /// One statement.
-    pub query: String,
-    /// What counts as success.
-    pub expect: Expect,
-    /// Who is asked.
-    pub against: Against,
-}
-
-/// What a smoke check's query must give.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Expect {
-    /// This many rows.
-    Rows(u64),
-    /// One row whose first column has this text form.
-    Value(String),
 }
 
 /// A step and where it stands.

@@ -1,9 +1,12 @@
 //! From the tree to the plan: one module per section.
 
+mod ask;
 mod data;
 mod environment;
 mod gates;
+mod on_fail;
 mod phases;
+mod run;
 mod smoke;
 mod steps;
 
@@ -89,7 +92,10 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
         Some(phases) => phases.into_iter().map(undraft).collect(),
         None => defaults::phases(&source, &target, &gates, &draft.objectives),
     };
-    let (objectives, digest) = (draft.objectives, digest(root));
+    let (objectives, digest) = (
+        draft.objectives,
+        digest(root, reader.included.iter().filter_map(|it| it.root.as_deref())),
+    );
     Some(Plan { name, owner, ticket, objectives, source, target, gates, data, phases, digest })
 }
 

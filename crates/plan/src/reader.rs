@@ -2,7 +2,9 @@
 
 use crate::fault::{FaultKind, Faults, Found, Place, render};
 use crate::node::{Entry, Node, Shape, quoted};
+use include::{Included, Includes};
 
+pub(crate) mod include;
 mod suggest;
 
 /// Collects faults.
@@ -12,15 +14,28 @@ pub(crate) struct Reader {
     /// Every mapping and key that was asked for, for the test that compares them with the schema.
     #[cfg(test)]
     pub(crate) asked: std::collections::BTreeSet<String>,
+    /// The files that a plan may name, as they were given to us.
+    pub(crate) files: Includes,
+    /// Those it named, with the text of each; the plan itself is not among them.
+    pub(crate) included: Vec<Included>,
+    /// Which file is read at the moment: 0 is the plan, then [`Reader::included`] from 1.
+    pub(crate) source: usize,
 }
 
 impl Reader {
+    /// With the files that the plan may name.
+    pub(crate) fn with(files: Includes) -> Reader {
+        Reader { files, ..Reader::default() }
+    }
+
     pub(crate) fn is_clean(&self) -> bool {
         self.faults.is_empty()
     }
 
     pub(crate) fn into_faults(self, file: &str, text: &str) -> Faults {
-        render(self.faults, file, text)
+        let mut sources = vec![(file.to_owned(), text)];
+        sources.extend(self.included.iter().map(|it| (include::shown(file, &it.name), &*it.text)));
+        render(self.faults, &sources)
     }
 
     /// Adds a fault.
@@ -33,7 +48,8 @@ impl Reader {
         expected: impl Into<String>,
     ) {
         let (path, found, expected) = (path.to_owned(), found.into(), expected.into());
-        self.faults.push(Found { kind, place, path, found, expected, hint: None });
+        let source = self.source;
+        self.faults.push(Found { kind, source, place, path, found, expected, hint: None });
     }
 
     /// Says what to do about the fault added last.
@@ -64,6 +80,21 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// The field as a mapping whose keys are the user's own words: each with its value.
+    pub(crate) fn pairs<'a>(&mut self, field: &Field<'a>) -> Option<Vec<(&'a str, Field<'a>)>> {
+        let Shape::Map(entries) = &field.node.shape else {
+            self.bad(FaultKind::WrongType, field, "a mapping");
+            return None;
+        };
+        #[cfg(test)]
+        self.asked.insert(format!("{}[\"*\"]", field.path));
+        let pair = |entry: &'a Entry| {
+            let path = format!("{}[\"{}\"]", field.path, entry.key);
+            (&*entry.key, Field { node: &entry.value, path })
+        };
+        Some(entries.iter().map(pair).collect())
     }
 
     /// The field as a list.

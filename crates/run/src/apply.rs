@@ -1,7 +1,7 @@
 //! What happened, and what it makes of the state.
 
 use changeover_cutover as cutover;
-use changeover_types::WallMs;
+use changeover_types::{CheckReport, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{Bound, DataStage, Mode, Pause, State};
@@ -61,6 +61,11 @@ pub enum Event {
         rows: Option<u64>,
         /// Rows that differ.
         different: u64,
+    },
+    /// A check was carried out.
+    Checked {
+        /// What it found.
+        report: CheckReport,
     },
     /// The gates obey this share.
     WeightSet {
@@ -138,7 +143,7 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::Built => state.data = DataStage::Built,
         Event::CaughtUp => state.data = DataStage::Following,
         Event::ReverseReady => state.reverse_ready = true,
-        Event::Verified { .. } | Event::Proven { .. } => {}
+        Event::Verified { .. } | Event::Proven { .. } | Event::Checked { .. } => {}
         Event::WeightSet { target_permille, at } => {
             state.target_permille = *target_permille;
             state.since = Some(*at);

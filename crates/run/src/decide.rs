@@ -5,7 +5,7 @@ mod operator;
 
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
-use changeover_types::WallMs;
+use changeover_types::{CheckReport, WallMs};
 
 use crate::apply::{Event, apply};
 use crate::due::{Command, due};
@@ -62,7 +62,12 @@ pub enum Input {
         /// Rows that differ.
         different: u64,
     },
-    /// A check said no: smoke, or the canary's verdict.
+    /// The due check is done, and this is what it found.
+    Checked {
+        /// Its outcome.
+        report: CheckReport,
+    },
+    /// The canary's verdict is no.
     CheckFailed {
         /// Why, in numbers.
         why: String,

@@ -23,8 +23,8 @@ pub enum Command {
     PrepareReverse,
     /// Compare both sides at one position.
     Verify,
-    /// Ask the questions of the step at this index.
-    Smoke {
+    /// Carry out the check that the step at this index is.
+    Check {
         /// Among the plan's steps.
         step: usize,
     },
@@ -111,7 +111,7 @@ fn forward(state: &State, plan: &Plan) -> Option<Command> {
             DataStage::Built | DataStage::Following => Some(Command::CatchUp),
         },
         Step::Verify => Some(Command::Verify),
-        Step::Smoke { .. } => Some(Command::Smoke { step: state.at }),
+        Step::Smoke(_) | Step::Run { .. } => Some(Command::Check { step: state.at }),
         Step::Canary { weights, .. } => {
             let wanted = *weights.get(state.canary_index)?;
             match state.since {

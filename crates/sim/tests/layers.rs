@@ -19,14 +19,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("postgres", &["types", "pgwire", "relay", "assess"]),
     ("gate", &["types", "pgwire", "routing"]),
     ("probe", &["types", "assess"]),
+    ("checks", &["types", "plan"]),
     (
         "engine",
         &[
             "types", "plan", "assess", "run", "cutover", "routing", "relay", "journal", "postgres",
-            "gate", "probe",
+            "gate", "probe", "checks",
         ],
     ),
-    ("changeover", &["types", "plan", "assess", "run", "routing", "journal", "engine"]),
+    ("changeover", &["types", "plan", "assess", "run", "routing", "journal", "checks", "engine"]),
 ];
 
 /// Crates that know no clock, chance, socket, file or task.

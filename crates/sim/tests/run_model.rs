@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
 use changeover_run::{Command, Input, Mode, State, apply, decide, due};
-use changeover_types::{Epoch, Lsn, Side, WallMs};
+use changeover_types::{CheckCase, CheckReport, Epoch, Lsn, Side, WallMs};
 
 const PLAN: &str = r#"
 apiVersion: changeover/v1
@@ -25,6 +25,7 @@ phases:
     steps:
       - replicate: {}
       - verify: {}
+      - smoke: {sql: [{query: select 1, expect: {rows: 1}}], on_fail: abort}
   - name: canary
     steps:
       - canary: {weights: [5%, 50%], dwell: 1s}
@@ -32,6 +33,8 @@ phases:
     steps:
       - cutover: {attempts: 2, retry_after: 1s}
       - shift: {to: 100%}
+      - run: {command: ["true"]}
+      - run: {command: ["true"], on_fail: pause}
       - verify: {}
 "#;
 
@@ -43,12 +46,19 @@ fn ident() -> cutover::BackendIdent {
     cutover::BackendIdent { pid: 1, backend_start: String::new() }
 }
 
+fn checked(failures: &[&str]) -> Input {
+    let failures = failures.iter().map(|f| (*f).to_owned()).collect();
+    let cases = vec![CheckCase { name: "asked".into(), failures, ..CheckCase::default() }];
+    Input::Checked { report: CheckReport { cases, ..CheckReport::default() } }
+}
+
 /// The answer of a shell for which everything works.
 fn success(command: &Command) -> Input {
     match command {
         Command::Install => Input::Installed { facts: String::new() },
         Command::Copy => Input::Copied { rows: 1, bytes: 1, took_ms: 1 },
         Command::Verify => Input::Verified { rows: 1, different: 0 },
+        Command::Check { .. } => checked(&[]),
         Command::Wait { .. } => Input::Waited,
         Command::BeginCutover { to } => Input::Cutover(cutover::Input::Begin {
             to: *to,
@@ -86,9 +96,8 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
     inputs.push(Input::Failed { why: "failed".into(), next: "changeover apply".into() });
     match command {
         Command::Verify => inputs.push(Input::Verified { rows: 2, different: 1 }),
-        Command::Watch { .. } | Command::Smoke { .. } => {
-            inputs.push(Input::CheckFailed { why: "bad".into() });
-        }
+        Command::Watch { .. } => inputs.push(Input::CheckFailed { why: "bad".into() }),
+        Command::Check { .. } => inputs.push(checked(&["bad"])),
         Command::Cutover(cutover::Command::Seal | cutover::Command::Grant) => {
             inputs.push(Input::Cutover(cutover::Input::InDoubt));
         }
@@ -247,7 +256,7 @@ fn the_end_of_a_phase_that_is_over_is_refused() {
         let command = due(&state, &plan).unwrap_or_else(|| panic!("{state:?}"));
         state = after(&state, &plan, &success(&command));
     }
-    assert_eq!(state.at, 3);
+    assert_eq!(state.at, 4);
     assert!(decide(&state, &plan, &copy, WallMs(0)).is_err());
     assert!(decide(&state, &plan, &Input::GoOnUntil { phase: "none".into() }, WallMs(0)).is_err());
     // Back on the source, the way there begins before the canary again.

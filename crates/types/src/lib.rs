@@ -4,9 +4,10 @@
 //! need it. Reading order: [`names`] (what things are called), [`authority`] (who may write),
 //! [`time`] (two kinds of time that must not be mixed), [`stream`] (a decoded change stream),
 //! [`markers`] (the rows of our own that travel in that stream), [`decided`] (what a gate counts for
-//! the canary).
+//! the canary), [`check`] (what a check found).
 
 mod authority;
+mod check;
 mod decided;
 mod declared;
 mod latency;
@@ -16,6 +17,7 @@ mod stream;
 mod time;
 
 pub use authority::{AttemptId, Epoch, Side};
+pub use check::{CheckCase, CheckReport};
 pub use decided::{Decided, DecidedSecond, FirstEvents, Latencies};
 pub use declared::{Answer, AnswerKind, Declared, Question, Waiver, questions};
 pub use latency::LatencyBucket;

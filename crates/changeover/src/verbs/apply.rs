@@ -37,7 +37,16 @@ pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, 
         plan: Some(planned),
         until: args.until.clone(),
     };
-    follow::block_on(go_on(args, &target, output))
+    let outcome = follow::block_on(go_on(args, &target, output));
+    if let Some(file) = &args.junit {
+        // The run's own outcome is worth more than a fault of its file.
+        match (super::junit::save(&target, file), &outcome) {
+            (Err(report), Ok(exit::OK)) => return Err(report),
+            (Err(report), _) => output.note(format!("{}: {:?}", report.headline, report.chain)),
+            (Ok(()), _) => {}
+        }
+    }
+    outcome
 }
 
 /// What was begun of this plan before. An aborted run is put aside.

@@ -14,14 +14,27 @@ pub(super) fn run(args: &Status, global: &Global, output: &Output) -> Result<u8,
         output.line(format!("{}: nothing was applied yet", target.name));
         return Ok(exit::OK);
     };
+    let code = show(args, &target, &journalled, output)?;
+    if let Some(file) = &args.junit {
+        super::junit::save(&target, file)?;
+    }
+    Ok(code)
+}
+
+fn show(
+    args: &Status,
+    target: &Target,
+    journalled: &Journalled,
+    output: &Output,
+) -> Result<u8, Report> {
     if journalled.state.mode.is_over() {
-        from_journal(&target, &journalled, output);
+        from_journal(target, journalled, output);
         return Ok(exit::OK);
     }
     follow::block_on(async {
         if args.watch {
             let code = |_: &_| exit::OK;
-            return verbs::rest(&target, output, None, |status| status.state.is_resting(), code)
+            return verbs::rest(target, output, None, |status| status.state.is_resting(), code)
                 .await;
         }
         match target.status().await {
@@ -32,7 +45,7 @@ pub(super) fn run(args: &Status, global: &Global, output: &Output) -> Result<u8,
             }
             // What the journal says is worth more than nothing, so it comes before the fault.
             Err(report) => {
-                from_journal(&target, &journalled, output);
+                from_journal(target, journalled, output);
                 Err(report)
             }
         }

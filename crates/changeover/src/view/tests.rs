@@ -24,6 +24,7 @@ fn running(step: &str) -> RunStatus {
         forward: None,
         reverse: None,
         verify: None,
+        check: None,
         canary: None,
         cutover: None,
         gates: None,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "in a test a panic is the report")]
 
 mod attack;
+mod checks;
 mod cutover;
 mod faults;
 mod gates;

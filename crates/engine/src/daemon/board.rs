@@ -12,8 +12,8 @@ use tokio::sync::broadcast;
 use super::news;
 use super::store::{self, Store};
 use crate::protocol::{
-    CanaryStatus, CopyStatus, CutoverStatus, Event, EventKind, GatesStatus, RelayStatus, RunState,
-    RunStatus, VerifyStatus,
+    CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, Event, EventKind, GatesStatus,
+    RelayStatus, RunState, RunStatus, VerifyStatus,
 };
 
 /// How many events are kept for a watcher that comes late.
@@ -58,6 +58,7 @@ impl Board {
             forward: None,
             reverse: None,
             verify: None,
+            check: None,
             canary: None,
             cutover: None,
             gates: None,
@@ -220,6 +221,11 @@ impl Board {
     /// Shows how a comparison goes.
     pub(crate) fn show_verify(&self, verify: VerifyStatus) {
         self.lock().status.verify = Some(verify);
+    }
+
+    /// Shows how a check goes; nothing when none is carried out.
+    pub(crate) fn show_check(&self, check: Option<CheckStatus>) {
+        self.lock().status.check = check;
     }
 
     /// Shows what the canary's judge sees.

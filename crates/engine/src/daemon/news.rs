@@ -50,6 +50,16 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             EventKind::Warning,
             "the proof snapshots of the cutover were lost; `changeover verify` compares instead",
         ),
+        Event::Checked { report } if report.passed() => Some((
+            EventKind::Progress,
+            format!("{}, in {:.1} s", report.summary, report.took_ms as f64 / 1000.0),
+            json!({"check": report}),
+        )),
+        Event::Checked { report } => Some((
+            EventKind::Warning,
+            format!("failed: {}", report.summary),
+            json!({"check": report}),
+        )),
         Event::WeightSet { target_permille, .. } => Some((
             EventKind::Progress,
             format!("{:.1} % of the requests go to the target", f64::from(*target_permille) / 10.0),

@@ -1,5 +1,7 @@
 //! Where a run stands.
 
+use std::collections::BTreeMap;
+
 use changeover_run::{Mode, State};
 use changeover_types::{Epoch, Side};
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,9 @@ pub struct RunStatus {
     pub reverse: Option<RelayStatus>,
     /// The last or present comparison.
     pub verify: Option<VerifyStatus>,
+    /// The check that is being carried out.
+    #[serde(default)]
+    pub check: Option<CheckStatus>,
     /// The canary.
     pub canary: Option<CanaryStatus>,
     /// The cutover.
@@ -209,6 +214,30 @@ pub struct VerifyStatus {
     pub complete: bool,
 }
 
+/// A check that is being carried out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// `smoke`, `load`, `run` or `mirror`.
+    pub check: String,
+    /// How far it is, in words.
+    pub detail: String,
+    /// How much of it is done, in thousandths, where that is known.
+    pub done_permille: Option<u16>,
+    /// Seconds to its end, where that is known.
+    pub eta_s: Option<u64>,
+    /// What was measured so far, units in the names.
+    #[serde(default)]
+    pub numbers: BTreeMap<String, u64>,
+}
+
+impl CheckStatus {
+    /// One that has just begun.
+    #[must_use]
+    pub fn of(check: &str) -> CheckStatus {
+        CheckStatus { check: check.to_owned(), ..CheckStatus::default() }
+    }
+}
+
 /// The canary's last look.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CanaryStatus {
@@ -280,6 +309,7 @@ impl RunStatus {
             forward: Some(RelayStatus { lag_ms: Some(1), ..RelayStatus::default() }),
             reverse: Some(RelayStatus::default()),
             verify: Some(VerifyStatus::default()),
+            check: Some(CheckStatus::of("smoke")),
             canary: Some(CanaryStatus::default()),
             cutover: Some(CutoverStatus::default()),
             gates: Some(GatesStatus::default()),

@@ -74,7 +74,9 @@ fn url_passwords(line: &str) -> Vec<Range<usize>> {
 fn named_passwords(line: &str) -> Vec<Range<usize>> {
     let lower = line.to_ascii_lowercase();
     let mut ranges = Vec::new();
-    for word in ["password", "passwd", "secret", "pwd"] {
+    for word in
+        ["password", "passwd", "secret", "pwd", "authorization", "token", "api-key", "api_key"]
+    {
         for (found, _) in lower.match_indices(word) {
             let after = found + word.len();
             let rest = lower[after..].trim_start_matches(['"', '\'', ' ', '\t']);

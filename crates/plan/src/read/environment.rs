@@ -150,7 +150,7 @@ pub(super) fn secret(field: &Field<'_>, what: &str, reader: &mut Reader) -> Opti
     }
 }
 
-fn variable_name(text: &str) -> bool {
+pub(super) fn variable_name(text: &str) -> bool {
     let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     first && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

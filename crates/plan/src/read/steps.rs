@@ -8,11 +8,11 @@ use crate::node::{Node, Shape, quoted};
 use crate::reader::{Field, Fields, Reader, one_of};
 use crate::{defaults, units};
 
-use super::{StepDraft, duration, percentage, smoke};
+use super::{StepDraft, duration, percentage, run, smoke};
 
 const STEPS: &[&str] =
-    &["replicate", "verify", "smoke", "canary", "cutover", "shift", "soak", "finish"];
-const UNBUILT: &[&str] = &["load", "run", "terraform", "approve", "notify", "scale", "promote"];
+    &["replicate", "verify", "smoke", "run", "canary", "cutover", "shift", "soak", "finish"];
+const UNBUILT: &[&str] = &["load", "mirror", "terraform", "approve", "notify", "scale", "promote"];
 const WEIGHTS_MAX: usize = 50;
 
 pub(super) fn read(
@@ -72,7 +72,8 @@ fn step(
             }
             (Some(Step::Verify), &["tables", "sample", "continuous", "repair"])
         }
-        "smoke" => (smoke::read(field, fields, reader), &["file", "retries"]),
+        "smoke" => (smoke::read(field, fields, reader), &[]),
+        "run" => (run::read(fields, reader), &["cwd", "shell"]),
         "canary" => {
             let unbuilt = &["false_alarm", "metrics", "on_fail", "analysis"];
             (canary(fields, objectives, reader), unbuilt)

@@ -1,6 +1,7 @@
 //! Whether the steps make sense in this order.
 
 use crate::fault::FaultKind;
+use crate::model::checks::OnFail;
 use crate::model::{Against, Step};
 use crate::read::{Draft, PhaseDraft, StepDraft};
 use crate::reader::Reader;
@@ -40,6 +41,10 @@ impl Walk<'_> {
             let found = format!("`{}` after `finish`", at.step.name());
             self.fault(at, &found, "`finish` as the last step");
         }
+        if self.cut_over && at.step.on_fail() == Some(OnFail::Abort) {
+            let expected = "`on_fail: rollback` or `pause`: there is no abort once authority moved";
+            self.fault(at, "`on_fail: abort` after `cutover`", expected);
+        }
         match &at.step {
             Step::Replicate => self.replicate(at),
             Step::Verify => {
@@ -48,9 +53,9 @@ impl Walk<'_> {
                     self.fault(at, "`verify` before `replicate`", "`replicate` before it");
                 }
             }
-            Step::Smoke { requests, sql, .. } => {
-                self.smoke_http(at, requests.iter().map(|request| request.against));
-                self.smoke_sql(at, sql.iter().map(|query| query.against));
+            Step::Smoke(smoke) => {
+                self.asks_http(at, smoke.requests.iter().map(|request| request.against));
+                self.smoke_sql(at, smoke.sql.iter().map(|query| query.against));
             }
             Step::Canary { weights, .. } => {
                 self.needs_http(at);
@@ -65,7 +70,7 @@ impl Walk<'_> {
                 self.needs_http(at);
                 self.weights(at, &[*target_permille]);
             }
-            Step::Soak { .. } => {}
+            Step::Soak { .. } | Step::Run { .. } => {}
             Step::Finish => self.finish(at),
         }
     }
@@ -134,7 +139,7 @@ impl Walk<'_> {
         }
     }
 
-    fn smoke_http(&mut self, at: &StepDraft, asked: impl Iterator<Item = Against>) {
+    fn asks_http(&mut self, at: &StepDraft, asked: impl Iterator<Item = Against>) {
         let sides = (self.draft.source.http, self.draft.target.http, self.draft.gates.http);
         self.asked(at, asked, "http", sides);
     }

@@ -55,6 +55,18 @@ fn as_json(node: &Node) -> Value {
     }
 }
 
+/// Keys that are the user's own words, like the names of headers, are one key: `*`.
+fn without_own_words(path: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once("[\"") {
+        plain += before;
+        plain += ".*";
+        rest = after.split_once("\"]").map_or("", |(_, rest)| rest);
+    }
+    plain + rest
+}
+
 /// Every key that the reader asks for on the corpus, as paths like `phases[].steps[].soak.for`.
 fn asked() -> BTreeSet<String> {
     let mut asked = BTreeSet::new();
@@ -64,6 +76,7 @@ fn asked() -> BTreeSet<String> {
             crate::read::plan(&root, &mut reader);
         }
         for path in &reader.asked {
+            let path = &without_own_words(path);
             let mut prefix = String::new();
             for part in path.split('.').filter(|part| !part.is_empty()) {
                 let (key, index) = part.split_at(part.find('[').unwrap_or(part.len()));
@@ -113,6 +126,10 @@ fn keys(
             all.insert(path.clone());
             keys(root, value, &path, open, all);
         }
+        if let Some(own @ Value::Object(_)) = part.get("additionalProperties") {
+            all.insert(format!("{path}.*"));
+            keys(root, own, &format!("{path}.*"), open, all);
+        }
         if let Some(items) = part.get("items") {
             keys(root, items, &format!("{path}[]"), open, all);
         }
@@ -130,7 +147,10 @@ fn knows(root: &Value, path: &str) -> bool {
         here = here
             .iter()
             .flat_map(|schema| parts(root, schema))
-            .filter_map(|part| part["properties"].get(key))
+            .filter_map(|part| match key {
+                "*" => part.get("additionalProperties").filter(|it| it.is_object()),
+                key => part["properties"].get(key),
+            })
             .collect();
         for _ in 0..part.matches("[]").count() {
             let items = here.iter().flat_map(|schema| parts(root, schema));

@@ -141,6 +141,18 @@ fn steps_that_are_wrong() {
       - smoke: {{against: somewhere, file: smoke.yaml}}
       - smoke: {{}}
       - smoke:
+          on_fail: nothing
+          retries: many
+          requests:
+            - {{path: /a, method: POST, body: x, headers: {{authorization: hunter2, content-length: 3, a b: c}}}}
+            - {{path: /b, method: HEAD, expect: {{status: 6xx, json: {{$.a: 1, items: 2, $.b: {{exists: maybe}}}}, contains: []}}}}
+            - {{path: /c, expect_status: 200, expect: {{status: 200}}}}
+            - {{path: /d, method: HEAD, expect: {{contains: x}}}}
+          sql: [{{query: select 1, expect: {{table: [1]}}}}]
+          tcp: [{{address: redis}}, {{within: 1s}}]
+      - run: {{command: npm test, junit: [a], env: {{A B: c, DB_PASSWORD: hunter2, X: {{vault: y}}}}}}
+      - run: {{within: forever}}
+      - smoke:
           requests: [{{path: health, method: POST, expect_status: 99}}, {{}}]
           sql: [{{query: select 1, expect: {{rows: 1, value: 1}}}}, {{expect: {{rows: x}}}}]
   - name: copy
@@ -178,6 +190,7 @@ fn steps_in_a_wrong_order() {
         http("canary, finish"),
         http("canary, shift: {to: 100%}, finish"),
         data("replicate, verify"),
+        data("replicate, cutover, run: {command: [a], on_fail: abort}"),
     ];
     insta::assert_snapshot!(all.join("\n\n========\n\n"));
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use changeover_plan::{
-    Against, ClientAuth, Expect, Reversible, SecretRef, Standbys, Step, TemplateKind, Unmovable,
-    explain, parse, template,
+    Against, ClientAuth, Expect, Reversible, SecretRef, Standbys, StatusRange, Step, TemplateKind,
+    Unmovable, explain, parse, template,
 };
 
 /// The plan of the design, without what is not built yet.
@@ -54,12 +54,15 @@ fn the_example_of_the_design_is_read_in_full() {
             "finish/finish"
         ]
     );
-    let Some(Step::Smoke { requests, sql, against }) = plan.step_at("copy/smoke") else {
-        panic!("no smoke step")
-    };
-    assert_eq!(*against, Against::Target);
-    assert_eq!((requests[0].expect_status, requests[0].against), (200, Against::Target));
-    assert_eq!((&sql[0].expect, sql[0].against), (&Expect::Rows(1), Against::Source));
+    let Some(Step::Smoke(smoke)) = plan.step_at("copy/smoke") else { panic!("no smoke step") };
+    assert_eq!(smoke.against, Against::Target);
+    let ok = StatusRange { from: 200, to: 200 };
+    assert_eq!(smoke.requests[0].expect.status, [ok]);
+    assert_eq!(
+        (&smoke.requests[0].request.method[..], smoke.requests[0].against),
+        ("GET", Against::Target)
+    );
+    assert_eq!((&smoke.sql[0].expect, smoke.sql[0].against), (&Expect::Rows(1), Against::Source));
     assert_eq!(plan.path_of(2, 3).as_deref(), Some("cutover/smoke-2"));
     assert_eq!(plan.path_of(2, 9), None);
 }

@@ -1,8 +1,8 @@
 //! What the shell's answers to due commands mean.
 
 use changeover_cutover as cutover;
-use changeover_plan::{Plan, Step};
-use changeover_types::{Side, WallMs};
+use changeover_plan::{OnFail, Plan, Step};
+use changeover_types::{CheckReport, Side, WallMs};
 
 use super::{Input, Refusal, name_of};
 use crate::apply::Event;
@@ -51,7 +51,7 @@ pub(super) fn to_due(
         (Command::CatchUp, Input::Done) => vec![Event::CaughtUp],
         (Command::PrepareReverse, Input::Done) => vec![Event::ReverseReady],
         (Command::Verify, Input::Verified { rows, different }) => verified(*rows, *different),
-        (Command::Smoke { .. }, Input::Done) => vec![Event::StepDone],
+        (Command::Check { .. }, Input::Checked { report }) => checked(state, plan, report, now),
         (Command::SetWeight { target_permille }, Input::Done) => {
             weight_set(state, plan, *target_permille, now)
         }
@@ -65,6 +65,22 @@ pub(super) fn to_due(
 
 fn out_of_step(input: &Input, due: Option<&Command>) -> Refusal {
     Refusal::OutOfStep { input: format!("{input:?}"), due: name_of(due) }
+}
+
+/// A check that says no makes happen what its step says.
+fn checked(state: &State, plan: &Plan, report: &CheckReport, now: WallMs) -> Vec<Event> {
+    let mut events = vec![Event::Checked { report: report.clone() }];
+    let on_fail = plan.steps().nth(state.at).and_then(|placed| placed.step.on_fail());
+    events.extend(match on_fail {
+        _ if report.passed() => vec![Event::StepDone],
+        None | Some(OnFail::Rollback) => check_failed(state, &report.why()),
+        Some(OnFail::Pause) => vec![pause(report.why(), "changeover apply")],
+        // The rules of a plan allow it only before the cutover; if it is not possible even so, the
+        // operator decides.
+        Some(OnFail::Abort) => super::operator::abort(state, now)
+            .unwrap_or_else(|_| vec![pause(report.why(), "changeover rollback")]),
+    });
+    events
 }
 
 /// A check that says no takes back what has moved; when nothing has, the operator decides.

@@ -1,0 +1,5 @@
+//! Checks as steps of a run: what they find, what that makes happen, and what a kill leaves.
+
+mod run;
+pub(crate) mod site;
+mod smoke;

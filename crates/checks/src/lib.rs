@@ -1,0 +1,14 @@
+//! Checks: what asks instead of moves (L2).
+//!
+//! The engine hands over plain values and journals what comes back; nothing here knows a plan's
+//! order or decides what a failure means. Reading order, without IO: [`expect`] (what an answer must
+//! be), [`json`] (places in a document), [`junit`] (results in and out). With IO: [`http`] and
+//! [`tcp`] (one question), [`exec`] (a command of the user's) and [`guard`] (who ends it).
+
+pub mod exec;
+pub mod expect;
+pub mod guard;
+pub mod http;
+pub mod json;
+pub mod junit;
+pub mod tcp;

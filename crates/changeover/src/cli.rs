@@ -85,14 +85,50 @@ pub(crate) struct PlanArgs {
     #[arg(value_name = "PLAN")]
     pub(crate) plan: PathBuf,
     /// Check only the file, connect to nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "out")]
     pub(crate) offline: bool,
+    /// Do not measure; durations that need it stay unknown
+    #[arg(long)]
+    pub(crate) no_sample: bool,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value_t = DocumentFormat::Text)]
+    pub(crate) format: DocumentFormat,
+    /// Write the plan for a change board to this file too: .html, .md or .json
+    #[arg(long, value_name = "FILE")]
+    pub(crate) document: Option<PathBuf>,
+    /// Save the plan, bound to what was found, for one `apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// For how long a saved plan may be applied
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    pub(crate) valid_for: std::time::Duration,
+    /// Exit with 2 if `apply` would do something
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let read = changeover_plan::read_duration(text).filter(|it| !it.is_zero());
+    read.ok_or_else(|| "a duration like 30m, 24h or 3d is needed".to_owned())
+}
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DocumentFormat {
+    /// For the terminal
+    Text,
+    /// Markdown
+    Markdown,
+    /// One self-contained page
+    Html,
+    /// One JSON object
+    Json,
 }
 
 /// `apply`.
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
-    /// The plan
+    /// The plan, or one that `plan --out` saved
     #[arg(value_name = "PLAN")]
     pub(crate) plan: PathBuf,
     /// Leave as soon as the run goes on by itself

@@ -8,11 +8,13 @@ use changeover_engine::protocol::RunState;
 pub(crate) const OK: u8 = 0;
 /// Something did not work.
 pub(crate) const ERROR: u8 = 1;
+/// With `--detailed-exitcode`: `apply` would do something.
+pub(crate) const PENDING: u8 = 2;
 /// A check failed and everything went back cleanly.
 pub(crate) const ROLLED_BACK: u8 = 3;
 /// The run waits for its operator.
 pub(crate) const STUCK: u8 = 5;
-/// The plan changed since its run began.
+/// The plan changed since its run began, or what a saved plan relies on.
 pub(crate) const STALE: u8 = 6;
 /// The command line makes no sense. Not clap's 2, which means "changes pending" elsewhere.
 pub(crate) const USAGE: u8 = 64;
@@ -24,9 +26,10 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0    success, or nothing to do
   1    error
+  2    with --detailed-exitcode: changes are pending
   3    a check failed and everything went back cleanly
   5    the run waits for its operator
-  6    the plan changed since its run began
+  6    the plan changed since its run began; a saved plan was used, expired or its facts changed
   7    another process holds the migration, or it was fenced off
   64   usage
   130  left by Ctrl-C; the run goes on";

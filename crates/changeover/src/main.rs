@@ -4,6 +4,7 @@
 //! shows the answer; each is one file below `verbs`.
 
 mod cli;
+mod earlier;
 mod exit;
 mod follow;
 mod migration;

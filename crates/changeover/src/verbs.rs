@@ -12,6 +12,7 @@ mod plan;
 mod preflight;
 mod rollback;
 mod run;
+mod saved;
 mod schema;
 mod status;
 mod stop;

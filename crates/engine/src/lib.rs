@@ -11,7 +11,9 @@ pub mod protocol;
 mod daemon;
 mod databases;
 mod effects;
+mod facts;
 mod gates;
+mod measure;
 mod relays;
 mod report;
 mod settings;
@@ -26,10 +28,13 @@ use changeover_journal::Record;
 use changeover_plan::Plan;
 use changeover_run::State;
 
+pub use daemon::store::now;
 pub use effects::GUARD_VERB;
+pub use facts::{facts, fresh_id, operator, tools};
+pub use measure::measure;
 pub use preflight::preflight;
 pub use report::Report;
-pub use settings::state_dir;
+pub use settings::{make_state_dir, state_dir};
 pub use start::ensure_daemon;
 
 /// The state that a journal's records make, for a verb that finds no daemon.

@@ -43,7 +43,7 @@ fn default_parent() -> Option<PathBuf> {
 ///
 /// # Errors
 /// If it cannot be made.
-pub(crate) fn make_state_dir(folder: &Path) -> Result<(), Report> {
+pub fn make_state_dir(folder: &Path) -> Result<(), Report> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| {
         Report::new("CO0102", format!("cannot make the state folder {}", folder.display()))

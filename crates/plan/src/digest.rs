@@ -6,6 +6,10 @@ use crate::node::{Node, Shape};
 struct Fnv(u128);
 
 impl Fnv {
+    fn new() -> Fnv {
+        Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+
     fn bytes(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 ^= u128::from(*byte);
@@ -23,9 +27,18 @@ impl Fnv {
 /// 32 hex digits over the tree's meaning: keys sorted, no comments, no style. What the plan includes
 /// is part of what it means.
 pub(crate) fn digest<'a>(root: &Node, included: impl Iterator<Item = &'a Node>) -> String {
-    let mut hash = Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+    let mut hash = Fnv::new();
     add(root, &mut hash);
     included.for_each(|node| add(node, &mut hash));
+    format!("{:032x}", hash.0)
+}
+
+/// 32 hex digits over some texts in order. For telling changed facts from the same ones, not for
+/// security.
+#[must_use]
+pub fn fingerprint(texts: &[&str]) -> String {
+    let mut hash = Fnv::new();
+    texts.iter().for_each(|text| hash.text(text));
     format!("{:032x}", hash.0)
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::model::checks::{OnFail, Smoke};
 use crate::model::{Plan, Step};
-use crate::units::{show_duration, show_permille};
+use crate::units::{show_duration, show_percentage, show_permille};
 
 /// Whether a step can be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -139,10 +139,4 @@ fn canary(step: &Step) -> String {
         show_duration(*dwell),
         show_percentage(*max_error_rate),
     )
-}
-
-/// 0.001 as `0.1 %`, without the noise of binary fractions.
-fn show_percentage(share: f64) -> String {
-    let text = format!("{:.4}", share * 100.0);
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }

@@ -5,9 +5,15 @@
 //! [`Plan`] or [`Faults`]; it touches no file ([`includes`] says which ones to bring along).
 //! Reading order: [`Plan`] (what others use), `node` (YAML with positions), `reader` (typed access
 //! that collects faults), `read` (one module per section), `rules` (what contradicts), [`explain`]
-//! (what will happen).
+//! (what will happen), [`estimate`] (how long it takes), [`document`] (all of it for a change
+//! board).
+
+pub mod document;
+pub mod estimate;
+pub mod saved;
 
 mod address;
+mod contradictions;
 mod defaults;
 mod digest;
 mod explain;
@@ -22,6 +28,8 @@ mod schema;
 mod template;
 mod units;
 
+pub use contradictions::{Contradiction, contradictions};
+pub use digest::fingerprint;
 pub use explain::{ExplainedStep, Reversible, explain};
 pub use fault::{Fault, FaultKind, Faults};
 pub use model::checks::{
@@ -35,6 +43,7 @@ pub use model::{
 pub use reader::include::{Includes, includes};
 pub use schema::schema;
 pub use template::{TemplateKind, template};
+pub use units::duration as read_duration;
 
 /// Reads the text of a plan. `file` is only used to say where a fault is.
 ///

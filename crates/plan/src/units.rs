@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// `500ms`, `10s`, `5m`, `24h`, `3d`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
@@ -31,6 +32,12 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 pub(crate) fn percentage(text: &str) -> Option<f64> {
     let number = decimal(text.strip_suffix('%')?)?;
     (number <= 100.0).then_some(number / 100.0)
+}
+
+/// 0.001 as `0.1 %`, without the noise of binary fractions.
+pub(crate) fn show_percentage(share: f64) -> String {
+    let text = format!("{:.4}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// `5%`, `0.5%`: tenths of a per cent, 0 to 1000.

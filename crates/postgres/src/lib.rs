@@ -1,9 +1,10 @@
 //! Source and target: sessions, replication, COPY, apply, schema, seal, verification (L2).
 //!
 //! Reading order: [`session`] (one connection), [`catalog`] (what is there), [`preflight`] (may
-//! we), [`facts`] (for an assessment), [`objects`] (our own schema), [`snapshot`], [`schema`] and [`copy`] (the first copy),
-//! [`follow`] and [`apply`] (the relay's shell), [`verify`]; then the effects of the cutover:
-//! [`lease`], [`barrier`], [`seal`], [`grant`], [`resolve`], [`sequences`], and [`retire`].
+//! we), [`facts`] (for an assessment), [`measure`] (how fast), [`objects`] (our own schema),
+//! [`snapshot`], [`schema`] and [`copy`] (the first copy), [`follow`] and [`apply`] (the relay's
+//! shell), [`verify`]; then the effects of the cutover: [`lease`], [`barrier`], [`seal`],
+//! [`grant`], [`resolve`], [`sequences`], and [`retire`].
 
 pub mod apply;
 pub mod barrier;
@@ -16,6 +17,7 @@ pub mod facts;
 pub mod follow;
 pub mod grant;
 pub mod lease;
+pub mod measure;
 pub mod objects;
 pub mod preflight;
 pub mod replication;

@@ -14,10 +14,13 @@ use crate::cli::{Apply, Global};
 use crate::follow;
 use crate::migration::{self, Journalled, Planned, Target};
 use crate::output::{Output, confirm};
+use crate::verbs::saved;
 use crate::{exit, verbs};
 
 pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, Report> {
-    let planned = migration::read_plan(&args.plan, global)?;
+    let saved = saved::read(&args.plan)?;
+    let file = saved.as_ref().map_or(&*args.plan, |saved| Path::new(&saved.plan));
+    let planned = migration::read_plan(file, global)?;
     known_phase(&planned, args)?;
     let begun = begun(&planned, output)?;
     if let Some(Journalled { state, .. }) = &begun
@@ -28,8 +31,14 @@ pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, 
         output.line(text);
         return Ok(exit::OK);
     }
+    if let Some(saved) = &saved {
+        saved::check(saved, &planned, begun.is_some(), output)?;
+    }
     if begun.is_none() {
         no_way_back(&planned.plan, global.yes)?;
+    }
+    if let Some(saved) = &saved {
+        saved::use_up(saved, &planned)?;
     }
     let target = Target {
         name: planned.plan.name.clone(),

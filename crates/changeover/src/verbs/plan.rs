@@ -1,87 +1,154 @@
-//! `plan`: checks the file, connects, preflights, and prints what will happen in order.
+//! `plan`: checks the file, connects, looks and measures, and prints what will happen, for how long,
+//! and the way back from each step. Changes nothing.
 
-use anstyle::{AnsiColor, Style};
+mod show;
+
+use std::fs;
+use std::path::Path;
+
 use changeover_engine::Report;
-use changeover_plan::{ExplainedStep, Plan, Reversible, explain};
+use changeover_engine::preflight::{PreflightView, Severity};
+use changeover_plan::contradictions;
+use changeover_plan::document::{Document, Line, Risk, Surroundings, document, html, markdown};
+use changeover_plan::estimate::{Measures, estimate};
+use changeover_plan::saved::Facts;
 
-use crate::cli::{Global, PlanArgs};
-use crate::output::{Output, paint};
-use crate::{exit, migration};
+use super::{preflight, saved};
+use crate::cli::{DocumentFormat, Global, PlanArgs};
+use crate::migration::Planned;
+use crate::output::Output;
+use crate::{earlier, exit, follow, migration, view};
 
 pub(super) fn run(args: &PlanArgs, global: &Global, output: &Output) -> Result<u8, Report> {
     let planned = migration::read_plan(&args.plan, global)?;
-    let steps = explain(&planned.plan);
+    let looked = if args.offline { Looked::default() } else { look(&planned, args)? };
+    let mut measures = looked.measures;
+    measures.earlier = earlier::all(&planned.plan, &planned.state_dir, &mut measures.unknown);
+    let estimates = estimate(&planned.plan, &measures);
+    let around = Surroundings {
+        file: args.plan.display().to_string(),
+        tool: format!("changeover {}", env!("CARGO_PKG_VERSION")),
+        at: view::instant(changeover_engine::now()),
+        risks: looked.found.as_ref().map(risks),
+        promises: looked.found.as_ref().map(promises).unwrap_or_default(),
+        tools: looked.tools,
+        contradictions: contradictions(&planned.plan, &estimates, &measures),
+    };
+    let document = document(&planned.plan, &estimates, &measures, around);
     output.emit("plan", &planned.plan);
-    output.emit("steps", &steps);
-    output.line(show_steps(&planned.plan, &steps));
-    output.line(show_entering(&planned.plan));
-    if args.offline {
-        output.line("not connected: only the file was checked");
-        return Ok(exit::OK);
+    output.emit("document", &document);
+    match args.format {
+        DocumentFormat::Text => show::show(&planned.plan, &document, looked.found.as_ref(), output),
+        other => output.line(rendered(&document, other)?),
     }
-    super::preflight::show(&planned, output)
+    if let Some(file) = &args.document {
+        write_document(&document, file, output)?;
+    }
+    verdict(&document, looked.found.as_ref())?;
+    if let Some(file) = &args.out {
+        saved::write(file, &planned, looked.facts, args.valid_for, output)?;
+    }
+    if args.detailed_exitcode && is_pending(&planned)? {
+        return Ok(exit::PENDING);
+    }
+    Ok(exit::OK)
 }
 
-fn show_steps(plan: &Plan, steps: &[ExplainedStep]) -> String {
-    let dim = Style::new().dimmed();
-    let mut text = format!("{} in {} steps\n", plan.name, steps.len());
-    for (index, step) in steps.iter().enumerate() {
-        let (style, back) = match step.reversible {
-            Reversible::ReadOnly => (Style::new(), "changes nothing"),
-            Reversible::Always => (paint(AnsiColor::Green), "can be taken back"),
-            Reversible::UntilFinish => (paint(AnsiColor::Yellow), "can be taken back until finish"),
-            Reversible::Never => (paint(AnsiColor::Red), "POINT OF NO RETURN"),
+/// What was seen of the databases.
+#[derive(Default)]
+struct Looked {
+    found: Option<PreflightView>,
+    measures: Measures,
+    facts: Facts,
+    tools: Vec<Line>,
+}
+
+fn look(planned: &Planned, args: &PlanArgs) -> Result<Looked, Report> {
+    follow::block_on(async {
+        let (plan, path) = (&planned.plan, &planned.path);
+        let found = changeover_engine::preflight(plan, path).await?;
+        let measures = if args.no_sample {
+            Measures::default()
+        } else {
+            changeover_engine::measure(plan, path).await?
         };
-        text += &format!(
-            "\n{:>3}. {} {style}[{back}]{style:#}\n     {}\n     {dim}if not: {}{dim:#}\n",
-            index + 1,
-            step.path,
-            step.what,
-            step.fallback
-        );
-    }
-    if steps.iter().all(|step| step.reversible != Reversible::Never) {
-        text += "\nThe plan has no `finish`: everything can be taken back until \
-                 `changeover finish` is asked for.\n";
-    }
-    text.trim_end().to_owned()
+        let facts = changeover_engine::facts(plan, path).await?;
+        let tools = changeover_engine::tools(&facts).await;
+        let tools = tools.into_iter().map(|(what, is)| Line::new(what, is)).collect();
+        Ok(Looked { found: Some(found), measures, facts, tools })
+    })
 }
 
-/// Entering and leaving are moves of live traffic too.
-fn show_entering(plan: &Plan) -> String {
-    let mut text = String::from("\nHow clients come to the gates, and leave them again:\n");
-    if let Some(gate) = &plan.gates.http {
-        text += &format!(
-            "  HTTP        let the balancer, the DNS name or a port redirection lead to {}; when \
-             it is over,\n              let it lead to the target, and stop the gate when no \
-             client is left\n",
-            gate.listen
-        );
-    }
-    if let Some(gate) = &plan.gates.postgres {
-        text += &format!(
-            "  PostgreSQL  give the application {} as its database's host and port (the database \
-             name is\n              translated); when it is over, give it the target's\n",
-            gate.listen
-        );
-    } else if plan.moves_data() {
-        text += "  PostgreSQL  there is no gate: writers wait in the database during the cutover \
-                 and are refused\n              after it until they are pointed at the target\n";
-    }
-    text
+fn risks(found: &PreflightView) -> Vec<Risk> {
+    let risk = |finding: &changeover_engine::preflight::Finding| Risk {
+        id: finding.id.clone(),
+        severity: preflight::word(finding.severity).to_owned(),
+        side: finding.side.map(|side| side.to_string()),
+        what: finding.what.clone(),
+        why: finding.why.clone(),
+        mitigation: finding.fix.clone(),
+    };
+    found.findings.iter().map(risk).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use changeover_plan::{TemplateKind, parse, template};
+fn promises(found: &PreflightView) -> Vec<(String, bool)> {
+    found.promises.iter().map(|promise| (promise.what.clone(), promise.kept)).collect()
+}
 
-    #[test]
-    fn a_plan_is_shown_with_its_point_of_no_return() {
-        let text = template(TemplateKind::Database).to_owned()
-            + "phases: [{name: all, steps: [replicate, cutover, finish]}]\n";
-        let plan = parse("p", &text).unwrap();
-        let shown = show_steps(&plan, &explain(&plan)) + &show_entering(&plan);
-        insta::assert_snapshot!(anstream::adapter::strip_str(&shown).to_string());
+fn rendered(document: &Document, format: DocumentFormat) -> Result<String, Report> {
+    Ok(match format {
+        DocumentFormat::Markdown | DocumentFormat::Text => markdown(document),
+        DocumentFormat::Html => html(document),
+        DocumentFormat::Json => serde_json::to_string_pretty(document).map_err(|e| {
+            Report::new("CO0033", "the plan's document cannot be written as JSON").because(&e)
+        })?,
+    })
+}
+
+fn write_document(document: &Document, file: &Path, output: &Output) -> Result<(), Report> {
+    let fault =
+        || Report::new("CO0033", format!("the document {} cannot be written", file.display()));
+    let format = match file.extension().and_then(|it| it.to_str()) {
+        Some("html" | "htm") => DocumentFormat::Html,
+        Some("md" | "markdown") => DocumentFormat::Markdown,
+        Some("json") => DocumentFormat::Json,
+        _ => return Err(fault().cause("its name ends neither in .html nor in .md nor in .json")),
+    };
+    fs::write(file, rendered(document, format)?).map_err(|e| fault().because(&e))?;
+    output.emit("written", &serde_json::json!({"file": file}));
+    output.note(format!("wrote {}", file.display()));
+    Ok(())
+}
+
+/// Whether the migration could begin.
+fn verdict(document: &Document, found: Option<&PreflightView>) -> Result<(), Report> {
+    let blockers = found.iter().flat_map(|found| &found.findings);
+    let blockers = blockers.filter(|it| it.severity == Severity::Blocker).count();
+    if blockers > 0 {
+        return Err(Report::new(
+            "CO0025",
+            format!("the migration cannot begin: {blockers} blockers"),
+        )
+        .hint("mend what the preflight names, then check again: changeover plan PLAN"));
     }
+    let impossible = document.contradictions.iter().filter(|it| it.certain);
+    let words: Vec<String> = impossible.map(|it| format!("{}, but {}", it.what, it.why)).collect();
+    if words.is_empty() {
+        return Ok(());
+    }
+    let mut report = Report::new("CO0034", "the plan demands what cannot be");
+    report.chain = words;
+    report.hints =
+        document.contradictions.iter().filter(|it| it.certain).map(|it| it.fix.clone()).collect();
+    Err(report)
+}
+
+/// Whether `apply` would do something.
+fn is_pending(planned: &Planned) -> Result<bool, Report> {
+    use changeover_run::Mode;
+    let journalled = migration::journalled(&planned.state_dir)?;
+    Ok(journalled.is_none_or(|it| {
+        let over = matches!(it.state.mode, Mode::Done | Mode::Finished);
+        !over || it.meta.plan_digest != planned.plan.digest
+    }))
 }

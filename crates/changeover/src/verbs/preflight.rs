@@ -1,30 +1,12 @@
 //! What the databases, the roles and the plan can promise together, and what they cannot.
 
 use anstyle::{AnsiColor, Style};
-use changeover_engine::Report;
 use changeover_engine::preflight::{Finding, PreflightView, Promise, Severity};
 
-use crate::migration::Planned;
-use crate::output::{Output, paint};
-use crate::{exit, follow};
+use crate::output::paint;
 
-/// Connects, looks, and prints what was found. The code says whether a migration could begin.
-///
-/// # Errors
-/// If a database cannot be reached or asked.
-pub(super) fn show(planned: &Planned, output: &Output) -> Result<u8, Report> {
-    let found = follow::block_on(changeover_engine::preflight(&planned.plan, &planned.path))?;
-    output.emit("preflight", &found);
-    output.line(words(&found));
-    let blockers = found.findings.iter().filter(|it| it.severity == Severity::Blocker).count();
-    if blockers == 0 {
-        return Ok(exit::OK);
-    }
-    Err(Report::new("CO0025", format!("the migration cannot begin: {blockers} blockers"))
-        .hint("mend what the preflight names, then check again: changeover plan PLAN"))
-}
-
-fn words(found: &PreflightView) -> String {
+/// What was found, for people.
+pub(super) fn words(found: &PreflightView) -> String {
     let mut text = String::from("Preflight:\n");
     if found.findings.is_empty() {
         text += "  nothing to mend\n";
@@ -41,12 +23,22 @@ fn words(found: &PreflightView) -> String {
     text
 }
 
+/// A severity as it is written.
+pub(super) fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Blocker => "blocker",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
+}
+
 fn finding_words(finding: &Finding) -> String {
-    let (style, word) = match finding.severity {
-        Severity::Blocker => (paint(AnsiColor::Red), "blocker"),
-        Severity::Warning => (paint(AnsiColor::Yellow), "warning"),
-        Severity::Note => (Style::new(), "note"),
+    let style = match finding.severity {
+        Severity::Blocker => paint(AnsiColor::Red),
+        Severity::Warning => paint(AnsiColor::Yellow),
+        Severity::Note => Style::new(),
     };
+    let word = word(finding.severity);
     let side = finding.side.map(|side| format!("{side}: ")).unwrap_or_default();
     let mut text = format!("  {style}{word}{style:#} [{}] {side}{}\n", finding.id, finding.what);
     if !finding.why.is_empty() {

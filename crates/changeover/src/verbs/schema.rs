@@ -27,7 +27,7 @@ pub(super) fn run(args: &SchemaArgs, output: &Output) -> Result<u8, Report> {
         return Ok(exit::OK);
     };
     fs::write(file, text).map_err(|e| {
-        Report::new("CO0026", format!("the schema {} cannot be written", file.display()))
+        Report::new("CO0027", format!("the schema {} cannot be written", file.display()))
             .because(&e)
     })?;
     output.emit("written", &serde_json::json!({"file": file}));

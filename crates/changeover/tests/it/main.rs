@@ -7,6 +7,7 @@ mod cutover;
 mod faults;
 mod gates;
 mod kill;
+mod planning;
 mod rollback;
 mod stage;
 mod until;

@@ -143,7 +143,8 @@ pub(crate) fn rebuild(records: &[Record]) -> Result<(State, Vec<(WallMs, Event)>
 }
 
 /// Wall-clock milliseconds.
-pub(crate) fn now() -> WallMs {
+#[must_use]
+pub fn now() -> WallMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

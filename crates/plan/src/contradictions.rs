@@ -1,0 +1,132 @@
+//! What in a plan cannot be true at once with what was measured.
+//!
+//! A contradiction is certain only if even the least estimate breaks what the plan demands; one
+//! that only the likely or the most breaks is a warning.
+
+use serde::Serialize;
+
+use crate::estimate::{Estimates, Measures};
+use crate::model::{Plan, Step};
+use crate::units::{show_duration, show_percentage};
+
+/// Answers of each side that a cutover waits for one after the other, at the very least: locks and
+/// snapshots, barrier, seal and its read-back on the side that is left; barrier seen and grant on the
+/// other.
+const ANSWERS: (u64, u64) = (5, 3);
+
+/// Something that cannot be so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contradiction {
+    /// What the plan demands.
+    pub what: String,
+    /// What was measured or declared against it.
+    pub why: String,
+    /// What to change.
+    pub fix: String,
+    /// Whether it cannot work; otherwise it may.
+    pub certain: bool,
+}
+
+/// Compares the plan's demands with its own times.
+#[must_use]
+pub fn contradictions(
+    plan: &Plan,
+    estimates: &Estimates,
+    measures: &Measures,
+) -> Vec<Contradiction> {
+    let mut found = Vec::new();
+    found.extend(write_pause(plan, estimates, measures));
+    found.extend(error_budget(plan));
+    found.sort_by_key(|it: &Contradiction| !it.certain);
+    found
+}
+
+fn write_pause(plan: &Plan, _estimates: &Estimates, measures: &Measures) -> Option<Contradiction> {
+    if !plan.steps().any(|placed| matches!(placed.step, Step::Cutover { .. })) {
+        return None;
+    }
+    let pause = plan.objectives.write_pause;
+    let pause_us = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
+    let what = format!("objectives.write_pause is {}", show_duration(pause));
+    if let Some((source, target)) = measures.answer_us {
+        let least_us =
+            source.saturating_mul(ANSWERS.0).saturating_add(target.saturating_mul(ANSWERS.1));
+        if pause_us < least_us {
+            return Some(Contradiction {
+                what,
+                why: format!(
+                    "source and target answer within {:.1} ms and {:.1} ms, and a cutover waits for at \
+                     least {} answers of the one and {} of the other: {:.0} ms",
+                    source as f64 / 1000.0,
+                    target as f64 / 1000.0,
+                    ANSWERS.0,
+                    ANSWERS.1,
+                    least_us as f64 / 1000.0
+                ),
+                fix: "run changeover nearer to the databases, or allow a longer pause".to_owned(),
+                certain: true,
+            });
+        }
+    }
+    let seen = measures.earlier.iter().filter_map(|earlier| earlier.write_pause_ms).max()?;
+    (u128::from(seen) > pause.as_millis()).then(|| Contradiction {
+        what,
+        why: format!("earlier, writes waited for up to {seen} ms"),
+        fix: "allow a longer pause, or let the plan try more often".to_owned(),
+        certain: false,
+    })
+}
+
+/// A canary that passes what the objective forbids.
+fn error_budget(plan: &Plan) -> Option<Contradiction> {
+    let budget = plan.objectives.error_rate?;
+    plan.steps().find_map(|placed| match placed.step {
+        Step::Canary { max_error_rate, .. } if *max_error_rate > budget => Some(Contradiction {
+            what: format!("objectives.error_rate is {}", show_percentage(budget)),
+            why: format!("{} lets {} pass", placed.path, show_percentage(*max_error_rate)),
+            fix: "leave the canary's max_error_rate out: it follows the objective".to_owned(),
+            certain: false,
+        }),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimate::{Earlier, estimate};
+    use crate::{TemplateKind, parse, template};
+
+    fn found(text: &str, measures: &Measures) -> Vec<Contradiction> {
+        let plan = parse("p", text).unwrap_or_else(|faults| panic!("{faults}"));
+        contradictions(&plan, &estimate(&plan, measures), measures)
+    }
+
+    #[test]
+    fn a_pause_shorter_than_the_answers_it_waits_for_cannot_work() {
+        let text = template(TemplateKind::Database);
+        let near = Measures { answer_us: Some((300, 400)), ..Measures::default() };
+        assert_eq!(found(text, &near), []);
+        let far = Measures { answer_us: Some((80_000, 60_000)), ..Measures::default() };
+        let [only] = found(text, &far).try_into().unwrap();
+        assert!(only.certain && only.why.contains("580 ms"), "{only:?}");
+        // Without a cutover there is no pause.
+        let copy = format!("{text}phases: [{{name: copy, steps: [replicate]}}]\n");
+        assert_eq!(found(&copy, &far), []);
+    }
+
+    #[test]
+    fn a_pause_shorter_than_one_that_was_seen_may_not_work() {
+        let earlier = Earlier { write_pause_ms: Some(900), ..Earlier::default() };
+        let seen = Measures { earlier: vec![earlier], ..Measures::default() };
+        let [only] = found(template(TemplateKind::Database), &seen).try_into().unwrap();
+        assert!(!only.certain && only.why.contains("900 ms"), "{only:?}");
+    }
+
+    #[test]
+    fn a_canary_that_passes_what_the_budget_forbids_is_told() {
+        let text = template(TemplateKind::Service).replace("dwell: 10m", "max_error_rate: 2%");
+        let [only] = found(&text, &Measures::default()).try_into().unwrap();
+        assert!(only.what.contains("0.1 %") && only.why.contains("2 %"), "{only:?}");
+    }
+}

@@ -1,0 +1,325 @@
+//! The plan as a change board reads it: what happens when, what can go wrong, and the way back
+//! from every step. One [`Document`], several forms: [`markdown`], [`html`], JSON; the terminal's is
+//! the binary's own.
+
+mod html;
+mod markdown;
+mod recovery;
+mod timeline;
+
+use serde::Serialize;
+
+use crate::contradictions::Contradiction;
+use crate::estimate::{Estimates, Measures, Span, show_span};
+use crate::explain::{Reversible, explain};
+use crate::model::{Plan, PostgresSide};
+use crate::units::{show_duration, show_percentage};
+pub use html::html;
+pub use markdown::markdown;
+pub use recovery::Recovery;
+
+/// What the plan itself does not say.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The plan's file, as commands name it.
+    pub file: String,
+    /// The program and its version.
+    pub tool: String,
+    /// When the document was made, for people.
+    pub at: String,
+    /// What was found; `None` if nobody looked.
+    pub risks: Option<Vec<Risk>>,
+    /// What can be promised here, and whether it holds.
+    pub promises: Vec<(String, bool)>,
+    /// Programs and versions that take part.
+    pub tools: Vec<Line>,
+    /// What in the plan contradicts what was measured.
+    pub contradictions: Vec<Contradiction>,
+}
+
+/// A word and what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// About what.
+    pub what: String,
+    /// What is so.
+    pub is: String,
+}
+
+impl Line {
+    /// A line.
+    #[must_use]
+    pub fn new(what: impl Into<String>, is: impl Into<String>) -> Line {
+        Line { what: what.into(), is: is.into() }
+    }
+}
+
+/// Something that was found and may go wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Risk {
+    /// Stable.
+    pub id: String,
+    /// `blocker`, `high`, `medium`, `low`, …: as whoever found it says, worst first.
+    pub severity: String,
+    /// `source`, `target`, or both.
+    pub side: Option<String>,
+    /// What was found.
+    pub what: String,
+    /// Why it matters.
+    pub why: String,
+    /// What mends or softens it.
+    pub mitigation: String,
+}
+
+/// The plan for a change board.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Document {
+    /// The migration.
+    pub name: String,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Where it is tracked.
+    pub ticket: Option<String>,
+    /// Tells this plan from a changed one.
+    pub digest: String,
+    /// The plan's file.
+    pub file: String,
+    /// When the document was made.
+    pub at: String,
+    /// What made it.
+    pub tool: String,
+    /// What moves.
+    pub moves: Vec<Line>,
+    /// What must hold.
+    pub objectives: Vec<Line>,
+    /// What happens.
+    pub phases: Vec<PhaseWords>,
+    /// How long it takes, in words.
+    pub takes: String,
+    /// Where the point of no return is.
+    pub no_return: String,
+    /// What was measured for the estimates, and what not.
+    pub measured: Vec<Line>,
+    /// What in the plan contradicts it.
+    pub contradictions: Vec<Contradiction>,
+    /// Worst first; `None` if nobody looked.
+    pub risks: Option<Vec<Risk>>,
+    /// What can be promised, and whether it holds.
+    pub promises: Vec<(String, bool)>,
+    /// Programs and versions that take part.
+    pub tools: Vec<Line>,
+}
+
+/// A phase in words.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PhaseWords {
+    /// Its name.
+    pub name: String,
+    /// Who must approve it, and when it may begin.
+    pub entrance: Vec<String>,
+    /// Its steps.
+    pub steps: Vec<StepWords>,
+    /// From its begin to its end.
+    pub span: Span,
+    /// From the run's begin to its end.
+    pub reached: Span,
+    /// Steps up to here whose time is not known.
+    pub without: Vec<String>,
+}
+
+/// A step in words.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepWords {
+    /// From 1 through the whole plan.
+    pub number: usize,
+    /// As [`crate::PlacedStep::path`].
+    pub path: String,
+    /// What happens.
+    pub what: String,
+    /// What happens if it does not work out.
+    pub fallback: String,
+    /// Whether it can be taken back.
+    pub reversible: Reversible,
+    /// How long it takes; `None` if it is not known.
+    pub span: Option<Span>,
+    /// What that was computed from.
+    pub basis: String,
+    /// The way back from it.
+    pub recovery: Recovery,
+}
+
+impl StepWords {
+    /// How long it takes, for people.
+    #[must_use]
+    pub fn takes(&self) -> String {
+        self.span.map_or_else(|| "not known".to_owned(), show_span)
+    }
+
+    /// Whether it can be taken back, for people.
+    #[must_use]
+    pub fn back(&self) -> &'static str {
+        match self.reversible {
+            Reversible::ReadOnly => "changes nothing",
+            Reversible::Always => "can be taken back",
+            Reversible::UntilFinish => "can be taken back until finish",
+            Reversible::Never => "POINT OF NO RETURN",
+        }
+    }
+}
+
+/// Puts together what is known of a plan.
+#[must_use]
+pub fn document(
+    plan: &Plan,
+    estimates: &Estimates,
+    measures: &Measures,
+    around: Surroundings,
+) -> Document {
+    let mut steps = explain(plan)
+        .into_iter()
+        .zip(&estimates.steps)
+        .enumerate()
+        .map(|(index, (explained, estimated))| StepWords {
+            number: index + 1,
+            recovery: recovery::from(plan, index, estimates, &around.file),
+            path: explained.path,
+            what: explained.what,
+            fallback: explained.fallback,
+            reversible: explained.reversible,
+            span: estimated.span,
+            basis: estimated.basis.clone(),
+        })
+        .collect::<Vec<_>>()
+        .into_iter();
+    let phases: Vec<PhaseWords> = plan
+        .phases
+        .iter()
+        .zip(&estimates.milestones)
+        .map(|(phase, milestone)| PhaseWords {
+            name: phase.name.clone(),
+            entrance: Vec::new(),
+            steps: steps.by_ref().take(phase.steps.len()).collect(),
+            span: milestone.span,
+            reached: milestone.reached,
+            without: milestone.without.clone(),
+        })
+        .collect();
+    Document {
+        name: plan.name.to_string(),
+        owner: plan.owner.clone(),
+        ticket: plan.ticket.clone(),
+        digest: plan.digest.clone(),
+        no_return: no_return(&phases, &around.file),
+        takes: takes(estimates),
+        moves: moves(plan),
+        objectives: objectives(plan),
+        phases,
+        measured: measured(measures),
+        file: around.file,
+        at: around.at,
+        tool: around.tool,
+        contradictions: around.contradictions,
+        risks: around.risks,
+        promises: around.promises,
+        tools: around.tools,
+    }
+}
+
+fn takes(estimates: &Estimates) -> String {
+    let whole = show_span(estimates.whole());
+    match estimates.without() {
+        [] => whole,
+        unknown => format!("{whole}, and what is not known: {}", unknown.join(", ")),
+    }
+}
+
+fn no_return(phases: &[PhaseWords], file: &str) -> String {
+    let steps = phases.iter().flat_map(|phase| &phase.steps);
+    match steps.clone().find(|step| step.reversible == Reversible::Never) {
+        Some(step) => format!("step {}, {}: {}", step.number, step.path, step.what),
+        None => format!(
+            "none in this plan: everything can be taken back until somebody runs `changeover finish \
+             {file}`"
+        ),
+    }
+}
+
+fn moves(plan: &Plan) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (word, side) in [("source", &plan.source), ("target", &plan.target)] {
+        let http = side.http.iter().map(|http| format!("HTTP {}", http.upstreams.join(", ")));
+        let postgres =
+            side.postgres.iter().map(|PostgresSide { url, .. }| format!("PostgreSQL at {url}"));
+        lines.push(Line::new(word, http.chain(postgres).collect::<Vec<_>>().join("; ")));
+    }
+    if let Some(gate) = &plan.gates.http {
+        lines.push(Line::new("HTTP gate", gate.listen.to_string()));
+    }
+    if let Some(gate) = &plan.gates.postgres {
+        lines.push(Line::new("PostgreSQL gate", gate.listen.to_string()));
+    }
+    if plan.moves_data() {
+        let all = "all schemas".to_owned();
+        let some = |list: &[String]| list.join(", ");
+        let include = if plan.data.include.is_empty() { all } else { some(&plan.data.include) };
+        lines.push(Line::new("data", include));
+        if !plan.data.exclude.is_empty() {
+            lines.push(Line::new("stays behind", some(&plan.data.exclude)));
+        }
+    }
+    lines
+}
+
+fn objectives(plan: &Plan) -> Vec<Line> {
+    let objectives = &plan.objectives;
+    let mut lines = Vec::new();
+    if plan.moves_data() {
+        let pause = show_duration(objectives.write_pause);
+        lines.push(Line::new("data loss", "none"));
+        lines
+            .push(Line::new("longest write pause", format!("{pause}; a longer one is called off")));
+        let keep = show_duration(plan.data.reverse_keep);
+        lines.push(Line::new(
+            "way back",
+            format!("kept open for {keep}, then `finish` is asked for"),
+        ));
+    }
+    if let Some(rate) = objectives.error_rate {
+        lines.push(Line::new("error budget", format!("{} of the requests", show_percentage(rate))));
+    }
+    if let Some(latency) = objectives.latency_p99 {
+        lines.push(Line::new("latency, 99th percentile", show_duration(latency)));
+    }
+    lines
+}
+
+fn measured(measures: &Measures) -> Vec<Line> {
+    use crate::estimate::size;
+    let rate = |bytes: u64| format!("{}/s", size(bytes));
+    let mut lines = Vec::new();
+    let mut add = |what: &str, is: Option<String>| {
+        lines.extend(is.map(|is| Line::new(what, is)));
+    };
+    add("rows", measures.bytes.map(size));
+    add("largest table", measures.largest_table_bytes.map(size));
+    add("indexes", measures.index_bytes.map(size));
+    add("one session reads on the source", measures.read_bytes_per_s.map(rate));
+    let write = measures.write_bytes_per_s.map(rate);
+    add(
+        "one session writes on the target",
+        write.map(|it| it + " (into a temporary table, unlogged)"),
+    );
+    add("the source's server writes of log", measures.change_bytes_per_s.map(rate));
+    let answer = measures.answer_us.map(|(source, target)| {
+        format!("{:.1} ms and {:.1} ms", source as f64 / 1000.0, target as f64 / 1000.0)
+    });
+    add("source and target answer within", answer);
+    for earlier in &measures.earlier {
+        lines.push(Line::new("measured before", earlier.origin.clone()));
+    }
+    lines.extend(measures.unknown.iter().map(|unknown| Line::new("not known", unknown.clone())));
+    lines
+}
+
+#[cfg(test)]
+mod tests;

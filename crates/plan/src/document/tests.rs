@@ -1,0 +1,88 @@
+use super::*;
+use crate::estimate::estimate;
+use crate::parse;
+
+const PLAN: &str = include_str!("../../tests/it/design.yaml");
+
+fn measures() -> Measures {
+    Measures {
+        bytes: Some(12_000_000_000),
+        largest_table_bytes: Some(7_000_000_000),
+        index_bytes: Some(3_000_000_000),
+        read_bytes_per_s: Some(80_000_000),
+        write_bytes_per_s: Some(60_000_000),
+        change_bytes_per_s: Some(900_000),
+        answer_us: Some((310, 420)),
+        ..Measures::default()
+    }
+}
+
+fn made(risks: Option<Vec<Risk>>, measures: &Measures) -> Document {
+    let plan = parse("plan.yaml", PLAN).unwrap();
+    let estimates = estimate(&plan, measures);
+    let around = Surroundings {
+        file: "plan.yaml".into(),
+        tool: "changeover 0.0.0".into(),
+        at: "2026-05-01 12:00 UTC".into(),
+        risks,
+        promises: vec![("no request fails".into(), true), ("owners are kept".into(), false)],
+        tools: vec![Line::new("pg_dump", "15")],
+        contradictions: crate::contradictions(&plan, &estimates, measures),
+    };
+    document(&plan, &estimates, measures, around)
+}
+
+fn risk() -> Risk {
+    Risk {
+        id: "long_transaction".into(),
+        severity: "warning".into(),
+        side: Some("source".into()),
+        what: "a transaction of <script>alert('x')</script> | [a](http://b) is open".into(),
+        why: "the copy waits \"for\" it & holds".into(),
+        mitigation: "SELECT pg_terminate_backend(1)".into(),
+    }
+}
+
+#[test]
+fn the_whole_document_as_markdown() {
+    insta::assert_snapshot!(markdown(&made(Some(vec![risk()]), &measures())));
+}
+
+#[test]
+fn the_whole_document_as_html() {
+    insta::assert_snapshot!(html(&made(Some(vec![risk()]), &measures())));
+}
+
+#[test]
+fn what_comes_from_outside_is_escaped_and_nothing_is_loaded() {
+    let page = html(&made(Some(vec![risk()]), &measures()));
+    assert!(!page.contains("<script"), "{page}");
+    assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)"), "{page}");
+    for word in ["http-equiv=\"refresh\"", "<link", "<img", "src=", "href=", "@import", "url("] {
+        assert!(!page.contains(word), "the page loads something: {word}");
+    }
+    let text = markdown(&made(Some(vec![risk()]), &measures()));
+    assert!(text.contains("\\<script\\>") && text.contains("\\[a\\](http"), "{text}");
+}
+
+#[test]
+fn nobody_looked_is_not_nothing_found() {
+    let unseen = made(None, &Measures::default());
+    assert!(markdown(&unseen).contains("Nobody looked"));
+    assert!(html(&unseen).contains("nobody looked"));
+    let clean = made(Some(Vec::new()), &Measures::default());
+    assert!(!markdown(&clean).contains("Nobody looked"));
+}
+
+#[test]
+fn every_step_has_a_way_back_except_after_finish() {
+    let document = made(None, &Measures::default());
+    let steps: Vec<&StepWords> = document.phases.iter().flat_map(|phase| &phase.steps).collect();
+    let last = steps.last().unwrap();
+    assert!(last.recovery.commands.is_empty() && last.path == "finish/finish");
+    for step in &steps[..steps.len() - 1] {
+        assert!(step.recovery.loses.starts_with("nothing"), "{}", step.path);
+        let first = if step.number <= 3 { "changeover abort" } else { "changeover rollback" };
+        assert!(step.recovery.commands[0].starts_with(first), "{}", step.path);
+    }
+}

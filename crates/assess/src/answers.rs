@@ -80,7 +80,8 @@ impl Inventory {
     }
 }
 
-fn sighted(seen: &[Sighting], verdict: &mut Verdict) {
+/// Fires for what was seen.
+pub(crate) fn sighted(seen: &[Sighting], verdict: &mut Verdict) {
     if !seen.is_empty() {
         let seen = list(seen.iter().map(|it| format!("{} ({})", it.what, it.place)));
         verdict.fires(None, seen);

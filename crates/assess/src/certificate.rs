@@ -120,7 +120,7 @@ fn time(at: Der<'_>) -> Option<WallMs> {
         _ => return None,
     };
     let part = |at: usize| rest.get(at..at + 2)?.parse::<u64>().ok();
-    let days = crate::calendar::days(year, part(0)?, part(2)?)?;
+    let days = changeover_types::calendar::days(year, part(0)?, part(2)?)?;
     let seconds = part(4)? * 3_600 + part(6)? * 60 + part(8)?;
     Some(WallMs((days * 86_400 + seconds) * 1_000))
 }
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(names, ["old.example", "www.old.example"]);
         // Past 2049 the other form of time is used.
         let (end, names) = read(include_bytes!("certificate/localhost.der")).unwrap();
-        assert_eq!(crate::calendar::date(end.0), "2126-11-02");
+        assert_eq!(changeover_types::calendar::date(end), "2126-11-02");
         assert_eq!(names, ["localhost", "127.0.0.1", "::1"]);
     }
 

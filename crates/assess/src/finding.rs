@@ -99,6 +99,14 @@ pub struct Outcome {
     pub missing: Vec<String>,
 }
 
+impl Outcome {
+    /// Whether a fact was missing, so that the check could not tell all there is.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.status, Status::Unknown { .. }) || !self.missing.is_empty()
+    }
+}
+
 /// How many findings of each severity, waived ones apart: never a percentage, which would hide
 /// one red among many greens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -6,10 +6,10 @@
 //! [`Inventory`], [`Check`] and [`Finding`].
 
 mod answers;
-mod calendar;
 pub mod certificate;
 mod check;
 mod checks;
+pub mod draft;
 mod fact;
 mod finding;
 pub mod hints;

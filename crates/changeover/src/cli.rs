@@ -1,8 +1,12 @@
 //! The command line.
 
+mod assess;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use assess::{Assess, FailOn, Format};
 
 use crate::exit;
 
@@ -38,6 +42,8 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Write a commented plan
     Init(Init),
+    /// Look at both sides: what is there, what could go wrong, what to do about it
+    Assess(Box<Assess>),
     /// Check a plan, connect, and print what will happen in order
     Plan(PlanArgs),
     /// Carry the clients' traffic: long-lived, one for each plan and host

@@ -10,6 +10,8 @@ pub(crate) const OK: u8 = 0;
 pub(crate) const ERROR: u8 = 1;
 /// With `--detailed-exitcode`: `apply` would do something.
 pub(crate) const PENDING: u8 = 2;
+/// An assessment found what --fail-on names.
+pub(crate) const FINDINGS: u8 = 2;
 /// A check failed and everything went back cleanly.
 pub(crate) const ROLLED_BACK: u8 = 3;
 /// The run waits for its operator.
@@ -26,7 +28,7 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0    success, or nothing to do
   1    error
-  2    with --detailed-exitcode: changes are pending
+  2    with --detailed-exitcode: changes are pending; assess found what --fail-on names
   3    a check failed and everything went back cleanly
   5    the run waits for its operator
   6    the plan changed since its run began; a saved plan was used, expired or its facts changed

@@ -64,7 +64,8 @@ impl Output {
     }
 }
 
-fn json_line(kind: &str, value: &impl Serialize) -> serde_json::Value {
+/// A line for programs, as [`Output::emit`] writes it.
+pub(crate) fn json_line(kind: &str, value: &impl Serialize) -> serde_json::Value {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::Object(mut fields)) => {
             fields.insert("type".to_owned(), json!(kind));

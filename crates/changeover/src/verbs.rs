@@ -2,6 +2,7 @@
 
 mod abort;
 mod apply;
+mod assess;
 mod completions;
 mod finish;
 mod gate;
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<u8, Report> {
     let global = &cli.global;
     match cli.verb {
         Verb::Init(args) => init::run(&args, output),
+        Verb::Assess(args) => assess::run(&args, global, output),
         Verb::Plan(args) => plan::run(&args, global, output),
         Verb::Gate(args) => gate::run(&args, global),
         Verb::Apply(args) => apply::run(&args, global, output),

@@ -4,6 +4,7 @@
 //! journal, perform), `effects` (what performing means), `relays` (what runs beside it),
 //! [`protocol`] and [`client`] (a verb's view of it all).
 
+pub mod assess;
 pub mod client;
 pub mod preflight;
 pub mod protocol;

@@ -2,6 +2,8 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
+use crate::model::SecretRef;
+
 /// Why a text is not an upstream.
 pub(crate) enum BadUpstream {
     /// `https://`: gates do not speak TLS to upstreams yet.
@@ -93,6 +95,12 @@ pub(crate) fn database_url(text: &str) -> InlineUrl {
     }
     let authority = before.rfind('@').map_or(before, |at| &before[at + 1..]);
     if authority.is_empty() { InlineUrl::Shape } else { InlineUrl::Fine }
+}
+
+/// A database URL as a plan may hold it; `None` if it is none or may hold a password.
+#[must_use]
+pub fn inline_url(text: &str) -> Option<SecretRef> {
+    matches!(database_url(text), InlineUrl::Fine).then(|| SecretRef::Inline(text.to_owned()))
 }
 
 /// Whether connecting to `upstream` (as [`upstream`] gives it) meets a listener on `listen`, as far

@@ -13,6 +13,7 @@ pub mod estimate;
 pub mod saved;
 
 mod address;
+mod answers;
 mod contradictions;
 mod defaults;
 mod digest;
@@ -28,6 +29,8 @@ mod schema;
 mod template;
 mod units;
 
+pub use address::inline_url;
+pub use answers::{Answers, answers, answers_template};
 pub use contradictions::{Contradiction, contradictions};
 pub use digest::fingerprint;
 pub use explain::{ExplainedStep, Reversible, explain};

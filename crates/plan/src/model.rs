@@ -10,6 +10,7 @@ use serde::Serialize;
 
 pub(crate) mod checks;
 
+use crate::answers::Answers;
 use checks::{Exec, OnFail, Smoke};
 
 /// A sound plan: every value checked, every default filled in.
@@ -31,6 +32,8 @@ pub struct Plan {
     pub gates: Gates,
     /// What is copied, and how.
     pub data: Data,
+    /// What only people know, for an assessment.
+    pub answers: Answers,
     /// What happens, in order. Never empty, nor is a phase.
     pub phases: Vec<Phase>,
     /// Same meaning, same digest: 32 hex digits over keys and values without comments, order of

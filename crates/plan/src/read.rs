@@ -1,5 +1,6 @@
 //! From the tree to the plan: one module per section.
 
+pub(crate) mod answers;
 mod ask;
 mod data;
 mod environment;
@@ -81,6 +82,7 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
     let gates = gates::read(&mut fields, reader);
     let (data_place, data) = data::read(&mut fields, reader);
     let phases = phases::read(&mut fields, &objectives, reader);
+    let answers = answers::sections(&mut fields, reader);
     fields.done(UNBUILT, reader);
 
     let draft =
@@ -96,7 +98,19 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
         draft.objectives,
         digest(root, reader.included.iter().filter_map(|it| it.root.as_deref())),
     );
-    Some(Plan { name, owner, ticket, objectives, source, target, gates, data, phases, digest })
+    Some(Plan {
+        name,
+        owner,
+        ticket,
+        objectives,
+        source,
+        target,
+        gates,
+        data,
+        answers,
+        phases,
+        digest,
+    })
 }
 
 fn undraft(phase: PhaseDraft) -> Phase {

@@ -28,6 +28,24 @@ pub(crate) fn show_duration(duration: Duration) -> String {
         .map_or_else(|| format!("{ms}ms"), |(unit, unit_ms)| format!("{}{unit}", ms / unit_ms))
 }
 
+/// `500kB`, `200GB` (powers of ten), `8GiB` (powers of two).
+pub(crate) fn bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let size: u64 = match unit {
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(size)
+}
+
 /// `0.1%` as 0.001; 0 % to 100 %.
 pub(crate) fn percentage(text: &str) -> Option<f64> {
     let number = decimal(text.strip_suffix('%')?)?;
@@ -89,6 +107,15 @@ mod tests {
         }
         for text in ["500ms", "1s", "90s", "5m", "3h", "2d"] {
             assert_eq!(duration(text).map(show_duration).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(bytes("200GB"), Some(200_000_000_000));
+        assert_eq!(bytes("8GiB"), Some(8 << 30));
+        for bad in ["", "5", "GB", "1.5GB", "5gb", "5 GB", "99999999999TB"] {
+            assert_eq!(bytes(bad), None, "{bad}");
         }
     }
 

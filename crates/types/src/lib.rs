@@ -7,6 +7,7 @@
 //! the canary), [`check`] (what a check found).
 
 mod authority;
+pub mod calendar;
 mod check;
 mod decided;
 mod declared;

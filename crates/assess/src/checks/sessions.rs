@@ -2,6 +2,7 @@
 
 use changeover_types::{Side, questions};
 
+use crate::answers::sighted;
 use crate::check::{Check, Owner, Verdict, database, each_database};
 use crate::finding::Severity::High;
 use crate::inventory::Inventory;
@@ -96,6 +97,9 @@ fn long_lived(inventory: &Inventory) -> Verdict {
         return verdict;
     }
     verdict.not_applicable = None;
+    if let Ok(long) = inventory.around.long_lived.get() {
+        sighted(long, &mut verdict);
+    }
     match inventory.number(&questions::MAX_CONNECTION_AGE) {
         Some((age_ms, _)) if (1..=LONG_LIVED_S * 1000).contains(&age_ms) => {}
         Some((age_ms, place)) => {

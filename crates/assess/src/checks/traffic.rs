@@ -2,7 +2,7 @@
 
 use changeover_types::{Side, questions};
 
-use crate::answers::{declared, unanswered};
+use crate::answers::{declared, sighted, unanswered};
 use crate::check::{Check, Owner, Verdict};
 use crate::finding::Severity::{Blocker, High, Medium};
 use crate::inventory::{Inventory, Upstream};
@@ -125,6 +125,9 @@ fn health(inventory: &Inventory) -> Verdict {
     if upstreams(inventory).next().is_none() {
         return Verdict::not_applicable(NO_UPSTREAM);
     }
+    if let Ok(without) = inventory.around.without_health.get() {
+        sighted(without, &mut verdict);
+    }
     if !silent.is_empty() && inventory.source.database.is_some() {
         inventory.expect(&questions::HEALTH_READS_DATABASE, true, &mut verdict);
     }
@@ -147,6 +150,9 @@ fn dns(inventory: &Inventory) -> Verdict {
         return Verdict::not_applicable(NO_UPSTREAM);
     }
     let mut verdict = Verdict::default();
+    if let Ok(slow) = inventory.around.slow_names.get() {
+        sighted(slow, &mut verdict);
+    }
     match inventory.number(&questions::DNS_TTL) {
         Some((ttl_ms, place)) if ttl_ms > TTL_MS => {
             let ttl = seconds(ttl_ms / 1000);
@@ -175,6 +181,9 @@ fn repeatable(inventory: &Inventory) -> Verdict {
         return Verdict::not_applicable(NO_UPSTREAM);
     }
     let mut verdict = Verdict::default();
+    if let Ok(long) = inventory.around.long_requests.get() {
+        sighted(long, &mut verdict);
+    }
     inventory.expect(&questions::RETRY_SAFE, true, &mut verdict);
     match inventory.number(&questions::LONGEST_REQUEST) {
         Some((ms, place)) if ms > DRAIN_MS => {

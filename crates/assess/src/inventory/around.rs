@@ -1,8 +1,18 @@
 //! What files, hosts and orchestrators tell about the surroundings of a move.
 
+use changeover_types::WallMs;
 use serde::{Deserialize, Serialize};
 
 use crate::fact::Fact;
+use crate::hints::{Hint, HintKind};
+use crate::map::{Evidence, Kind, Map};
+
+/// A name that is remembered for longer moves slowly.
+const TTL_S: u64 = 300;
+/// A connection that may live longer is never renewed while a move runs.
+const LONG_LIVED_S: u64 = 3_600;
+/// A request that may take longer outlasts draining.
+const DRAIN_MS: u64 = 30_000;
 
 /// Something that was seen, and where: `WORKER_CRON=1` in `compose.yaml:12`. No secrets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +47,14 @@ pub struct Around {
     pub unmonitored: Fact<Vec<Sighting>>,
     /// Services whose version differs between the sides.
     pub version_differences: Fact<Vec<Sighting>>,
+    /// Names that clients remember for long.
+    pub slow_names: Fact<Vec<Sighting>>,
+    /// Limits that let a request take longer than draining does.
+    pub long_requests: Fact<Vec<Sighting>>,
+    /// Services that were read whole and have no health check.
+    pub without_health: Fact<Vec<Sighting>>,
+    /// Connections that live long.
+    pub long_lived: Fact<Vec<Sighting>>,
 }
 
 impl Default for Around {
@@ -52,6 +70,119 @@ impl Default for Around {
             third_parties: Fact::unasked(),
             unmonitored: Fact::unasked(),
             version_differences: Fact::unasked(),
+            slow_names: Fact::unasked(),
+            long_requests: Fact::unasked(),
+            without_health: Fact::unasked(),
+            long_lived: Fact::unasked(),
         }
+    }
+}
+
+impl Around {
+    /// What discovery found, sorted by what the checks ask. A kind that nothing was found of is an
+    /// empty list: somebody looked. What could not be read says so in the map.
+    #[must_use]
+    pub fn of(map: &Map, hints: &[Hint], at: WallMs) -> Around {
+        let mut lists = Lists::default();
+        for hint in hints {
+            lists.take(hint);
+        }
+        for node in &map.nodes {
+            let list = match node.kind {
+                Kind::ThirdParty => &mut lists.third_parties,
+                Kind::Queue | Kind::Cache => &mut lists.shared_stores,
+                Kind::Service | Kind::Database | Kind::Host => continue,
+            };
+            let place = node.evidence.first().map(Evidence::place).unwrap_or_default();
+            list.push(Sighting { what: node.label.clone(), place });
+        }
+        let fact = |mut list: Vec<Sighting>| {
+            list.sort();
+            list.dedup();
+            Fact::known(list, "discovery", at)
+        };
+        Around {
+            hard_coded: fact(lists.hard_coded),
+            local_state: fact(lists.local_state),
+            workers: fact(lists.workers),
+            shared_stores: fact(lists.shared_stores),
+            switch_owners: fact(lists.switch_owners),
+            autoscalers: fact(lists.autoscalers),
+            credentials: fact(lists.credentials),
+            third_parties: fact(lists.third_parties),
+            unmonitored: fact(lists.unmonitored),
+            version_differences: Fact::unasked(),
+            slow_names: fact(lists.slow_names),
+            long_requests: fact(lists.long_requests),
+            without_health: fact(lists.without_health),
+            long_lived: fact(lists.long_lived),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Lists {
+    hard_coded: Vec<Sighting>,
+    local_state: Vec<Sighting>,
+    workers: Vec<Sighting>,
+    shared_stores: Vec<Sighting>,
+    switch_owners: Vec<Sighting>,
+    autoscalers: Vec<Sighting>,
+    credentials: Vec<Sighting>,
+    third_parties: Vec<Sighting>,
+    unmonitored: Vec<Sighting>,
+    slow_names: Vec<Sighting>,
+    long_requests: Vec<Sighting>,
+    without_health: Vec<Sighting>,
+    long_lived: Vec<Sighting>,
+}
+
+impl Lists {
+    fn take(&mut self, hint: &Hint) {
+        let Hint { component, what, evidence } = hint;
+        let (list, what) = match what {
+            HintKind::HardCodedAddress { key, address } => {
+                (&mut self.hard_coded, format!("{component}: {key} is {address}"))
+            }
+            HintKind::BackgroundWork { schedule: None } => (&mut self.workers, component.clone()),
+            HintKind::BackgroundWork { schedule: Some(schedule) } => {
+                (&mut self.workers, format!("{component} ({schedule})"))
+            }
+            HintKind::LocalState { path, volume } => {
+                (&mut self.local_state, format!("{component}: {path} on {volume}"))
+            }
+            HintKind::DnsTtl { name, seconds } if *seconds > TTL_S => {
+                (&mut self.slow_names, format!("{name} is remembered for {seconds} s"))
+            }
+            HintKind::AutoscalerMinimum { min, max } if min < max => {
+                (&mut self.autoscalers, format!("{component}: {min} to {max} instances"))
+            }
+            HintKind::SwitchResource { ignores_changes: Some(true), .. } => return,
+            HintKind::SwitchResource { address, .. } => (&mut self.switch_owners, address.clone()),
+            HintKind::LongLivedConnections { shows, max_age_seconds }
+                if max_age_seconds.is_none_or(|age| age > LONG_LIVED_S) =>
+            {
+                (&mut self.long_lived, format!("{component}: {shows}"))
+            }
+            HintKind::Timeout { name, ms } if *ms > DRAIN_MS => {
+                (&mut self.long_requests, format!("{component}: {name} is {ms} ms"))
+            }
+            HintKind::NoHealthCheck => (&mut self.without_health, component.clone()),
+            HintKind::PlainSecret { key } => {
+                (&mut self.credentials, format!("{component}: {key} in clear text"))
+            }
+            HintKind::ScrapeTarget { job, up: Some(false) } => {
+                (&mut self.unmonitored, format!("{component}: the scrape of {job} fails"))
+            }
+            HintKind::DnsTtl { .. }
+            | HintKind::AutoscalerMinimum { .. }
+            | HintKind::LongLivedConnections { .. }
+            | HintKind::Timeout { .. }
+            | HintKind::HealthCheck { .. }
+            | HintKind::ConnectionLimit { .. }
+            | HintKind::ScrapeTarget { .. }
+            | HintKind::TlsCertificate { .. } => return,
+        };
+        list.push(Sighting { what, place: evidence.place() });
     }
 }

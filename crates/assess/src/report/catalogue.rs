@@ -34,3 +34,15 @@ pub fn catalogue() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_document_holds_the_catalogue_of_today() {
+        let document = include_str!("../../../../docs/assess.md");
+        assert!(
+            document.contains(&super::catalogue()),
+            "put the output of `changeover assess --catalogue` at the end of docs/assess.md"
+        );
+    }
+}

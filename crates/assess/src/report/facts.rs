@@ -113,7 +113,7 @@ fn of_upstream(side: Side, upstream: &Upstream, lines: &mut Vec<FactLine>) {
     }));
     if let Some(tls) = &upstream.tls {
         lines.push(line(side, "certificate", tls, |certificate| {
-            let end = crate::calendar::date(certificate.not_after.0);
+            let end = changeover_types::calendar::date(certificate.not_after);
             format!("for {} until {end}", list(&certificate.names))
         }));
     }

@@ -1,8 +1,8 @@
 //! For a ticket or a change board.
 
 use changeover_types::Side;
+use changeover_types::calendar::date;
 
-use crate::calendar::date;
 use crate::finding::{Assessment, Finding, Severity, Status};
 use crate::inventory::Inventory;
 use crate::report::summary;
@@ -10,7 +10,7 @@ use crate::report::summary;
 /// The whole assessment as Markdown.
 #[must_use]
 pub fn markdown(inventory: &Inventory, assessment: &Assessment) -> String {
-    let mut text = format!("# Assessment of {}\n\n", date(assessment.at.0));
+    let mut text = format!("# Assessment of {}\n\n", date(assessment.at));
     let score = &assessment.score;
     text.push_str(match score.blocks() {
         true => "**Blocked**: at least one blocker is neither mended nor waived.\n\n",
@@ -75,7 +75,7 @@ fn section(title: &str, findings: &[&Finding], text: &mut String) {
             text.push_str(&format!("  {}\n", code(fix)));
         }
         if let Some(waiver) = &finding.waiver {
-            let (by, until) = (inline(&waiver.by), date(waiver.until.0));
+            let (by, until) = (inline(&waiver.by), date(waiver.until));
             text.push_str(&format!("  waived by {by} until {until}: {}\n", inline(&waiver.reason)));
         }
     }

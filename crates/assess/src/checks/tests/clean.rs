@@ -38,6 +38,10 @@ pub(super) fn inventory() -> Inventory {
         third_parties: seen(Vec::new()),
         unmonitored: seen(Vec::new()),
         version_differences: seen(Vec::new()),
+        slow_names: seen(Vec::new()),
+        long_requests: seen(Vec::new()),
+        without_health: seen(Vec::new()),
+        long_lived: seen(Vec::new()),
     };
     declare_all(&mut inventory);
     inventory

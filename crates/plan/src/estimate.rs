@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::checks::{Load, Traffic};
 use crate::model::{Plan, Step};
 use crate::units::show_duration;
 pub(crate) use copy::size;
@@ -161,8 +162,14 @@ fn step(plan: &Plan, step: &Step, path: &str, measures: &Measures) -> (Option<Sp
         Step::Soak { for_ } => {
             (Some(Span::exactly(millis(*for_))), "declared in the plan".to_owned())
         }
+        Step::Load(Load { traffic: Traffic::Requests { profile, .. }, within, .. }) => {
+            let lasts = millis(profile.iter().map(|part| part.lasts).sum());
+            let most_ms = Some(lasts.saturating_add(millis(*within)));
+            let span = Span { least_ms: lasts, likely_ms: lasts, most_ms };
+            (Some(span), "declared in the plan".to_owned())
+        }
         Step::Finish => (None, "waits for `changeover finish`".to_owned()),
-        Step::Shift { .. } | Step::Smoke { .. } | Step::Run { .. } => {
+        Step::Shift { .. } | Step::Smoke(_) | Step::Load(_) | Step::Run { .. } => {
             measured_or_unknown(path, measures)
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::checks::{OnFail, Smoke};
+use crate::model::checks::{Load, OnFail, Smoke, Traffic};
 use crate::model::{Plan, Step};
 use crate::units::{show_duration, show_percentage, show_permille};
 
@@ -59,6 +59,7 @@ fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
         Step::Smoke(smoke) => {
             (questions(smoke), check_fallback(smoke.on_fail), Reversible::ReadOnly)
         }
+        Step::Load(load) => (load_words(load), check_fallback(load.on_fail), Reversible::ReadOnly),
         Step::Run { exec, on_fail } => (
             format!("run `{}` for at most {}", exec.command.join(" "), show_duration(exec.within)),
             check_fallback(*on_fail),
@@ -99,6 +100,32 @@ fn questions(smoke: &Smoke) -> String {
     let (http, sql, tcp) = (smoke.requests.len(), smoke.sql.len(), smoke.tcp.len());
     let connect = if tcp > 0 { format!(", connect to {tcp} addresses") } else { String::new() };
     format!("ask {http} HTTP and {sql} SQL questions{connect}")
+}
+
+fn load_words(load: &Load) -> String {
+    let what = match &load.traffic {
+        Traffic::Requests { requests, profile } => {
+            let most = profile.iter().fold(0.0_f64, |most, part| most.max(part.from).max(part.to));
+            let lasts = profile.iter().map(|part| part.lasts).sum();
+            format!(
+                "send {} different requests to the {} at up to {most} a second, for {}",
+                requests.len(),
+                load.against.as_str(),
+                show_duration(lasts)
+            )
+        }
+        Traffic::AccessLog(log) => format!(
+            "send the reads of {} to the {} at {} times their rate",
+            log.file.display(),
+            load.against.as_str(),
+            log.times
+        ),
+        Traffic::Exec(exec) => return format!("run the load tool `{}`", exec.command.join(" ")),
+    };
+    let rate = load.limits.error_rate.map(|rate| format!("at most {} fail", show_percentage(rate)));
+    let p99 = load.limits.latency_p99.map(|p99| format!("p99 is below {}", show_duration(p99)));
+    let limits: Vec<String> = rate.into_iter().chain(p99).collect();
+    format!("{what}; {}", limits.join(" and "))
 }
 
 fn check_fallback(on_fail: OnFail) -> &'static str {

@@ -36,8 +36,9 @@ pub use digest::fingerprint;
 pub use explain::{ExplainedStep, Reversible, explain};
 pub use fault::{Fault, FaultKind, Faults};
 pub use model::checks::{
-    Exec, Expect, HttpExpect, HttpRequest, JsonExpect, OnFail, Smoke, SmokeRequest, SmokeSql,
-    SmokeTcp, StatusRange, Text, TextExpect,
+    AccessLog, Exec, Expect, HttpExpect, HttpRequest, JsonExpect, Limits, Load, LoadRequest,
+    LogFormat, OnFail, ProfilePart, Smoke, SmokeRequest, SmokeSql, SmokeTcp, StatusRange, Text,
+    TextExpect, Traffic,
 };
 pub use model::{
     Against, ClientAuth, Data, Environment, GateUser, Gates, HttpGate, HttpSide, Objectives, Phase,

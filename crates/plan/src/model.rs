@@ -11,7 +11,7 @@ use serde::Serialize;
 pub(crate) mod checks;
 
 use crate::answers::Answers;
-use checks::{Exec, OnFail, Smoke};
+use checks::{Exec, Load, OnFail, Smoke};
 
 /// A sound plan: every value checked, every default filled in.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -203,6 +203,8 @@ pub enum Step {
     Verify,
     /// Ask a few questions and expect certain answers.
     Smoke(Smoke),
+    /// Send requests at a rate.
+    Load(Load),
     /// Run a command of the user's.
     Run {
         /// The command.
@@ -258,6 +260,7 @@ impl Step {
             Step::Replicate => "replicate",
             Step::Verify => "verify",
             Step::Smoke(_) => "smoke",
+            Step::Load(_) => "load",
             Step::Run { .. } => "run",
             Step::Canary { .. } => "canary",
             Step::Cutover { .. } => "cutover",
@@ -272,6 +275,7 @@ impl Step {
     pub fn on_fail(&self) -> Option<OnFail> {
         match self {
             Step::Smoke(smoke) => Some(smoke.on_fail),
+            Step::Load(load) => Some(load.on_fail),
             Step::Run { on_fail, .. } => Some(*on_fail),
             _ => None,
         }

@@ -5,6 +5,7 @@ mod ask;
 mod data;
 mod environment;
 mod gates;
+mod load;
 mod on_fail;
 mod phases;
 mod run;

@@ -86,6 +86,16 @@ pub(crate) fn ratio(text: &str) -> Option<f64> {
     (number > 0.0 && number <= 1000.0).then_some(number)
 }
 
+/// `200/s` or `30/m`, as requests a second.
+pub(crate) fn rate(text: &str) -> Option<f64> {
+    let (number, seconds) = match text.strip_suffix("/s") {
+        Some(number) => (number, 1.0),
+        None => (text.strip_suffix("/m")?, 60.0),
+    };
+    let rate = decimal(number)? / seconds;
+    (0.01..=100_000.0).contains(&rate).then_some(rate)
+}
+
 /// Digits with at most one point: no sign, exponent, infinity or NaN.
 fn decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -131,6 +141,10 @@ mod tests {
         assert_eq!(percentage("0.1%"), Some(0.001));
         assert_eq!(percentage("101%"), None);
         assert_eq!(ratio("1.5x"), Some(1.5));
+        assert_eq!((rate("200/s"), rate("30/m")), (Some(200.0), Some(0.5)));
+        for bad in ["200", "0/s", "/s", "1/h", "1e9/s"] {
+            assert_eq!(rate(bad), None, "{bad}");
+        }
         assert_eq!(ratio("1.5"), None);
         assert_eq!(ratio("infx"), None);
     }

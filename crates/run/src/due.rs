@@ -111,7 +111,9 @@ fn forward(state: &State, plan: &Plan) -> Option<Command> {
             DataStage::Built | DataStage::Following => Some(Command::CatchUp),
         },
         Step::Verify => Some(Command::Verify),
-        Step::Smoke(_) | Step::Run { .. } => Some(Command::Check { step: state.at }),
+        Step::Smoke(_) | Step::Load(_) | Step::Run { .. } => {
+            Some(Command::Check { step: state.at })
+        }
         Step::Canary { weights, .. } => {
             let wanted = *weights.get(state.canary_index)?;
             match state.since {

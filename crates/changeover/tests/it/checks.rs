@@ -1,5 +1,6 @@
 //! Checks as steps of a run: what they find, what that makes happen, and what a kill leaves.
 
+mod load;
 mod run;
 pub(crate) mod site;
 mod smoke;

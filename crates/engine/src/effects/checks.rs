@@ -2,6 +2,7 @@
 //! again from its beginning.
 
 mod command;
+mod load;
 mod smoke;
 
 pub use command::GUARD_VERB;
@@ -38,6 +39,7 @@ impl Effects {
         let begun = Instant::now();
         let found = match placed.step {
             Step::Smoke(smoke) => Ok(self.smoke(smoke, state.cutover.authority).await),
+            Step::Load(load) => self.load(load, &placed.path).await,
             Step::Run { exec, .. } => self.run_command(exec, &placed.path).await,
             _ => Err(format!("`{}` is no check", placed.step.name())),
         };

@@ -1,5 +1,6 @@
 //! The steps that ask instead of move: smoke, load, run and mirror.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -170,4 +171,88 @@ pub struct Exec {
     pub junit: Option<String>,
     /// What is added to its environment.
     pub env: Vec<(String, Text)>,
+}
+
+/// Requests at a rate, and what must hold meanwhile.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Load {
+    /// What is sent, and when.
+    pub traffic: Traffic,
+    /// To whom.
+    pub against: Against,
+    /// What must hold.
+    pub limits: Limits,
+    /// How many connections; on each at most one request is under way.
+    pub connections: u32,
+    /// An answer that takes longer, from the sending on, is a failure.
+    pub within: Duration,
+    /// What a limit that is not kept makes happen.
+    pub on_fail: OnFail,
+}
+
+/// What a load consists of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Traffic {
+    /// Requests of the plan, in turn.
+    Requests {
+        /// Never empty.
+        requests: Vec<LoadRequest>,
+        /// At which rates; never empty.
+        profile: Vec<ProfilePart>,
+    },
+    /// The reads of an access log, at its own times.
+    AccessLog(AccessLog),
+    /// The user's own tool, which judges by itself.
+    Exec(Exec),
+}
+
+/// A request of a load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoadRequest {
+    /// What is sent.
+    pub request: HttpRequest,
+    /// Any other status is a failure.
+    pub status: Vec<StatusRange>,
+}
+
+/// A time in which the rate changes evenly from one value to another.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ProfilePart {
+    /// Requests a second at its beginning.
+    pub from: f64,
+    /// Requests a second at its end.
+    pub to: f64,
+    /// How long it is.
+    pub lasts: Duration,
+}
+
+/// What must hold under load.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Limits {
+    /// The largest share of requests that may fail.
+    pub error_rate: Option<f64>,
+    /// The 99th percentile of latency, counted from when a request should have been sent.
+    pub latency_p99: Option<Duration>,
+}
+
+/// An access log that is played again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AccessLog {
+    /// Where it is; a relative path starts at the plan's folder.
+    pub file: PathBuf,
+    /// What its lines are.
+    pub format: LogFormat,
+    /// So many times as fast as it was.
+    pub times: f64,
+}
+
+/// The format of an access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// The Common Log Format, or the combined one, which only adds to it.
+    Common,
+    /// An object a line.
+    Json,
 }

@@ -67,6 +67,16 @@ pub(super) fn list<T>(
 
 /// `path`, `method`, `headers`, `body`, `unsafe`, `within`.
 pub(super) fn request(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<HttpRequest> {
+    let within = within(fields, reader);
+    request_within(fields, within, reader)
+}
+
+/// [`request`] without `within`.
+pub(super) fn request_within(
+    fields: &mut Fields<'_>,
+    within: Duration,
+    reader: &mut Reader,
+) -> Option<HttpRequest> {
     let expected = "a path like /health";
     let path = fields.need("path", expected, reader).and_then(|field| {
         let path = |t: &str| request_path(t).then(|| t.to_owned());
@@ -76,7 +86,6 @@ pub(super) fn request(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Ht
     let headers = fields.get("headers").map(|field| headers(&field, reader));
     let body_field = fields.get("body");
     let allowed = fields.get("unsafe").and_then(|field| reader.word(&field, &[("true", ())]));
-    let within = within(fields, reader);
     let method = match &method_field {
         Some(field) => reader.word(field, METHODS)?,
         None => "GET",

@@ -8,11 +8,21 @@ use crate::node::{Node, Shape, quoted};
 use crate::reader::{Field, Fields, Reader, one_of};
 use crate::{defaults, units};
 
-use super::{StepDraft, duration, percentage, run, smoke};
+use super::{StepDraft, duration, load, percentage, run, smoke};
 
-const STEPS: &[&str] =
-    &["replicate", "verify", "smoke", "run", "canary", "cutover", "shift", "soak", "finish"];
-const UNBUILT: &[&str] = &["load", "mirror", "terraform", "approve", "notify", "scale", "promote"];
+const STEPS: &[&str] = &[
+    "replicate",
+    "verify",
+    "smoke",
+    "load",
+    "run",
+    "canary",
+    "cutover",
+    "shift",
+    "soak",
+    "finish",
+];
+const UNBUILT: &[&str] = &["mirror", "terraform", "approve", "notify", "scale", "promote"];
 const WEIGHTS_MAX: usize = 50;
 
 pub(super) fn read(
@@ -73,6 +83,7 @@ fn step(
             (Some(Step::Verify), &["tables", "sample", "continuous", "repair"])
         }
         "smoke" => (smoke::read(field, fields, reader), &[]),
+        "load" => (load::read(field, fields, objectives, reader), &["scale", "warm_up"]),
         "run" => (run::read(fields, reader), &["cwd", "shell"]),
         "canary" => {
             let unbuilt = &["false_alarm", "metrics", "on_fail", "analysis"];

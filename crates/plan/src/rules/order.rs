@@ -1,7 +1,7 @@
 //! Whether the steps make sense in this order.
 
 use crate::fault::FaultKind;
-use crate::model::checks::OnFail;
+use crate::model::checks::{OnFail, Traffic};
 use crate::model::{Against, Step};
 use crate::read::{Draft, PhaseDraft, StepDraft};
 use crate::reader::Reader;
@@ -56,6 +56,10 @@ impl Walk<'_> {
             Step::Smoke(smoke) => {
                 self.asks_http(at, smoke.requests.iter().map(|request| request.against));
                 self.smoke_sql(at, smoke.sql.iter().map(|query| query.against));
+            }
+            Step::Load(load) => {
+                let asks = !matches!(load.traffic, Traffic::Exec(_));
+                self.asks_http(at, asks.then_some(load.against).into_iter());
             }
             Step::Canary { weights, .. } => {
                 self.needs_http(at);

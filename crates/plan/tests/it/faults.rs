@@ -152,6 +152,11 @@ fn steps_that_are_wrong() {
           tcp: [{{address: redis}}, {{within: 1s}}]
       - run: {{command: npm test, junit: [a], env: {{A B: c, DB_PASSWORD: hunter2, X: {{vault: y}}}}}}
       - run: {{within: forever}}
+      - load: {{requests: [{{path: /a, method: POST, unsafe: true}}, {{path: /b, weight: 2}}], profile: {{rate: fast}}}}
+      - load: {{requests: [{{path: /a}}]}}
+      - load: {{access_log: {{times: 2}}, exec: {{command: [k6]}}}}
+      - load: {{access_log: {{format: w3c, times: 2}}, profile: {{ramp_to: 10/s}}, error_rate: 1}}
+      - load: {{requests: [{{path: /a}}], profile: {{rate: 1/s, ramp_to: 2/s}}, latency_p99: 1s}}
       - smoke:
           requests: [{{path: health, method: POST, expect_status: 99}}, {{}}]
           sql: [{{query: select 1, expect: {{rows: 1, value: 1}}}}, {{expect: {{rows: x}}}}]

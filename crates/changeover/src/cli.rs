@@ -85,7 +85,7 @@ pub(crate) struct PlanFile {
 }
 
 /// `plan`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct PlanArgs {
     /// The plan
     #[arg(value_name = "PLAN")]
@@ -157,6 +157,9 @@ pub(crate) struct Run {
     /// A run that begins now rests at the end of this phase
     #[arg(long, value_name = "PHASE")]
     pub(crate) until: Option<String>,
+    /// A run that begins now begins no step
+    #[arg(long, conflicts_with = "until")]
+    pub(crate) at_rest: bool,
 }
 
 /// A migration, by its plan or by its name.

@@ -135,6 +135,10 @@ async fn one_life(
                     return Ok(Followed::Rested(status.state.clone(), Some(status)));
                 }
             }
+            Seen::Program(_) => {
+                let headline = "the daemon in the migration's folder is that of a program";
+                return Err(Report::new("CO0012", headline).into());
+            }
             Seen::Refused(fault) => return Err(migration::refusal(fault).into()),
         }
     }

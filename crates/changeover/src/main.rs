@@ -9,6 +9,7 @@ mod exit;
 mod follow;
 mod migration;
 mod output;
+mod program;
 mod progress;
 mod verbs;
 mod view;

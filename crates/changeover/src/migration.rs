@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use changeover_engine::Report;
 use changeover_engine::client::{Client, ClientError};
 use changeover_engine::protocol::{Answer, Ask, RunState, RunStatus};
+use changeover_engine::{Begin, Report};
 use changeover_journal::{JournalError, Meta, Reader, Record, Seq};
 use changeover_plan::Plan;
 use changeover_run as run;
@@ -91,8 +91,8 @@ impl Target {
         match (Client::connect(&self.state_dir).await, &self.plan) {
             (Ok(client), _) => Ok(client),
             (Err(ClientError::NotRunning { .. }), Some(planned)) => {
-                let until = self.until.as_deref();
-                changeover_engine::ensure_daemon(&planned.path, &planned.state_dir, until).await
+                let begin = self.until.as_deref().map_or(Begin::ToTheEnd, Begin::Until);
+                changeover_engine::ensure_daemon(&planned.path, &planned.state_dir, begin).await
             }
             (Err(ClientError::NotRunning { .. }), None) => {
                 Err(Report::new("CO0023", format!("the daemon of {} is gone", self.name))
@@ -153,7 +153,7 @@ impl Target {
         match self.ask(ask).await? {
             Answer::Refused(fault) => Err(refusal(fault)),
             Answer::Accepted => Ok(()),
-            Answer::Status(_) | Answer::Event(_) => Err(out_of_protocol(verb)),
+            Answer::Status(_) | Answer::Program(_) | Answer::Event(_) => Err(out_of_protocol(verb)),
         }
     }
 }

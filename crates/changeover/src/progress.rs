@@ -12,7 +12,7 @@ use crate::output::{Output, paint};
 use crate::view;
 
 /// Without a terminal a line of progress comes this often.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows events and statuses.
 #[derive(Debug)]

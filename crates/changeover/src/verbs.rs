@@ -1,15 +1,15 @@
 //! The verbs, one file each. Each gives an exit code or a report.
 
 mod abort;
-mod apply;
+pub(crate) mod apply;
 mod assess;
 mod completions;
 mod finish;
 mod gate;
 mod init;
-mod journal;
+pub(crate) mod journal;
 mod junit;
-mod plan;
+pub(crate) mod plan;
 mod preflight;
 mod rollback;
 mod run;
@@ -27,6 +27,7 @@ use crate::exit;
 use crate::follow::{self, Followed};
 use crate::migration::Target;
 use crate::output::Output;
+use crate::program;
 use crate::view;
 
 /// Does what the command line says.
@@ -35,6 +36,9 @@ use crate::view;
 /// With what a person is to be told.
 pub(crate) fn run(cli: Cli, output: &Output) -> Result<u8, Report> {
     let global = &cli.global;
+    if let Some(code) = program::run(&cli.verb, global, output)? {
+        return Ok(code);
+    }
     match cli.verb {
         Verb::Init(args) => init::run(&args, output),
         Verb::Assess(args) => assess::run(&args, global, output),
@@ -123,7 +127,7 @@ fn show_rest(
 }
 
 /// The exit code of a verb that wanted the run to come to rest in certain states.
-fn wanted(state: &RunState, wanted: fn(&RunState) -> bool) -> u8 {
+pub(crate) fn wanted(state: &RunState, wanted: fn(&RunState) -> bool) -> u8 {
     match state {
         state if wanted(state) => exit::OK,
         RunState::Paused { .. } | RunState::Failed { .. } => exit::STUCK,

@@ -253,7 +253,7 @@ fn seconds(s: u64) -> String {
     }
 }
 
-fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
     let (mut value, mut unit) = (count, 0);
     let mut tenths = 0;

@@ -9,8 +9,8 @@ use tokio::net::UnixStream;
 
 use crate::Report;
 use crate::protocol::{
-    Answer, Ask, Event, Fault, LINE_MAX_BYTES, PROTOCOL_VERSION, RUN_SOCKET, Reply, Request,
-    RunStatus, STATUS_EVERY_MS,
+    Answer, Ask, Event, Fault, LINE_MAX_BYTES, PROTOCOL_VERSION, ProgramStatus, RUN_SOCKET, Reply,
+    Request, RunStatus, STATUS_EVERY_MS,
 };
 
 /// A daemon answers at once; a busy disk may cost more.
@@ -185,6 +185,8 @@ impl Client {
 pub enum Seen {
     /// Where the run stands now.
     Status(Box<RunStatus>),
+    /// Where the program stands now.
+    Program(Box<ProgramStatus>),
     /// Something happened.
     Event(Event),
     /// The daemon will not be watched.
@@ -212,6 +214,7 @@ impl Watch {
         };
         match answer? {
             Answer::Status(status) => Ok(Seen::Status(status)),
+            Answer::Program(status) => Ok(Seen::Program(status)),
             Answer::Event(event) => Ok(Seen::Event(event)),
             Answer::Refused(fault) => Ok(Seen::Refused(fault)),
             Answer::Accepted => Err(self.client.protocol("it accepted a watch twice".to_owned())),

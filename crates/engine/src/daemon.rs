@@ -7,7 +7,7 @@
 mod board;
 mod inbox;
 mod news;
-mod socket;
+pub(crate) mod socket;
 pub(crate) mod store;
 
 use std::path::{Path, PathBuf};
@@ -47,8 +47,8 @@ pub(crate) struct Config {
     pub(crate) plan_path: PathBuf,
     /// The migration's own folder.
     pub(crate) state_dir: PathBuf,
-    /// The phase at whose end a run that begins now is to rest.
-    pub(crate) until: Option<String>,
+    /// What a run that begins now hears before anything else, if not to go to its end.
+    pub(crate) first: Option<Input>,
 }
 
 /// Runs until the migration is over, or somebody asks the daemon to stop.
@@ -69,9 +69,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let socket = socket::bind(&config.state_dir)?;
     let serving = tokio::spawn(socket::serve(socket, Arc::clone(&board), words.clone()));
     let watching = tokio::spawn(Effects::keep_gates_shown(effects.gates(), Arc::clone(&board)));
-    let (plan, until) = (config.plan, config.until);
+    let (plan, first) = (config.plan, config.first);
     let daemon = Daemon { store, plan, board, inbox, words, relays, effects, comparer };
-    let outcome = daemon.drive(until).await;
+    let outcome = daemon.drive(first).await;
     serving.abort();
     watching.abort();
     clean_up(&config.state_dir);
@@ -96,10 +96,10 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn drive(mut self, until: Option<String>) -> Result<(), Report> {
+    async fn drive(mut self, first: Option<Input>) -> Result<(), Report> {
         // Before anything begins, so that no step can slip through.
-        if let Some(phase) = until.filter(|_| self.store.is_new()) {
-            self.feed(&Input::GoOnUntil { phase })?;
+        if let Some(first) = first.filter(|_| self.store.is_new()) {
+            self.feed(&first)?;
         }
         self.feed(&Input::Restarted)?;
         loop {

@@ -15,6 +15,7 @@ mod effects;
 mod facts;
 mod gates;
 mod measure;
+mod program;
 mod relays;
 mod report;
 mod settings;
@@ -27,16 +28,17 @@ use std::sync::Arc;
 
 use changeover_journal::Record;
 use changeover_plan::Plan;
-use changeover_run::State;
+use changeover_run::{Input, State};
 
 pub use daemon::store::now;
 pub use effects::GUARD_VERB;
 pub use facts::{facts, fresh_id, operator, tools};
 pub use measure::measure;
 pub use preflight::preflight;
+pub use program::{ComponentFiles, ProgramFiles, gates_of_program, journalled_program};
 pub use report::Report;
 pub use settings::{make_state_dir, state_dir};
-pub use start::ensure_daemon;
+pub use start::{Begin, ensure_daemon};
 
 /// The state that a journal's records make, for a verb that finds no daemon.
 ///
@@ -64,23 +66,39 @@ pub fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<(), Repor
 }
 
 /// Runs the daemon: in the first process a supervisor that starts the daemon proper again when it
-/// dies, in its child that daemon. A run that begins with it rests at the end of the phase `until`.
+/// dies, in its child that daemon.
 ///
 /// # Errors
 /// If the plan or the journal cannot be used, or the daemon dies again and again.
-pub fn run_daemon(plan_path: &Path, state_dir: &Path, until: Option<String>) -> Result<(), Report> {
+pub fn run_daemon(plan_path: &Path, state_dir: &Path, begin: Begin<'_>) -> Result<(), Report> {
+    supervised(state_dir, || Ok(daemon::run(read_config(plan_path, state_dir, begin)?)))
+}
+
+/// The same for a program: its daemon starts, orders and follows those of its components.
+///
+/// # Errors
+/// If the journal cannot be used, or the daemon dies again and again.
+pub fn run_program_daemon(files: ProgramFiles) -> Result<(), Report> {
+    let state_dir = files.state_dir.clone();
+    supervised(&state_dir, || Ok(program::run(files)))
+}
+
+fn supervised<F>(state_dir: &Path, daemon: impl FnOnce() -> Result<F, Report>) -> Result<(), Report>
+where
+    F: Future<Output = Result<(), Report>>,
+{
     settings::make_state_dir(state_dir)?;
     start::log_to_stderr();
     if std::env::var_os(supervisor::WORKER_VARIABLE).is_none() {
         return supervisor::supervise(state_dir);
     }
-    let config = read_config(plan_path, state_dir, until)?;
+    let daemon = daemon()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|e| Report::new("CO0141", "the daemon's runtime cannot start").because(&e))?;
-    match runtime.block_on(daemon::run(config)) {
+    match runtime.block_on(daemon) {
         Ok(()) => Ok(()),
         Err(report) if report.exit == 1 => Err(report),
         // A held journal or a changed plan: starting again would find the same.
@@ -109,7 +127,7 @@ pub fn parse_plan(shown: &str, path: &Path, text: &str) -> Result<Plan, changeov
 fn read_config(
     plan_path: &Path,
     state_dir: &Path,
-    until: Option<String>,
+    begin: Begin<'_>,
 ) -> Result<daemon::Config, Report> {
     let fault =
         || Report::new("CO0142", format!("the plan {} cannot be used", plan_path.display()));
@@ -121,6 +139,10 @@ fn read_config(
         plan_text,
         plan_path: plan_path.to_owned(),
         state_dir: state_dir.to_owned(),
-        until,
+        first: match begin {
+            Begin::ToTheEnd => None,
+            Begin::Until(phase) => Some(Input::GoOnUntil { phase: phase.to_owned() }),
+            Begin::AtRest => Some(Input::Rest),
+        },
     })
 }

@@ -6,6 +6,7 @@
 //! [`Answer::Status`], then each [`Answer::Event`] as it happens and a [`Answer::Status`] at least
 //! every [`STATUS_EVERY_MS`], until one side closes it.
 
+mod program;
 mod status;
 
 use changeover_types::WallMs;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Report;
 
+pub use program::{ComponentStatus, ProgramStatus};
 pub use status::{
     CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, GatesStatus, RelayStatus, RunState,
     RunStatus, VerifyStatus,
@@ -57,6 +59,8 @@ pub enum Ask {
         /// Its name.
         phase: String,
     },
+    /// Rest at the end of the present step. Accepted and without effect while the run goes nowhere.
+    Rest,
     /// Before the grant: remove everything we made.
     Abort,
     /// Take authority and weights back to the source.
@@ -84,6 +88,7 @@ impl Ask {
             Ask::Status => "status",
             Ask::Watch { .. } => "watch",
             Ask::Retry | Ask::Until { .. } => "apply",
+            Ask::Rest => "rest",
             Ask::Abort => "abort",
             Ask::Rollback { .. } => "rollback",
             Ask::Finish { .. } => "finish",
@@ -110,6 +115,8 @@ pub struct Reply {
 pub enum Answer {
     /// Where the run stands.
     Status(Box<RunStatus>),
+    /// Where a program stands.
+    Program(Box<ProgramStatus>),
     /// Journalled and begun: the next status already shows it. Watch it to its end.
     Accepted,
     /// Something happened (only in a watch).

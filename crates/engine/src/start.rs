@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, ClientError};
+use crate::supervisor::{OUR_VARIABLES, WORKER_VARIABLE};
 use crate::{Report, settings};
 
 /// A daemon opens its journal and its socket within this, or does not come up.
@@ -21,15 +22,25 @@ const HELD: i32 = 7;
 /// How much of the log is shown when it does not.
 const LOG_TAIL_BYTES: u64 = 2000;
 
-/// Attaches to the daemon of a migration; starts it, detached from this terminal, if it is gone. A
-/// run that begins with it rests at the end of the phase `until`.
+/// How far a run goes that begins with its daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin<'a> {
+    /// To its end.
+    ToTheEnd,
+    /// To the end of this phase.
+    Until(&'a str),
+    /// Nowhere.
+    AtRest,
+}
+
+/// Attaches to the daemon of a migration; starts it, detached from this terminal, if it is gone.
 ///
 /// # Errors
 /// If it cannot be started or does not answer.
 pub async fn ensure_daemon(
     plan_path: &Path,
     state_dir: &Path,
-    until: Option<&str>,
+    begin: Begin<'_>,
 ) -> Result<Client, Report> {
     match Client::connect(state_dir).await {
         Ok(client) => return Ok(client),
@@ -37,7 +48,7 @@ pub async fn ensure_daemon(
         Err(error) => return Err(error.report()),
     }
     settings::make_state_dir(state_dir)?;
-    let mut child = spawn(plan_path, state_dir, until)?;
+    let mut child = spawn(plan_path, state_dir, begin)?;
     let deadline = Instant::now() + UP_WITHIN;
     loop {
         match Client::connect(state_dir).await {
@@ -50,7 +61,7 @@ pub async fn ensure_daemon(
         // first is found by the next look, the second leaves the journal to our next child.
         let held = ended.is_some_and(|status| status.code() == Some(HELD));
         if held && Instant::now() <= deadline {
-            child = spawn(plan_path, state_dir, until)?;
+            child = spawn(plan_path, state_dir, begin)?;
         } else if ended.is_some() || Instant::now() > deadline {
             let log = state_dir.join("run.log");
             return Err(Report::new("CO0143", "the daemon does not come up")
@@ -61,7 +72,18 @@ pub async fn ensure_daemon(
     }
 }
 
-fn spawn(plan_path: &Path, state_dir: &Path, until: Option<&str>) -> Result<Child, Report> {
+impl Begin<'_> {
+    /// For the command line of the daemon.
+    fn argument(self) -> Option<String> {
+        match self {
+            Begin::ToTheEnd => None,
+            Begin::Until(phase) => Some(format!("--until={phase}")),
+            Begin::AtRest => Some("--at-rest".to_owned()),
+        }
+    }
+}
+
+fn spawn(plan_path: &Path, state_dir: &Path, begin: Begin<'_>) -> Result<Child, Report> {
     let fault =
         |e: &std::io::Error| Report::new("CO0144", "the daemon cannot be started").because(e);
     let log = OpenOptions::new()
@@ -72,12 +94,20 @@ fn spawn(plan_path: &Path, state_dir: &Path, until: Option<&str>) -> Result<Chil
         .map_err(|e| fault(&e))?;
     let parent = state_dir.parent().unwrap_or(state_dir);
     let program = std::env::current_exe().map_err(|e| fault(&e))?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    // A program's daemon starts those of its components: they are no workers of its supervisor, and
+    // a crash that a test asked for is not theirs.
+    if std::env::var_os(WORKER_VARIABLE).is_some() {
+        OUR_VARIABLES.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+    }
+    command
         .arg("run")
         .arg(plan_path)
         .arg("--state-dir")
         .arg(parent)
-        .args(until.map(|phase| format!("--until={phase}")))
+        .args(begin.argument())
         .stdin(Stdio::null())
         .stdout(Stdio::from(log.try_clone().map_err(|e| fault(&e))?))
         .stderr(Stdio::from(log))

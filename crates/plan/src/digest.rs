@@ -67,3 +67,11 @@ fn add(node: &Node, hash: &mut Fnv) {
         }
     }
 }
+
+/// The same over a tree and the digests of what it refers to.
+pub(crate) fn joined<'a>(root: &Node, others: impl Iterator<Item = &'a str>) -> String {
+    let mut hash = Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+    hash.text(&digest(root, std::iter::empty()));
+    others.for_each(|other| hash.text(other));
+    format!("{:032x}", hash.0)
+}

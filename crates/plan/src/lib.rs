@@ -22,6 +22,7 @@ mod fault;
 pub mod json_path;
 mod model;
 mod node;
+mod program;
 mod read;
 mod reader;
 mod rules;
@@ -43,6 +44,11 @@ pub use model::checks::{
 pub use model::{
     Against, ClientAuth, Data, Environment, GateUser, Gates, HttpGate, HttpSide, Objectives, Phase,
     PlacedStep, Plan, PostgresGate, PostgresSide, SecretRef, Standbys, Step, Unmovable,
+};
+pub use program::{
+    Component, ExplainedProgramStep, Leg, OnComponentFail, PlacedProgramStep, Program,
+    ProgramPhase, ProgramStep, ProgramStepKind, Unloaded, explain_program, is_program,
+    parse_program,
 };
 pub use reader::include::{Includes, includes};
 pub use schema::schema;

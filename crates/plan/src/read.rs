@@ -128,9 +128,9 @@ fn header(fields: &mut Fields<'_>, reader: &mut Reader) {
     }
 }
 
-type Identity = (MigrationName, Option<String>, Option<String>);
+pub(crate) type Identity = (MigrationName, Option<String>, Option<String>);
 
-fn metadata(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Identity> {
+pub(crate) fn metadata(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Identity> {
     let field = fields.need("metadata", "`metadata: {name: …}`", reader)?;
     let mut fields = reader.map(&field)?;
     let expected = "a name of 1 to 40 of a-z, 0-9, _ and -, starting with a letter";

@@ -23,6 +23,8 @@ pub enum Input {
         /// Its name.
         phase: String,
     },
+    /// Go no further than the end of the present step, or begin none; nothing if the run goes nowhere.
+    Rest,
     /// The operator wants everything back on the source.
     RollBack {
         /// Why.
@@ -134,6 +136,7 @@ pub fn decide(
         Input::GoOnUntil { phase } => {
             operator::go_on(state, plan, operator::bound(state, plan, phase)?)
         }
+        Input::Rest => operator::rest(state, plan),
         Input::RollBack { why } => operator::roll_back(state, why, now)?,
         Input::Abort => operator::abort(state, now)?,
         Input::Finish => operator::finish(state, plan)?,

@@ -11,6 +11,7 @@ pub mod canary;
 mod apply;
 mod decide;
 mod due;
+pub mod program;
 mod state;
 
 pub use apply::{Event, apply};

@@ -81,7 +81,7 @@ impl Default for State {
 }
 
 /// What a run is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "kebab-case")]
 pub enum Mode {
     /// Going through the plan's steps.
@@ -119,14 +119,14 @@ impl Mode {
 /// How far a run is to go: `apply --until`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
-    /// The phase at whose end it rests.
+    /// The phase that it rests in, most often at its end.
     pub phase: String,
     /// How many of the plan's steps are done then.
     pub steps: usize,
 }
 
 /// Why a run waits for its operator.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pause {
     /// What happened.
     pub why: String,

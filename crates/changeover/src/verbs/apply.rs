@@ -76,7 +76,7 @@ fn begun(planned: &Planned, output: &Output) -> Result<Option<Journalled>, Repor
 }
 
 /// The daemon of a run that has just ended stays for a moment, so that whoever watches sees the end.
-fn put_aside(state_dir: &Path) -> Result<PathBuf, JournalError> {
+pub(crate) fn put_aside(state_dir: &Path) -> Result<PathBuf, JournalError> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         match changeover_journal::archive(state_dir) {

@@ -1,5 +1,7 @@
 //! `journal show`: every record, the chain checked on the way.
 
+use std::path::Path;
+
 use changeover_engine::Report;
 use changeover_journal::Seq;
 
@@ -9,7 +11,15 @@ use crate::{exit, migration, view};
 
 pub(super) fn show(args: &JournalShow, global: &Global, output: &Output) -> Result<u8, Report> {
     let target = migration::find(&args.which.migration, global)?;
-    let (meta, records) = migration::records(&target.state_dir, Seq(args.after))?;
+    records(&target.state_dir, args.after, output)
+}
+
+/// Prints the records of the journal in a folder.
+///
+/// # Errors
+/// If there is none, or it is damaged.
+pub(crate) fn records(state_dir: &Path, after: u64, output: &Output) -> Result<u8, Report> {
+    let (meta, records) = migration::records(state_dir, Seq(after))?;
     if let Some(meta) = &meta {
         output.emit("meta", meta);
         output.line(format!(
@@ -18,7 +28,7 @@ pub(super) fn show(args: &JournalShow, global: &Global, output: &Output) -> Resu
             meta.run_id,
             meta.plan_digest,
             records.len(),
-            args.after
+            after
         ));
     }
     for record in &records {

@@ -20,8 +20,15 @@ use crate::output::Output;
 use crate::{earlier, exit, follow, migration, view};
 
 pub(super) fn run(args: &PlanArgs, global: &Global, output: &Output) -> Result<u8, Report> {
-    let planned = migration::read_plan(&args.plan, global)?;
-    let looked = if args.offline { Looked::default() } else { look(&planned, args)? };
+    of(&migration::read_plan(&args.plan, global)?, args, output)
+}
+
+/// The same for a plan that was read.
+///
+/// # Errors
+/// If a database cannot be asked, or the migration could not begin.
+pub(crate) fn of(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<u8, Report> {
+    let looked = if args.offline { Looked::default() } else { look(planned, args)? };
     let mut measures = looked.measures;
     measures.earlier = earlier::all(&planned.plan, &planned.state_dir, &mut measures.unknown);
     let estimates = estimate(&planned.plan, &measures);
@@ -46,9 +53,9 @@ pub(super) fn run(args: &PlanArgs, global: &Global, output: &Output) -> Result<u
     }
     verdict(&document, looked.found.as_ref())?;
     if let Some(file) = &args.out {
-        saved::write(file, &planned, looked.facts, args.valid_for, output)?;
+        saved::write(file, planned, looked.facts, args.valid_for, output)?;
     }
-    if args.detailed_exitcode && is_pending(&planned)? {
+    if args.detailed_exitcode && is_pending(planned)? {
         return Ok(exit::PENDING);
     }
     Ok(exit::OK)

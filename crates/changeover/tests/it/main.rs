@@ -8,6 +8,7 @@ mod faults;
 mod gates;
 mod kill;
 mod planning;
+mod program;
 mod rollback;
 mod stage;
 mod until;

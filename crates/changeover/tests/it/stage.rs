@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 pub(crate) use check::{Sampler, holds};
 pub(crate) use plan::{Gate, PlanText};
-pub(crate) use verbs::Ran;
+pub(crate) use verbs::{Ran, Running};
 pub(crate) use writer::{Fate, Ledger, Path as WritePath, Writers};
 
 pub(crate) mod postgres_session {
@@ -131,6 +131,8 @@ pub(crate) struct Stage {
     ports: (Option<u16>, Option<u16>),
     gate: Option<Child>,
     folder: TempDir,
+    /// The parent of all state folders, if it is not the stage's own.
+    shared_state: Option<PathBuf>,
 }
 
 impl Stage {
@@ -160,12 +162,18 @@ impl Stage {
             ports: (plan.postgres_port(), plan.http_port()),
             gate: None,
             folder,
+            shared_state: None,
         }
     }
 
     /// The parent of all state folders, as `--state-dir` wants it.
     pub(crate) fn state_parent(&self) -> PathBuf {
-        self.folder.path().join("state")
+        self.shared_state.clone().unwrap_or_else(|| self.folder.path().join("state"))
+    }
+
+    /// Keeps the migration's state with that of others: it is a component of a program.
+    pub(crate) fn share_state(&mut self, parent: &Path) {
+        self.shared_state = Some(parent.to_owned());
     }
 
     /// The migration's state folder.
@@ -198,6 +206,11 @@ impl Stage {
             .spawn()
             .unwrap();
         self.gate = Some(child);
+        self.wait_for_gate();
+    }
+
+    /// Waits until the gate takes orders, whoever started it.
+    pub(crate) fn wait_for_gate(&self) {
         let socket = self.state_dir().join("gate.sock");
         let ports = self.ports;
         let up = until(PATIENCE, || {
@@ -334,7 +347,7 @@ pub(crate) fn remove_database(cluster: &Cluster, name: &str) {
 }
 
 /// Kills every process whose command line names the folder: whatever a failed test left.
-fn kill_leftovers(folder: &Path) {
+pub(crate) fn kill_leftovers(folder: &Path) {
     let ours = folder.as_os_str().as_encoded_bytes();
     for _ in 0..2 {
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {

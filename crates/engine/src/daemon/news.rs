@@ -79,7 +79,7 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
         Event::Resumed => plain(EventKind::Resumed, "the run goes on"),
         Event::Bounded { until: Some(bound) } => Some((
             EventKind::Progress,
-            format!("the run is to rest at the end of phase {}", bound.phase),
+            format!("the run is to rest after {} steps, in phase {}", bound.steps, bound.phase),
             json!({"phase": bound.phase}),
         )),
         Event::Bounded { until: None } => plain(EventKind::Progress, "the run goes on to its end"),

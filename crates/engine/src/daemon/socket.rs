@@ -93,6 +93,7 @@ async fn answer(ask: Ask, board: &Board, words: &Words) -> Answer {
     let input = match ask {
         Ask::Status | Ask::Watch { .. } => return Answer::Status(Box::new(board.status())),
         Ask::Retry => Input::GoOn,
+        Ask::Rest => Input::Rest,
         Ask::Until { phase } => Input::GoOnUntil { phase },
         Ask::Abort => Input::Abort,
         Ask::Rollback { why } => Input::RollBack { why },
@@ -149,13 +150,13 @@ async fn watch(
     }
 }
 
-async fn send(writer: &mut OwnedWriteHalf, id: u64, answer: Answer) -> io::Result<()> {
+pub(crate) async fn send(writer: &mut OwnedWriteHalf, id: u64, answer: Answer) -> io::Result<()> {
     let mut line = serde_json::to_vec(&Reply { v: PROTOCOL_VERSION, id, answer })?;
     line.push(b'\n');
     writer.write_all(&line).await
 }
 
-async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<String>> {
+pub(crate) async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<String>> {
     let mut line = String::new();
     let limit = u64::try_from(LINE_MAX_BYTES).unwrap_or(u64::MAX);
     let read = reader.take(limit).read_line(&mut line).await?;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use changeover_journal::{CrashPoint, Entry, Journal, JournalError, Meta, Record, Seq};
 use changeover_plan::Plan;
 use changeover_run::{Event, Input, State, apply, decide};
-use changeover_types::WallMs;
+use changeover_types::{MigrationName, WallMs};
 
 use crate::Report;
 use crate::supervisor::CRASH_VARIABLE;
@@ -30,29 +30,7 @@ impl Store {
     /// # Errors
     /// If the journal is held, damaged, or about another plan.
     pub(crate) fn open(state_dir: &Path, plan: &Plan, plan_text: &str) -> Result<Store, Report> {
-        let mut journal = Journal::create_or_open(state_dir).map_err(|e| fault(&e))?;
-        if let Ok(text) = std::env::var(CRASH_VARIABLE) {
-            let point: CrashPoint =
-                text.parse().map_err(|e: changeover_journal::InvalidCrashPoint| {
-                    Report::new("CO0121", format!("{CRASH_VARIABLE} cannot be used")).because(&e)
-                })?;
-            journal = journal.with_crash_point(point, Box::new(|_, _| die()));
-        }
-        let run_id = match journal.meta() {
-            Some(meta) if meta.plan_digest == plan.digest => meta.run_id.clone(),
-            Some(_) => return Err(other_plan(state_dir)),
-            None => {
-                let run_id = format!("{:016x}", rand::random::<u64>());
-                let meta = Meta {
-                    migration: plan.name.clone(),
-                    run_id: run_id.clone(),
-                    plan_digest: plan.digest.clone(),
-                    plan_text: plan_text.to_owned(),
-                };
-                journal.begin(meta).map_err(|e| fault(&e))?;
-                run_id
-            }
-        };
+        let (journal, run_id) = open(state_dir, &plan.name, &plan.digest, plan_text)?;
         let records = journal.read_all().map_err(|e| fault(&e))?;
         let (state, news) = rebuild(&records)?;
         Ok(Store { journal, state, run_id, news })
@@ -109,6 +87,43 @@ impl Store {
     }
 }
 
+/// Opens the journal of the folder for the plan of this digest, and begins a new one; gives the
+/// run's id as well.
+///
+/// # Errors
+/// If the journal is held, damaged, or about another plan.
+pub(crate) fn open(
+    state_dir: &Path,
+    name: &MigrationName,
+    digest: &str,
+    text: &str,
+) -> Result<(Journal, String), Report> {
+    let mut journal = Journal::create_or_open(state_dir).map_err(|e| fault(&e))?;
+    if let Ok(text) = std::env::var(CRASH_VARIABLE) {
+        let point: CrashPoint =
+            text.parse().map_err(|e: changeover_journal::InvalidCrashPoint| {
+                Report::new("CO0121", format!("{CRASH_VARIABLE} cannot be used")).because(&e)
+            })?;
+        journal = journal.with_crash_point(point, Box::new(|_, _| die()));
+    }
+    let run_id = match journal.meta() {
+        Some(meta) if meta.plan_digest == digest => meta.run_id.clone(),
+        Some(_) => return Err(other_plan(state_dir)),
+        None => {
+            let run_id = format!("{:016x}", rand::random::<u64>());
+            let meta = Meta {
+                migration: name.clone(),
+                run_id: run_id.clone(),
+                plan_digest: digest.to_owned(),
+                plan_text: text.to_owned(),
+            };
+            journal.begin(meta).map_err(|e| fault(&e))?;
+            run_id
+        }
+    };
+    Ok((journal, run_id))
+}
+
 /// Why an input did not become events.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fed {
@@ -149,7 +164,7 @@ pub fn now() -> WallMs {
     WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn fault(error: &JournalError) -> Report {
+pub(crate) fn fault(error: &JournalError) -> Report {
     let report =
         Report::new("CO0120", "the journal of the migration cannot be used").because(error);
     if matches!(error, JournalError::Held { .. }) { report.exit(7) } else { report }

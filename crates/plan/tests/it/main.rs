@@ -2,4 +2,5 @@
 
 mod faults;
 mod hostile;
+mod programs;
 mod sound;

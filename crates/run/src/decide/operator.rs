@@ -47,6 +47,18 @@ pub(super) fn bound(state: &State, plan: &Plan, phase: &str) -> Result<Option<Bo
     Ok((!at_the_end).then(|| Bound { phase: phase.to_owned(), steps }))
 }
 
+/// The bound of a run that is to begin nothing new.
+pub(super) fn rest(state: &State, plan: &Plan) -> Vec<Event> {
+    let steps = state.at + usize::from(state.since.is_some());
+    let nearer = state.until.as_ref().is_none_or(|bound| steps < bound.steps);
+    if state.mode != Mode::Forward || !nearer || steps >= plan.steps().count() {
+        return vec![];
+    }
+    let placed = plan.steps().nth(steps.saturating_sub(1));
+    let phase = placed.and_then(|it| Some(plan.phases.get(it.phase)?.name.clone()));
+    vec![Event::Bounded { until: Some(Bound { phase: phase.unwrap_or_default(), steps }) }]
+}
+
 pub(super) fn roll_back(state: &State, why: &str, now: WallMs) -> Result<Vec<Event>, Refusal> {
     match &state.mode {
         Mode::Forward | Mode::Done => {

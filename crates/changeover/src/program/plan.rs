@@ -1,0 +1,118 @@
+//! `plan` of a program: phases, order with reasons, fallbacks, then each component's own plan.
+
+use anstyle::{AnsiColor, Style};
+use changeover_engine::Report;
+use changeover_plan::{
+    ExplainedProgramStep, OnComponentFail, Program, Reversible, explain_program,
+};
+
+use super::Programmed;
+use crate::cli::{DocumentFormat, PlanArgs};
+use crate::migration::Planned;
+use crate::output::{Output, paint};
+use crate::{exit, verbs};
+
+pub(super) fn run(programmed: &Programmed, args: &PlanArgs, output: &Output) -> Result<u8, Report> {
+    only_text(args)?;
+    let program = &programmed.files.program;
+    let steps = explain_program(program);
+    output.emit("program", &**program);
+    output.emit("program_steps", &steps);
+    output.line(words(program, &steps));
+    let mut blocked = Vec::new();
+    for (component, files) in program.components.iter().zip(&programmed.files.components) {
+        output.line(format!("\n== {} ({})\n", component.name, component.file.display()));
+        let planned = Planned {
+            path: files.plan.clone(),
+            plan: component.plan.clone(),
+            state_dir: files.state_dir.clone(),
+        };
+        let args = PlanArgs { plan: files.plan.clone(), ..args.clone() };
+        // All components are looked at, so that everything is mended at once.
+        if let Err(report) = verbs::plan::of(&planned, &args, output) {
+            output.report(&report);
+            blocked.push(component.name.as_str());
+        }
+    }
+    if blocked.is_empty() {
+        return Ok(exit::OK);
+    }
+    Err(Report::new("CO0025", format!("the program cannot begin: see {}", blocked.join(", ")))
+        .hint("mend what is named there, then check again: changeover plan PROGRAM"))
+}
+
+/// Documents and saved plans are of one component.
+fn only_text(args: &PlanArgs) -> Result<(), Report> {
+    let asked = [
+        ("--document", args.document.is_some()),
+        ("--out", args.out.is_some()),
+        ("--detailed-exitcode", args.detailed_exitcode),
+        ("--format", args.format != DocumentFormat::Text),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        None => Ok(()),
+        Some((option, _)) => {
+            Err(Report::new("CO0029", format!("{option} is not built yet for a program"))
+                .hint("give it with the plan of a component"))
+        }
+    }
+}
+
+fn words(program: &Program, steps: &[ExplainedProgramStep]) -> String {
+    let dim = Style::new().dimmed();
+    let count = program.components.len();
+    let mut text = format!("{}: {count} components in {} steps\n", program.name, steps.len());
+    for (index, step) in steps.iter().enumerate() {
+        let (style, back) = match step.reversible {
+            Reversible::UntilFinish => (paint(AnsiColor::Yellow), "can be taken back until finish"),
+            _ => (paint(AnsiColor::Green), "can be taken back"),
+        };
+        text += &format!(
+            "\n{:>3}. {} {style}[{back}]{style:#}\n     {}\n     {dim}because: {}{dim:#}\n     \
+             {dim}if not: {}{dim:#}\n",
+            index + 1,
+            step.path,
+            step.what,
+            step.why,
+            step.fallback
+        );
+    }
+    text += match program.on_fail {
+        OnComponentFail::Rollback => {
+            "\nIf a component fails, or goes back by itself, nothing new begins and everything that \
+             moved goes\nback to the source: whoever is on the way at once, the others in reverse \
+             order. Once in a run;\na second failure pauses.\n"
+        }
+        OnComponentFail::Pause => {
+            "\nIf a component fails, or goes back by itself, nothing new begins and the program \
+             pauses: `apply` goes\non, `rollback` takes everything back.\n"
+        }
+    };
+    text += "\nEach component changes authority by itself. No component ever loses an acknowledged \
+             write; while\nsome have moved and others not, a read across several may see one moved \
+             and another not.\nThe point of no return is `changeover finish` of the program, for \
+             all components.\n";
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use changeover_plan::{Unloaded, parse, parse_program};
+
+    #[test]
+    fn a_program_is_shown_with_order_reasons_and_fallbacks() {
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/programs");
+        let text = std::fs::read_to_string(folder.join("shop.yaml")).unwrap();
+        let mut load = |file: &std::path::Path| {
+            let text = std::fs::read_to_string(folder.join(file))
+                .map_err(|e| Unloaded::Unreadable(e.to_string()))?;
+            parse(&file.display().to_string(), &text).map_err(Unloaded::Faulty)
+        };
+        let program = parse_program("shop.yaml", &text, &mut load)
+            .unwrap_or_else(|faults| panic!("{faults}"));
+        let shown = words(&program, &explain_program(&program));
+        insta::assert_snapshot!(anstream::adapter::strip_str(&shown).to_string());
+    }
+}

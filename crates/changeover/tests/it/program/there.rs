@@ -1,0 +1,82 @@
+//! A whole program there, under writers.
+
+use super::{Program, Web, at};
+use crate::gates::web::{Load, from};
+use crate::stage::{PATIENCE, Pair, Stage, until};
+
+#[test]
+fn three_components_move_in_order_and_nobody_notices() {
+    let pair = Pair::start("there");
+    let web = Web::start();
+    let mut program = Program::new(&pair, "there", &web);
+    program.start_gates();
+    let load = Load::start(program.web_port);
+    let writers = program.writers();
+
+    let asked = program.expect("plan", 0);
+    assert!(asked.last("program_steps").is_some(), "{:?}", asked.lines);
+    program.expect("apply", 0);
+    let status = program.status();
+    assert_eq!(status["state"]["is"], "done", "{}", program.report());
+    for name in ["users", "orders", "web"] {
+        let component = program.component(name);
+        assert_eq!(component["state"]["is"], "done", "{}", program.report());
+    }
+    assert_eq!(from(&load.more(30), "green"), 30, "{}", program.report());
+    assert!(load.since(0).iter().all(|got| got.as_ref().is_ok_and(|got| got.status == 200)));
+
+    // The copies went side by side, the moves one after another: their own journals say when.
+    let (users, orders) = (program.users.journal(), program.orders.journal());
+    assert!(at(&users, "copy-begun") < at(&orders, "caught-up"), "{}", program.report());
+    assert!(at(&orders, "copy-begun") < at(&users, "caught-up"), "{}", program.report());
+    assert!(at(&users, "granted") <= at(&orders, "attempt-begun"), "{}", program.report());
+    // Each rested between its copy and its move.
+    assert_eq!(users[0].body["kind"], "bounded", "{}", program.report());
+
+    // Again is nothing to do.
+    let records = program.journal().len();
+    program.expect("apply", 0);
+    assert_eq!(program.journal().len(), records, "{}", program.report());
+    program.check(writers);
+    drop(load);
+
+    // The one step that cannot be taken back, for all.
+    program.expect("finish", 0);
+    for stage in program.stages() {
+        assert_eq!(stage.run_state().mode, changeover_run::Mode::Finished);
+    }
+    program.expect("rollback", 1);
+}
+
+#[test]
+fn one_command_keeps_all_gates_and_ends_them() {
+    let pair = Pair::start("gates");
+    let web = Web::start();
+    let mut program = Program::new(&pair, "gates", &web);
+    program.start_gates();
+    let pid = program.users.pid("gate.pid").unwrap();
+    Stage::signal(pid, "KILL");
+    let back = until(PATIENCE, || program.users.pid("gate.pid").filter(|new| *new != pid));
+    assert!(back.is_some(), "{}", program.report());
+    program.users.wait_for_gate();
+
+    // Killed itself, it leaves the gates to the clients, and its successor waits for their places.
+    let mut first = program.gates.take().unwrap();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let orders = program.orders.pid("gate.pid").unwrap();
+    program.start_gates();
+    assert_eq!(program.orders.pid("gate.pid"), Some(orders), "{}", program.report());
+    Stage::signal(orders, "TERM");
+    let taken = until(PATIENCE, || program.orders.pid("gate.pid").filter(|new| *new != orders));
+    assert!(taken.is_some(), "{}", program.report());
+    program.orders.wait_for_gate();
+
+    // Told to stop, it ends what it started.
+    let mut gates = program.gates.take().unwrap();
+    let orders = program.orders.pid("gate.pid").unwrap();
+    Stage::signal(gates.id(), "TERM");
+    let ended = until(PATIENCE, || gates.try_wait().unwrap());
+    assert!(ended.is_some_and(|status| status.success()), "{}", program.report());
+    assert!(!std::path::Path::new(&format!("/proc/{orders}")).exists());
+}

@@ -1,0 +1,152 @@
+//! The daemon of a program: one loop that decides, journals and tells components' daemons.
+//!
+//! Each component keeps its own daemon, journal and gates. What this one adds is journalled here
+//! before it is said there, and what came of it is read back: so it can die at any record and go on.
+
+mod board;
+mod gates;
+mod news;
+mod socket;
+mod store;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use changeover_journal::Record;
+use changeover_plan::Program;
+use changeover_run::program::{Input, State, due};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use crate::Report;
+use crate::daemon::socket::bind;
+use crate::daemon::store::Fed;
+use crate::supervisor::write_pids;
+use board::Board;
+pub use gates::gates_of_program;
+use store::Store;
+use worker::Workers;
+
+/// How long a daemon whose run is over stays, so that whoever watches sees the end.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// A program and where its parts are.
+#[derive(Clone, Debug)]
+pub struct ProgramFiles {
+    /// The checked program.
+    pub program: Arc<Program>,
+    /// Its text as it goes into the journal.
+    pub text: String,
+    /// The program's own state folder.
+    pub state_dir: PathBuf,
+    /// In the order of the program.
+    pub components: Vec<ComponentFiles>,
+}
+
+/// Where a component's plan and state are.
+#[derive(Clone, Debug)]
+pub struct ComponentFiles {
+    /// The plan's file, absolute.
+    pub plan: PathBuf,
+    /// The state folder of its migration.
+    pub state_dir: PathBuf,
+}
+
+/// The state that a journal's records make, for a verb that finds no daemon.
+///
+/// # Errors
+/// If a record was written by another version of the program.
+pub fn journalled_program(program: &Program, records: &[Record]) -> Result<State, Report> {
+    store::rebuild(program, records)
+}
+
+/// A word to the loop.
+#[derive(Debug)]
+enum Word {
+    /// A worker has something to say about its component.
+    FromWorker { component: usize, generation: u64, input: Input },
+    /// An operator wants something and waits for the answer.
+    Asked { input: Input, reply: oneshot::Sender<Result<(), String>> },
+    /// Stop the daemon; the components' daemons go on.
+    Stop,
+}
+
+/// Runs until the program is over, or somebody asks the daemon to stop.
+///
+/// # Errors
+/// If the journal cannot be used, the socket is taken, or the journal fails on the way.
+pub(crate) async fn run(files: ProgramFiles) -> Result<(), Report> {
+    let mut store = Store::open(&files)?;
+    write_pids(&files.state_dir);
+    let (words, mut inbox) = mpsc::channel(256);
+    let board = Board::new(&files, store.run_id());
+    board.show(store.state());
+    let listener = bind(&files.state_dir)?;
+    let serving = tokio::spawn(socket::serve(listener, Arc::clone(&board), words.clone()));
+    let mut workers = Workers::new(&files, &board, &words);
+    let outcome = drive(&files.program, &mut store, &mut inbox, &board, &mut workers).await;
+    serving.abort();
+    workers.stop();
+    for name in ["run.sock", "run.pid"] {
+        std::fs::remove_file(files.state_dir.join(name)).ok();
+    }
+    outcome
+}
+
+async fn drive(
+    program: &Program,
+    store: &mut Store,
+    inbox: &mut mpsc::Receiver<Word>,
+    board: &Board,
+    workers: &mut Workers,
+) -> Result<(), Report> {
+    feed(program, store, board, &Input::Restarted)?.ok();
+    loop {
+        workers.keep(due(store.state()));
+        if store.state().mode.is_over() {
+            sleep(LINGER).await;
+            return Ok(());
+        }
+        match inbox.recv().await {
+            Some(Word::FromWorker { component, generation, input }) => {
+                if workers.has_ended_or_is(component, generation)
+                    && let Err(refusal) = feed(program, store, board, &input)?
+                {
+                    tracing::warn!(?input, "not accepted: {refusal}");
+                }
+            }
+            Some(Word::Asked { input, reply }) => {
+                let outcome = feed(program, store, board, &input)?;
+                // Whoever asked may be gone by now; nothing depends on them.
+                reply.send(outcome.map_err(|refusal| refusal.to_string())).ok();
+            }
+            Some(Word::Stop) | None => return Ok(()),
+        }
+    }
+}
+
+type Decided = Result<(), changeover_run::Refusal>;
+
+/// Decides, journals, shows. A refusal changes nothing.
+fn feed(
+    program: &Program,
+    store: &mut Store,
+    board: &Board,
+    input: &Input,
+) -> Result<Decided, Report> {
+    match store.feed(program, input) {
+        Ok(events) => {
+            board.tell(&events, store.state());
+            Ok(Ok(()))
+        }
+        Err(Fed::Refused(refusal)) => Ok(Err(refusal)),
+        Err(e) => Err(Report::new(
+            "CO0124",
+            "the journal failed; the daemon stops rather than act without it",
+        )
+        .because(&e)
+        .hint("free some disk space; the daemon is started again by the next verb")),
+    }
+}

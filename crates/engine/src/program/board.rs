@@ -1,0 +1,216 @@
+//! What everybody may know of a program: its status, and what happened lately.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use changeover_run::Mode;
+use changeover_run::program::{Event as ProgramEvent, Is, Order, State};
+use changeover_types::{Side, WallMs};
+use tokio::sync::broadcast;
+
+use super::{ProgramFiles, news};
+use crate::daemon::store::now;
+use crate::protocol::{ComponentStatus, Event, EventKind, ProgramStatus, RunState, RunStatus};
+
+/// How many events are kept for a watcher that comes late.
+const EVENTS_KEPT: usize = 1000;
+
+/// The board. Everybody may read it; the loop and the workers write.
+#[derive(Debug)]
+pub(super) struct Board {
+    inner: Mutex<Inner>,
+    events: broadcast::Sender<Event>,
+    paths: Vec<String>,
+    phases: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    status: ProgramStatus,
+    recent: VecDeque<Event>,
+    number: u64,
+}
+
+impl Board {
+    pub(super) fn new(files: &ProgramFiles, run_id: &str) -> Arc<Board> {
+        let program = &files.program;
+        let paths: Vec<String> = program.steps().map(|placed| placed.path).collect();
+        let phases = program.steps().map(|placed| placed.phase.to_owned()).collect();
+        let component = |it: &changeover_plan::Component| ComponentStatus {
+            name: it.name.clone(),
+            migration: it.plan.name.to_string(),
+            state: None,
+            order: None,
+            step: None,
+            steps_done: 0,
+            steps: it.steps(),
+            authority: Side::Source,
+            target_permille: 0,
+            lag_bytes: None,
+            unreachable: None,
+        };
+        let status = ProgramStatus {
+            name: program.name.to_string(),
+            run_id: run_id.to_owned(),
+            digest: program.digest.clone(),
+            pid: std::process::id(),
+            last_event: 0,
+            state: RunState::Running,
+            phase: None,
+            step: None,
+            steps_done: 0,
+            steps: paths.len(),
+            components: program.components.iter().map(component).collect(),
+        };
+        let inner = Inner { status, recent: VecDeque::new(), number: 0 };
+        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        Arc::new(Board { inner: Mutex::new(inner), events, paths, phases })
+    }
+
+    /// The status as it is.
+    pub(super) fn status(&self) -> ProgramStatus {
+        self.lock().status.clone()
+    }
+
+    /// The events after `number` that are still known, and all that come.
+    pub(super) fn watch(&self, after: Option<u64>) -> (Vec<Event>, broadcast::Receiver<Event>) {
+        let inner = self.lock();
+        let receiver = self.events.subscribe();
+        let known = after.map_or_else(Vec::new, |after| {
+            inner.recent.iter().filter(|event| event.number > after).cloned().collect()
+        });
+        (known, receiver)
+    }
+
+    /// Tells what was journalled, and shows the state that it made.
+    pub(super) fn tell(&self, events: &[(WallMs, ProgramEvent)], state: &State) {
+        for (at, event) in events {
+            if let Some((kind, text)) = news::told(event) {
+                self.say_at(*at, kind, text);
+            }
+            if matches!(event, ProgramEvent::StepDone) {
+                let mut inner = self.lock();
+                let done = inner.status.steps_done + 1;
+                self.place(&mut inner.status, done);
+            }
+        }
+        self.show(state);
+    }
+
+    /// Tells what a component's daemon told.
+    pub(super) fn repeat(&self, component: usize, event: &Event) {
+        let Some(name) = self.name(component) else { return };
+        let step = event.step.as_deref().map(|step| format!(" {step}")).unwrap_or_default();
+        self.say_at(event.at, event.kind, format!("[{name}]{step} {}", event.text));
+    }
+
+    /// Shows the state as far as the journal has it.
+    pub(super) fn show(&self, state: &State) {
+        let mut inner = self.lock();
+        let status = &mut inner.status;
+        status.state = run_state(state);
+        self.place(status, state.at);
+        for (shown, component) in status.components.iter_mut().zip(&state.components) {
+            shown.order = component.order.as_ref().map(order_words);
+            shown.authority = component.seen.authority;
+            shown.target_permille = component.seen.target_permille;
+            shown.steps_done = component.seen.steps_done;
+            shown.unreachable = match &component.seen.is {
+                Is::Unreachable { why, .. } => Some(why.clone()),
+                _ => None,
+            };
+            if let Some(over) = over(&component.seen.is) {
+                (shown.state, shown.step, shown.lag_bytes) = (Some(over), None, None);
+            }
+        }
+    }
+
+    /// Shows what a component's daemon says of it.
+    pub(super) fn show_component(&self, component: usize, status: &RunStatus) {
+        let mut inner = self.lock();
+        let Some(shown) = inner.status.components.get_mut(component) else { return };
+        shown.state = Some(status.state.clone());
+        shown.step.clone_from(&status.step);
+        shown.steps_done = status.steps_done;
+        shown.authority = status.authority;
+        shown.target_permille = status.target_permille;
+        let relay = match status.authority {
+            Side::Source => &status.forward,
+            Side::Target => &status.reverse,
+        };
+        shown.lag_bytes = relay.as_ref().map(|relay| relay.lag_bytes);
+    }
+
+    fn name(&self, component: usize) -> Option<String> {
+        self.lock().status.components.get(component).map(|it| it.name.clone())
+    }
+
+    fn place(&self, status: &mut ProgramStatus, at: usize) {
+        status.step = self.paths.get(at).cloned();
+        status.phase = self.phases.get(at).cloned();
+        status.steps_done = at;
+    }
+
+    fn say_at(&self, at: WallMs, kind: EventKind, text: String) {
+        let mut inner = self.lock();
+        inner.number += 1;
+        inner.status.last_event = inner.number;
+        let step = inner.status.step.clone();
+        let data = serde_json::Value::Null;
+        let event = Event { number: inner.number, at, kind, step, text, data };
+        tracing::info!(kind = ?event.kind, "{}", event.text);
+        inner.recent.push_back(event.clone());
+        if inner.recent.len() > EVENTS_KEPT {
+            inner.recent.pop_front();
+        }
+        // Nobody may be watching.
+        self.events.send(event).ok();
+    }
+
+    /// Tells that a component's daemon went away.
+    pub(super) fn gone(&self, component: usize) {
+        let Some(name) = self.name(component) else { return };
+        self.say_at(now(), EventKind::Warning, format!("[{name}] its daemon is gone"));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn over(is: &Is) -> Option<RunState> {
+    match is {
+        Is::Aborted => Some(RunState::Aborted),
+        Is::Finished => Some(RunState::Finished),
+        _ => None,
+    }
+}
+
+/// A component's order in words.
+pub(super) fn order_words(order: &Order) -> String {
+    match order {
+        Order::Advance { steps, moves: false } => format!("prepare to step {steps}"),
+        Order::Advance { steps, moves: true } => format!("move to step {steps}"),
+        Order::Halt => "rest".to_owned(),
+        Order::RollBack { .. } => "go back".to_owned(),
+        Order::Abort => "be removed".to_owned(),
+        Order::Finish => "finish".to_owned(),
+    }
+}
+
+/// A program's state in the words of a run's.
+pub(super) fn run_state(state: &State) -> RunState {
+    if let Some(pause) = &state.pause {
+        return RunState::Paused { reason: pause.why.clone(), next_command: pause.next.clone() };
+    }
+    match &state.mode {
+        Mode::Forward => RunState::Running,
+        Mode::Done => RunState::Done,
+        Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
+        Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },
+        Mode::Aborting => RunState::Aborting,
+        Mode::Aborted => RunState::Aborted,
+        Mode::Finishing => RunState::Finishing,
+        Mode::Finished => RunState::Finished,
+    }
+}

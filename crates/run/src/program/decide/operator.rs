@@ -1,0 +1,92 @@
+//! What the operator may ask of a program, and when.
+
+use crate::decide::Refusal;
+use crate::program::apply::Event;
+use crate::program::state::{Component, Is, State};
+use crate::state::{Mode, Pause};
+
+pub(super) fn go_on(state: &State) -> Vec<Event> {
+    match &state.mode {
+        Mode::RolledBack { .. } => vec![Event::TriedAgain],
+        _ if state.pause.is_some() => vec![Event::Resumed],
+        _ => vec![],
+    }
+}
+
+pub(super) fn pause(state: &State, why: &str) -> Result<Vec<Event>, Refusal> {
+    if state.pause.is_some() {
+        return Ok(vec![]);
+    }
+    match &state.mode {
+        Mode::Forward => {
+            let pause = Pause { why: why.to_owned(), next: "changeover apply".to_owned() };
+            Ok(vec![Event::Paused { pause }])
+        }
+        Mode::Done => Err(not_now("pause", "the program is done")),
+        Mode::RolledBack { .. } | Mode::Aborted | Mode::Finished => {
+            Err(not_now("pause", "nothing is going on"))
+        }
+        Mode::RollingBack { .. } | Mode::Aborting | Mode::Finishing => {
+            Err(not_now("pause", "the way back, or out, is gone to its end"))
+        }
+    }
+}
+
+pub(super) fn roll_back(state: &State, why: &str) -> Result<Vec<Event>, Refusal> {
+    match &state.mode {
+        Mode::Forward | Mode::Done => {
+            let over = |it: &&Component| matches!(it.seen.is, Is::Finishing | Is::Finished);
+            if let Some(finished) = state.components.iter().find(over) {
+                let why = format!("{} was finished and has no way back", finished.name);
+                return Err(not_now("rollback", &why));
+            }
+            Ok(vec![Event::RollbackBegun { why: why.to_owned(), by_itself: false }])
+        }
+        Mode::RollingBack { .. } if state.pause.is_some() => Ok(vec![Event::Resumed]),
+        Mode::RollingBack { .. } | Mode::RolledBack { .. } => Ok(vec![]),
+        Mode::Aborting | Mode::Aborted => Err(not_now("rollback", "everything is being removed")),
+        Mode::Finishing | Mode::Finished => {
+            Err(not_now("rollback", "the ways back were ended by `changeover finish`"))
+        }
+    }
+}
+
+pub(super) fn abort(state: &State) -> Result<Vec<Event>, Refusal> {
+    match &state.mode {
+        Mode::Aborting if state.pause.is_some() => Ok(vec![Event::Resumed]),
+        Mode::Aborting | Mode::Aborted => Ok(vec![]),
+        Mode::Finishing | Mode::Finished => Err(not_now("abort", "the program is finished")),
+        Mode::RollingBack { .. } => Err(not_now("abort", "wait for the rollback's end")),
+        Mode::Forward | Mode::Done | Mode::RolledBack { .. } => {
+            if let Some(out) = state.components.iter().find(|it| it.is_out()) {
+                let why = format!(
+                    "{} has moved, or is moving; first go back with `changeover rollback`",
+                    out.name
+                );
+                return Err(not_now("abort", &why));
+            }
+            Ok(vec![Event::AbortBegun])
+        }
+    }
+}
+
+pub(super) fn finish(state: &State) -> Result<Vec<Event>, Refusal> {
+    match &state.mode {
+        Mode::Finishing if state.pause.is_some() => Ok(vec![Event::Resumed]),
+        Mode::Finishing | Mode::Finished => Ok(vec![]),
+        Mode::Done if state.pause.is_some() => {
+            Err(not_now("finish", "the program is paused; see its status"))
+        }
+        Mode::Done => Ok(vec![Event::FinishBegun]),
+        Mode::Forward => Err(not_now("finish", "the program is not done; see its status")),
+        Mode::RollingBack { .. } | Mode::RolledBack { .. } => {
+            let why = "the services are on the source; end the program with `changeover abort`";
+            Err(not_now("finish", why))
+        }
+        Mode::Aborting | Mode::Aborted => Err(not_now("finish", "it was aborted")),
+    }
+}
+
+fn not_now(what: &'static str, why: &str) -> Refusal {
+    Refusal::NotNow { what, why: why.to_owned() }
+}

@@ -1,0 +1,92 @@
+//! The checker visits every reachable state of a program's world, driving the shipping machine.
+
+use changeover_plan::Program;
+use changeover_run::Mode;
+use changeover_sim::program_world::{Action, RealIs, World, program};
+use stateright::{Checker, Model, Property};
+
+struct Moves {
+    program: Program,
+    failures: u8,
+    crashes: u8,
+    words: u8,
+}
+
+impl Model for Moves {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(&self.program, self.failures, self.crashes, self.words)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        actions.extend(world.actions(&self.program));
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let next = world.step(&self.program, &action);
+        (next != *world).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("needs come first, and leave last", |m: &Moves, w: &World| {
+                w.needs_come_first(&m.program)
+            }),
+            Property::always("nothing begins after a stop", |_, w: &World| {
+                w.nothing_begins_after_a_stop()
+            }),
+            Property::always("side by side within bounds", |m: &Moves, w: &World| {
+                w.side_by_side_within_bounds(&m.program)
+            }),
+            Property::always("one automatic rollback in a run", |_, w: &World| w.went_back <= 1),
+            Property::always("P9 ends when faults end", |m: &Moves, w: &World| {
+                w.converges(&m.program)
+            }),
+            Property::sometimes("done", |_, w: &World| w.machine.mode == Mode::Done),
+            Property::sometimes("back after something moved", |_, w: &World| {
+                matches!(w.machine.mode, Mode::RolledBack { .. })
+                    && w.real.iter().any(|it| it.is == RealIs::RolledBack && it.steps > 1)
+            }),
+            Property::sometimes("several at once", |_, w: &World| {
+                w.real.iter().filter(|it| it.is == RealIs::Forward && it.steps < it.bound).count()
+                    > 1
+            }),
+        ]
+    }
+}
+
+fn check(model: Moves) {
+    let checker = model.checker().threads(2).spawn_bfs().join();
+    println!("{} states visited", checker.unique_state_count());
+    checker.assert_properties();
+}
+
+const THREE: [(&str, bool, &str); 3] =
+    [("users", true, ""), ("orders", true, "users"), ("web", false, "orders")];
+
+#[test]
+fn a_chain_whose_components_fail_and_whose_daemon_dies() {
+    let program = program(&THREE, "");
+    check(Moves { program, failures: 1, crashes: 1, words: 0 });
+}
+
+#[test]
+fn a_chain_that_its_operator_talks_to() {
+    let program = program(&THREE, "");
+    check(Moves { program, failures: 1, crashes: 0, words: 2 });
+}
+
+#[test]
+fn two_that_move_side_by_side_after_a_third() {
+    let components = [("users", true, ""), ("orders", true, "users"), ("billing", true, "users")];
+    let together = "together: [{components: [orders, billing]}]\n";
+    check(Moves { program: program(&components, together), failures: 1, crashes: 0, words: 1 });
+}
+
+#[test]
+fn a_program_that_pauses_when_something_fails() {
+    let program = program(&THREE, "on_fail: pause\n");
+    check(Moves { program, failures: 2, crashes: 0, words: 1 });
+}

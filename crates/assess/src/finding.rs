@@ -119,7 +119,7 @@ pub struct Score {
     pub medium: usize,
     /// Low.
     pub low: usize,
-    /// Checks that could not tell.
+    /// Checks that could not tell, or not all of it.
     pub unknown: usize,
     /// Findings that are accepted for now.
     pub waived: usize,
@@ -209,6 +209,7 @@ fn outcome(check: &Check, verdict: &Verdict, score: &mut Score) -> Outcome {
     let mut missing = Vec::new();
     let status = if !verdict.found.is_empty() {
         missing.clone_from(&verdict.unknown);
+        score.unknown += usize::from(!missing.is_empty());
         Status::Found
     } else if !verdict.unknown.is_empty() {
         score.unknown += 1;

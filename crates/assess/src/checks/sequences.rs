@@ -22,7 +22,10 @@ pub(super) const NEARLY_USED: Check = Check {
 
 fn nearly_used(inventory: &Inventory) -> Verdict {
     sequences(inventory, |sequence, verdict| {
-        let permille = sequence.used_permille;
+        let Some(permille) = sequence.used_permille else {
+            let name = &sequence.name;
+            return verdict.cannot_tell(format!("source: {name} may not be read by our role"));
+        };
         if permille > NEARLY_PERMILLE {
             let (name, kind) = (&sequence.name, &sequence.type_name);
             let used = format!("{}.{} %", permille / 10, permille % 10);

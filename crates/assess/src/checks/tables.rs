@@ -26,7 +26,7 @@ fn identity(inventory: &Inventory) -> Verdict {
         let Some(why) = &table.no_identity else { return };
         let seen = match table.changes {
             0 => format!("no UPDATE or DELETE seen, {} inserts", table.inserts),
-            changes => format!("{changes} rows updated or deleted since the statistics began"),
+            changes => format!("{} updated or deleted so far", count(changes, "row")),
         };
         let found = verdict.fires(Side::Source, format!("{}: {why} ({seen})", table.name));
         found.mended_by(format!("ALTER TABLE {} REPLICA IDENTITY FULL;", table.name.quoted()));
@@ -49,7 +49,7 @@ pub(super) const WIDE: Check = Check {
 };
 
 fn wide(inventory: &Inventory) -> Verdict {
-    source_tables(inventory, |table, verdict| {
+    let mut verdict = source_tables(inventory, |table, verdict| {
         if !table.wide_key.is_empty() {
             let columns = list(&table.wide_key);
             verdict.fires(Side::Source, format!("{}: key of {columns}", table.name));
@@ -65,7 +65,17 @@ fn wide(inventory: &Inventory) -> Verdict {
             let evidence = format!("{}: {} on average in {rows} rows", table.name, bytes(width));
             verdict.fires(Side::Source, evidence);
         }
-    })
+    });
+    let source = inventory.source.database.as_deref();
+    let tables = source.and_then(|source| source.relations.get().ok()).into_iter().flatten();
+    let unmeasured = tables.filter(|table| table.row_bytes.is_none() && table.heap_bytes > 0);
+    let unmeasured = list(unmeasured.map(|table| &table.name));
+    if !unmeasured.is_empty() {
+        verdict.cannot_tell(format!(
+            "source: no statistics that our role may see (ANALYZE, GRANT SELECT) of {unmeasured}"
+        ));
+    }
+    verdict
 }
 
 pub(super) const UNDECODED: Check = Check {

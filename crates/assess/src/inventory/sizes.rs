@@ -73,8 +73,8 @@ pub struct Sequence {
     pub name: TableName,
     /// `bigint`, `integer` or `smallint`.
     pub type_name: String,
-    /// How much of its range is used, in tenths of a per cent.
-    pub used_permille: u16,
+    /// How much of its range is used, in tenths of a per cent; `None` if it may not be read.
+    pub used_permille: Option<u16>,
     /// Why it could not be carried over at a change of authority; `None` if it can.
     pub uncarried: Option<String>,
 }

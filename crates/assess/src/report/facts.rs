@@ -102,7 +102,7 @@ fn of_upstream(side: Side, upstream: &Upstream, lines: &mut Vec<FactLine>) {
     lines.push(line(side, "upstream", &upstream.health, |health| {
         let kept = if health.keep_alive { "kept open" } else { "closed after each request" };
         format!(
-            "{}{} answers {} in {:.1} ms (at most {:.1}), {}, {kept}",
+            "{}{} answers {} in {:.1} ms, at most {:.1} ms, {}, {kept}",
             upstream.url,
             health.path,
             health.status,

@@ -1,5 +1,6 @@
 //! SARIF 2.1.0: for code-scanning pages of forges.
 
+use changeover_types::Side;
 use serde::Serialize;
 
 use crate::checks::CHECKS;
@@ -80,7 +81,20 @@ struct Outcome {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Location {
-    logical_locations: [Logical; 1],
+    physical_location: Physical,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    logical_locations: Vec<Logical>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Physical {
+    artifact_location: Artifact,
+}
+
+#[derive(Debug, Serialize)]
+struct Artifact {
+    uri: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,9 +117,10 @@ struct Properties {
     fix: Option<String>,
 }
 
-/// The assessment as SARIF: findings fail, unknown checks are open. `version` is the program's.
+/// The assessment as SARIF: findings fail, unknown checks are open. `version` is the program's;
+/// `about` is the file that pages show the findings beside, the plan if there is one.
 #[must_use]
-pub fn sarif(assessment: &Assessment, version: &str) -> Sarif {
+pub fn sarif(assessment: &Assessment, version: &str, about: &str) -> Sarif {
     let open = assessment.outcomes.iter().enumerate().filter_map(|(index, outcome)| {
         let Status::Unknown { why } = &outcome.status else { return None };
         Some(Outcome {
@@ -114,12 +129,12 @@ pub fn sarif(assessment: &Assessment, version: &str) -> Sarif {
             kind: "open",
             level: "none",
             message: Text { text: format!("unknown: {}", why.join("; ")) },
-            locations: Vec::new(),
+            locations: vec![location(None, about)],
             suppressions: Vec::new(),
             properties: Properties { severity: outcome.severity, fix: None },
         })
     });
-    let results = assessment.findings.iter().map(failed).chain(open).collect();
+    let results = assessment.findings.iter().map(|it| failed(it, about)).chain(open).collect();
     let driver =
         Driver { name: "changeover", semantic_version: version.to_owned(), rules: rules() };
     Sarif {
@@ -141,10 +156,15 @@ fn rules() -> Vec<Rule> {
     CHECKS.iter().map(rule).collect()
 }
 
-fn failed(finding: &Finding) -> Outcome {
-    let side = finding.side.map(|side| Location {
-        logical_locations: [Logical { name: side.as_str(), kind: "module" }],
-    });
+fn location(side: Option<Side>, about: &str) -> Location {
+    let logical = side.map(|side| Logical { name: side.as_str(), kind: "module" });
+    Location {
+        physical_location: Physical { artifact_location: Artifact { uri: about.to_owned() } },
+        logical_locations: logical.into_iter().collect(),
+    }
+}
+
+fn failed(finding: &Finding, about: &str) -> Outcome {
     let suppression = finding.waiver.as_ref().map(|waiver| Suppression {
         kind: "external",
         status: "accepted",
@@ -156,7 +176,7 @@ fn failed(finding: &Finding) -> Outcome {
         kind: "fail",
         level: level(finding.severity),
         message: Text { text: format!("{}: {}", finding.title, finding.evidence) },
-        locations: side.into_iter().collect(),
+        locations: vec![location(finding.side, about)],
         suppressions: suppression.into_iter().collect(),
         properties: Properties { severity: finding.severity, fix: finding.fix.clone() },
     }

@@ -143,7 +143,7 @@ pub(super) async fn sequences(
         let left = left?.into_iter().filter(|left| !moved(&left.name)).map(|left| Sequence {
             name: left.name,
             type_name: left.type_name,
-            used_permille: 0,
+            used_permille: None,
             uncarried: Some(format!("it stays behind, and {} takes its values", left.user)),
         });
         Ok(catalog.sequences.iter().map(sequence).chain(left).collect())
@@ -194,7 +194,9 @@ fn sequence(sequence: &crate::catalog::Sequence) -> Sequence {
     Sequence {
         name: sequence.name.clone(),
         type_name: sequence.type_name.clone(),
-        used_permille: u16::try_from(used * 1000 / range).unwrap_or(1000),
+        used_permille: sequence
+            .readable
+            .then(|| u16::try_from(used * 1000 / range).unwrap_or(1000)),
         uncarried,
     }
 }

@@ -16,7 +16,8 @@ pub(super) struct Clock {
     pub(super) round_trip_us: u64,
 }
 
-/// Asks five times and takes the quickest answer: its middle is ours when the server read its own.
+/// Asks five times and takes the quickest answer. The server read its clock somewhere within the
+/// round trip, so the skew is the least that explains what it said.
 pub(super) async fn clock(ask: &mut Asker) -> Answer<Clock> {
     let sql = "SELECT (extract(epoch FROM pg_catalog.clock_timestamp())*1000)::bigint::text";
     let mut best: Option<Clock> = None;
@@ -24,11 +25,12 @@ pub(super) async fn clock(ask: &mut Asker) -> Answer<Clock> {
         let (begun, before) = (Instant::now(), now().0);
         let theirs: i64 = ask.json(sql).await?;
         let round_trip = begun.elapsed();
-        let half_ms = u64::try_from(round_trip.as_millis() / 2).unwrap_or(u64::MAX);
-        let ours = i64::try_from(before.saturating_add(half_ms)).unwrap_or(i64::MAX);
+        let took_ms = i64::try_from(round_trip.as_millis()).unwrap_or(i64::MAX);
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        let nearest = theirs.clamp(before, before.saturating_add(took_ms));
         let round_trip_us = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
         if best.as_ref().is_none_or(|best| round_trip_us < best.round_trip_us) {
-            best = Some(Clock { skew_ms: theirs.saturating_sub(ours), round_trip_us });
+            best = Some(Clock { skew_ms: theirs.saturating_sub(nearest), round_trip_us });
         }
     }
     best.ok_or_else(|| "it was not asked".to_owned())

@@ -58,7 +58,7 @@ async fn everything_is_known_of_a_plain_database() {
     assert_eq!(orders.generated, ["id (identity always)", "doubled (generated)"]);
     assert_eq!(table("tokens").wide_key, ["token text (132 bytes)"]);
     let short = facts.sequences.get().unwrap().iter().find(|it| it.name.name == "short").unwrap();
-    assert_eq!((short.type_name.as_str(), short.used_permille), ("smallint", 915));
+    assert_eq!((short.type_name.as_str(), short.used_permille), ("smallint", Some(915)));
     let code = facts.code.get().unwrap();
     assert_eq!(code.materialized_views, ["public.totals"]);
     assert_eq!(code.reaching_functions, ["public.tell(): NOTIFY"]);
@@ -158,6 +158,7 @@ async fn an_ordinary_role_knows_less_and_says_so() {
     assert!(!facts.settings.get().unwrap().contains_key("TimeZone"), "it is in a file");
     assert_eq!(facts.disk.get().unwrap().free_bytes, None);
     let numbers = &facts.sequences.get().unwrap()[0];
+    assert_eq!(numbers.used_permille, None);
     assert_eq!(
         numbers.uncarried.as_deref(),
         Some("our role may not read it (GRANT USAGE, SELECT)")

@@ -112,7 +112,7 @@ fn database(side: Side) -> Database {
         sequences: seen(vec![Sequence {
             name: TableName::new("public", "orders_id_seq"),
             type_name: "bigint".into(),
-            used_permille: 10,
+            used_permille: Some(10),
             uncarried: None,
         }]),
         extensions: seen(vec![Extension { name: "citext".into(), version: "1.6".into() }]),

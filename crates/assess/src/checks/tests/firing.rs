@@ -37,7 +37,12 @@ const CASES: &[(usize, Change, Severity, &str)] = &[
     (2, |i| set(source(i), "max_replication_slots", "1"), Blocker, "0 of 1 slots"),
     (3, |i| set(target(i), "max_wal_senders", "1"), Blocker, "0 of 1 WAL senders"),
     (3, |i| set(target(i), "max_connections", "10"), Blocker, "5 of 10 sessions"),
-    (4, |i| without_identity(i, 7), Blocker, "public.orders: it has no primary key (7 rows"),
+    (
+        4,
+        |i| without_identity(i, 7),
+        Blocker,
+        "public.orders: it has no primary key (7 rows updated",
+    ),
     (4, |i| without_identity(i, 0), High, "no UPDATE or DELETE seen"),
     (5, |i| of(&mut source(i).activity).open.push(open(900, false)), High, "for 15 min"),
     (5, |i| of(&mut target(i).activity).open.push(open(2, true)), High, "idle in transaction"),
@@ -57,7 +62,7 @@ const CASES: &[(usize, Change, Severity, &str)] = &[
     (14, |i| of(&mut source(i).locale).recorded = Some("2.31".into()), High, "version 2.31"),
     (15, |i| of(&mut target(i).server).encoding = "LATIN1".into(), Blocker, "LATIN1"),
     (15, |i| set(target(i), "TimeZone", "Europe/Berlin"), Medium, "Europe/Berlin"),
-    (16, |i| of(&mut source(i).sequences)[0].used_permille = 751, High, "has used 75.1 %"),
+    (16, |i| of(&mut source(i).sequences)[0].used_permille = Some(751), High, "has used 75.1 %"),
     (17, |i| of(&mut source(i).sequences)[0].uncarried = Some("no right".into()), High, "no right"),
     (
         18,

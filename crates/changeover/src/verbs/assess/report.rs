@@ -36,7 +36,9 @@ pub(super) fn deliver(
             lines.collect()
         }
         Format::Sarif => {
-            let log = sarif(assessment, env!("CARGO_PKG_VERSION"));
+            let about = args.plan.as_ref().or(args.answers.as_ref());
+            let about = about.map_or("changeover.yaml".into(), |file| file.to_string_lossy());
+            let log = sarif(assessment, env!("CARGO_PKG_VERSION"), &about);
             serde_json::to_string_pretty(&log).map_err(|e| {
                 Report::new("CO0176", "the report cannot be written as SARIF").because(&e)
             })? + "\n"

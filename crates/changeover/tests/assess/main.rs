@@ -1,0 +1,9 @@
+//! `changeover assess` on the example systems: real servers, real upstreams, goldens.
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "in a test a panic is the report")]
+
+mod clean_shop;
+mod every_risk;
+mod mask;
+mod partial;
+mod system;
+mod upstream;

@@ -15,9 +15,25 @@ const CEILING: f64 = 1e290;
 /// ever slower, so that a fault of any time finds fresh money.
 const INFLOW_SECONDS: f64 = 1200.0;
 
-/// The guard: in so many seconds the wealth may grow by this factor.
+/// The guard.
 const GUARD_SECONDS: usize = 30;
 const GUARD_FACTOR: f64 = 10.0;
+
+/// So many seconds' wealth is remembered for it.
+const RECENT: usize = 40;
+
+/// How the wealth is kept from growing on a hiccup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Not at all.
+    Off,
+    /// To ten times the least of the last 30 seconds: for bad requests that are rare.
+    Seconds,
+    /// To ten times the least of the last four tens of seconds, of each the most: for a stream with
+    /// a hundred bad requests a second, which on its way up swings by more than a factor of ten
+    /// from one second to the next and which the least of all seconds would strangle.
+    Tens,
+}
 
 /// The wealth of a bet on a [`Grid`] of θ, starting from 1.
 ///
@@ -50,7 +66,12 @@ impl Evidence {
     fn with_reserve(grid: &Grid, reserve: f64) -> Evidence {
         let count = grid.thetas().len();
         let each = (1.0 - reserve) / count as f64;
-        Evidence { points: vec![each; count], reserve, seconds: 0, recent: VecDeque::from([1.0]) }
+        Evidence {
+            points: vec![each; count],
+            reserve,
+            seconds: 0,
+            recent: VecDeque::from([1.0; RECENT]),
+        }
     }
 
     /// A second begins: some of the reserve is put on the grid.
@@ -73,24 +94,32 @@ impl Evidence {
         }
     }
 
-    /// A second ends. Guarded, the wealth is held to ten times the most it was between 60 and 30
-    /// seconds ago: `V_k` and `C` are multiplied by `min(1, 10·E_then/E)`. A pause of a few seconds
-    /// of the target's only process is then no proof; one that comes again and again is. What only
-    /// ever takes money away keeps the claim. The most and not the least of that time, because a
-    /// stream with a hundred bad requests a second swings by more than a factor of ten on its way,
-    /// and would never get anywhere.
-    pub fn end_second(&mut self, guarded: bool) {
-        let old = self.recent.len().saturating_sub(GUARD_SECONDS).max(1);
-        let most = GUARD_FACTOR * self.recent.iter().take(old).copied().fold(0.0, f64::max);
-        let wealth = self.wealth();
-        if guarded && wealth > most {
+    /// A second ends. Guarded, the wealth is held to ten times what it was before:
+    /// `V_k` and `C` are multiplied by `min(1, 10·E_before/E)`. A pause of a few seconds of the
+    /// target's only process is then no proof; one that comes again and again is. What only ever
+    /// takes money away keeps the claim.
+    pub fn end_second(&mut self, guard: Guard) {
+        let (most, wealth) = (GUARD_FACTOR * self.before(guard), self.wealth());
+        if wealth > most {
             let factor = most / wealth;
             self.points.iter_mut().for_each(|point| *point = (*point * factor).max(FLOOR));
             self.reserve *= factor;
         }
+        self.recent.pop_front();
         self.recent.push_back(self.wealth());
-        if self.recent.len() > 2 * GUARD_SECONDS {
-            self.recent.pop_front();
+    }
+
+    fn before(&self, guard: Guard) -> f64 {
+        let seconds =
+            |from: usize, count: usize| self.recent.iter().copied().skip(from).take(count);
+        match guard {
+            Guard::Off => f64::INFINITY,
+            Guard::Seconds => {
+                seconds(RECENT - GUARD_SECONDS, GUARD_SECONDS).fold(f64::INFINITY, f64::min)
+            }
+            Guard::Tens => (0..RECENT / 10)
+                .map(|ten| seconds(10 * ten, 10).fold(0.0, f64::max))
+                .fold(f64::INFINITY, f64::min),
         }
     }
 

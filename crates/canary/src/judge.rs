@@ -1,13 +1,13 @@
 //! A canary's judge: one process over all its weights.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use changeover_types::{DecidedSecond, LatencyBucket, Side};
+use changeover_types::{Decided, DecidedSecond, LatencyBucket, Side};
 use serde::{Deserialize, Serialize};
 
 use crate::breaker::Breaker;
 use crate::harmless::Rate;
+use crate::histogram::Histogram;
 use crate::limits::Limits;
 use crate::rules::Rules;
 use crate::stream::{Stream, StreamName, failures, slower};
@@ -45,27 +45,19 @@ struct Here {
 struct Seen {
     requests: u64,
     bad: u64,
-    latency: BTreeMap<LatencyBucket, u64>,
+    latency: Histogram,
 }
 
 impl Seen {
-    fn add(&mut self, decided: &changeover_types::Decided) {
+    fn add(&mut self, decided: &Decided) {
         self.requests += decided.requests;
         self.bad += decided.bad;
-        for (bucket, count) in &decided.latency {
-            *self.latency.entry(*bucket).or_default() += count;
-        }
+        self.latency.add(&decided.latency);
     }
 
     /// In microseconds; `None` without requests, or if it was not answered in time.
     fn quantile_us(&self, share: f64) -> Option<f64> {
-        let wanted = (share * self.requests as f64).ceil() as u64;
-        let mut seen = 0;
-        let at = self.latency.iter().find_map(|(bucket, count)| {
-            seen += count;
-            (seen >= wanted && wanted > 0).then_some(*bucket)
-        });
-        at.and_then(LatencyBucket::upper_micros)
+        self.latency.quantile(share).and_then(LatencyBucket::upper_micros)
     }
 }
 
@@ -225,11 +217,12 @@ impl Judge {
     /// The objective is the plan's own word and needs no comparison, only enough requests to be
     /// seen: five beyond the percentile.
     fn broken_objective(&self, rules: &Rules) -> Option<Alarm> {
-        let limit_us = rules.latency_p99?.as_micros() as f64;
+        // Beyond the time of decision nothing is known about latency.
+        let objective = rules.latency_p99.filter(|objective| *objective <= rules.decide_after)?;
+        let limit_us = objective.as_micros() as f64;
         let target = &self.here.target;
         let limit = LatencyBucket::of_micros(limit_us as u64);
-        let beyond: u64 =
-            target.latency.range(limit..).skip_while(|(b, _)| **b == limit).map(|(_, n)| n).sum();
+        let beyond = target.latency.beyond(limit);
         // More than twice the share that the objective allows: no matter of a second's luck.
         let broken = target.requests >= 500 && beyond as f64 > 0.02 * target.requests as f64;
         broken.then(|| Alarm {

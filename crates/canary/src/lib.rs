@@ -17,7 +17,7 @@
 //! request, or with a sticky cookie each user, is drawn by itself); a request is decided at one
 //! fixed age on both sides; and the target is not worse *at any moment, given the past*. A pause of
 //! one process of the target is a real effect of the label, which is why a small target is judged
-//! with the [guard](Evidence::end_second). Not covered: a target that hurts the source (a shared
+//! with a [`Guard`]. Not covered: a target that hurts the source (a shared
 //! database); that is what absolute objectives are for.
 //!
 //! Sources: Ville 1939; the label e-process after Lindon, Sanden & Shirikian (KDD 2022, arXiv
@@ -32,6 +32,7 @@ mod breaker;
 mod evidence;
 mod grid;
 mod harmless;
+mod histogram;
 mod judge;
 mod limits;
 mod outside;
@@ -41,13 +42,13 @@ mod switched;
 mod verdict;
 
 pub use breaker::Breaker;
-pub use evidence::Evidence;
+pub use evidence::{Evidence, Guard};
 pub use grid::Grid;
 pub use harmless::{Harmless, Rate};
 pub use judge::Judge;
 pub use limits::Limits;
 pub use outside::{OutsideVerdict, Paired};
-pub use rules::{Rules, proof_for};
+pub use rules::Rules;
 pub use stream::{Bad, Stream, StreamName};
 pub use switched::{SwitchRules, Switched};
 pub use verdict::{Alarm, Cause, Figures, Verdict};

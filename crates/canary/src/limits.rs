@@ -1,9 +1,11 @@
 //! What counts as slow: the source's own quantiles, from what was before.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use changeover_types::{Latencies, LatencyBucket};
 use serde::{Deserialize, Serialize};
+
+use crate::histogram::Histogram;
 
 /// Limits come from so many whole minutes before, and hold for one.
 const WINDOW_MINUTES: usize = 5;
@@ -22,7 +24,7 @@ pub struct Limits {
     quantiles: Vec<f64>,
     /// None beyond: a request is decided then, answered or not.
     longest: LatencyBucket,
-    minutes: VecDeque<BTreeMap<LatencyBucket, u64>>,
+    minutes: VecDeque<Histogram>,
     seconds: u32,
     limits: Vec<Option<LatencyBucket>>,
     frozen: bool,
@@ -36,7 +38,7 @@ impl Limits {
             quantiles: quantiles.to_vec(),
             // The target's limit is a tenth higher and must be known by the decision, too.
             longest: LatencyBucket::of_micros(decide_after_us.saturating_sub(1)).a_tenth_quicker(),
-            minutes: VecDeque::from([BTreeMap::new()]),
+            minutes: VecDeque::from([Histogram::default()]),
             seconds: 0,
             limits: vec![None; quantiles.len()],
             frozen: false,
@@ -52,14 +54,12 @@ impl Limits {
     /// Takes a second of the source in, after it was judged.
     pub fn learn(&mut self, source: &Latencies) {
         if let Some(minute) = self.minutes.back_mut() {
-            for (bucket, count) in source {
-                *minute.entry(*bucket).or_default() += count;
-            }
+            minute.add(source);
         }
         self.seconds += 1;
         if self.seconds.is_multiple_of(MINUTE_SECONDS) {
             self.renew(|_| true);
-            self.minutes.push_back(BTreeMap::new());
+            self.minutes.push_back(Histogram::default());
             if self.minutes.len() > WINDOW_MINUTES {
                 self.minutes.pop_front();
             }
@@ -74,28 +74,23 @@ impl Limits {
     }
 
     fn renew(&mut self, which: impl Fn(Option<LatencyBucket>) -> bool) {
-        let total: u64 = self.minutes.iter().flat_map(BTreeMap::values).sum();
-        for at in 0..self.quantiles.len() {
-            let (share, present) = (self.quantiles[at], self.limits[at]);
-            let enough = total as f64 * (1.0 - share) >= LEAST_BEYOND;
-            if enough && which(present) && !(self.frozen && present.is_some()) {
-                self.limits[at] = Some(self.quantile(share, total).min(self.longest));
-            }
+        let total: u64 = self.minutes.iter().map(Histogram::total).sum();
+        let wanted: Vec<usize> = (0..self.quantiles.len())
+            .filter(|at| {
+                let present = self.limits[*at];
+                let enough = total as f64 * (1.0 - self.quantiles[*at]) >= LEAST_BEYOND;
+                enough && which(present) && !(self.frozen && present.is_some())
+            })
+            .collect();
+        if wanted.is_empty() {
+            return;
         }
-    }
-
-    fn quantile(&self, share: f64, total: u64) -> LatencyBucket {
-        let wanted = (share * total as f64).ceil() as u64;
-        let mut all: BTreeMap<LatencyBucket, u64> = BTreeMap::new();
-        for (bucket, count) in self.minutes.iter().flatten() {
-            *all.entry(*bucket).or_default() += count;
+        let mut all = Histogram::default();
+        self.minutes.iter().for_each(|minute| all.merge(minute));
+        for at in wanted {
+            let quantile = all.quantile(self.quantiles[at]).unwrap_or(self.longest);
+            self.limits[at] = Some(quantile.min(self.longest));
         }
-        let mut seen = 0;
-        let reached = |(bucket, count): (LatencyBucket, u64)| {
-            seen += count;
-            (seen >= wanted).then_some(bucket)
-        };
-        all.into_iter().find_map(reached).unwrap_or(self.longest)
     }
 }
 

@@ -51,28 +51,3 @@ impl Rules {
         1.0 / self.doubt
     }
 }
-
-/// The proof asked for at each of `weights` weights where the plan does not say: graded, because a
-/// strict one at a small weight takes hours and protects little.
-#[must_use]
-pub fn proof_for(weights: usize) -> Vec<f64> {
-    let of = |at: usize| match (at, weights - at) {
-        (_, 1) => 1.5,
-        (0, _) => 5.0,
-        _ => 2.0,
-    };
-    (0..weights).map(of).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_proof_gets_stricter_towards_the_end() {
-        assert_eq!(proof_for(3), [5.0, 2.0, 1.5]);
-        assert_eq!(proof_for(1), [1.5]);
-        assert_eq!(proof_for(4), [5.0, 2.0, 2.0, 1.5]);
-        assert!(proof_for(0).is_empty());
-    }
-}

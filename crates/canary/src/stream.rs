@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use changeover_types::{DecidedSecond, FirstEvents, Latencies, LatencyBucket};
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Guard};
 use crate::grid::Grid;
 use crate::harmless::Harmless;
 use crate::rules::Rules;
@@ -42,6 +42,15 @@ impl StreamName {
         match self {
             StreamName::Failures => Grid::failures(),
             StreamName::Slower { quantile } => Grid::slower_than(quantile),
+        }
+    }
+
+    /// How a small target is guarded.
+    #[must_use]
+    pub fn guard(self) -> Guard {
+        match self {
+            StreamName::Failures => Guard::Seconds,
+            StreamName::Slower { .. } => Guard::Tens,
         }
     }
 
@@ -104,10 +113,11 @@ impl Stream {
     /// Takes a second in.
     pub fn add(&mut self, rules: &Rules, weight: f64, bad: Bad) {
         let grid = self.name.grid();
+        let guard = if rules.guarded { self.name.guard() } else { Guard::Off };
         for evidence in [Some(&mut self.any_time), self.beginning.as_mut()].into_iter().flatten() {
             evidence.begin_second();
             evidence.add(&grid, weight, bad.target, bad.source);
-            evidence.end_second(rules.guarded);
+            evidence.end_second(guard);
         }
         self.harmless.add(weight, bad.target, bad.source);
         self.bad.target += bad.target;

@@ -172,6 +172,12 @@ impl Switched {
         format!("{} of {} requests on the target failed{slow}", self.bad, self.requests)
     }
 
+    /// Requests decided on the target, and how many of them were bad.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.requests, self.bad)
+    }
+
     /// Whether anything was decided at all: without a request there is nothing to say.
     #[must_use]
     pub fn has_seen_requests(&self) -> bool {

@@ -139,12 +139,17 @@ fn show_canary(canary: &CanaryStatus) -> String {
         }
         _ => String::new(),
     };
+    let against = match (&canary.against, canary.back_at) {
+        (Some(against), Some(back_at)) => format!("; against it {against}, back at {back_at:.0}"),
+        _ => String::new(),
+    };
+    let waiting =
+        canary.waiting_for.as_ref().map_or(String::new(), |what| format!("; waits for {what}"));
     format!(
-        "{} on the target, {} requests there, {} failed{p99}, {} left",
+        "{} on the target, {} requests there, {} failed{p99}{against}{waiting}",
         share(canary.weight_permille),
         grouped(canary.target_requests),
         grouped(canary.target_errors),
-        seconds(canary.remaining_ms.div_ceil(1000))
     )
 }
 

@@ -158,7 +158,7 @@ impl Effects {
             Command::SetWeight { target_permille } => {
                 self.set_weight(*target_permille, state).await
             }
-            Command::Watch { step, since } => self.watch_canary(*step, *since).await,
+            Command::Watch { step, since } => self.watch(*step, *since, state).await,
             Command::Wait { until } => {
                 sleep(until.since(store::now())).await;
                 Input::Waited

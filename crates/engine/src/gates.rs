@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use changeover_gate::control::{ControlClient, ControlError};
 use changeover_gate::state::RouteFile;
-use changeover_routing::{Answer, GateMetrics, GateStatus, OpenWork, Order, OrderNumber, Route};
+use changeover_routing::{
+    Answer, Decisions, GateMetrics, GateStatus, OpenWork, Order, OrderNumber, Route,
+};
 use changeover_types::{Epoch, Side};
 
 /// An order that the gate answers at all, it answers within this.
@@ -45,7 +47,7 @@ impl Gates {
         match self.ask(Order::Status).await? {
             Answer::Status(status) => Ok(status),
             Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-            Answer::Metrics(_) => Err(GateError::Protocol),
+            Answer::Metrics(_) | Answer::Decided(_) => Err(GateError::Protocol),
         }
     }
 
@@ -54,7 +56,16 @@ impl Gates {
         match self.ask(Order::Metrics).await? {
             Answer::Metrics(metrics) => Ok(metrics),
             Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-            Answer::Status(_) => Err(GateError::Protocol),
+            Answer::Status(_) | Answer::Decided(_) => Err(GateError::Protocol),
+        }
+    }
+
+    /// What it decided about requests from this second of its life on, up to a minute of it.
+    pub(crate) async fn decided(&self, from: u64) -> Result<Decisions, GateError> {
+        match self.ask(Order::Decided { from }).await? {
+            Answer::Decided(decisions) => Ok(decisions),
+            Answer::Refused { why, .. } => Err(GateError::Refused(why)),
+            Answer::Status(_) | Answer::Metrics(_) => Err(GateError::Protocol),
         }
     }
 
@@ -102,7 +113,7 @@ impl Gates {
                 match self.ask(Order::Anew).await? {
                     Answer::Status(_) => Ok(()),
                     Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-                    Answer::Metrics(_) => Err(GateError::Protocol),
+                    Answer::Metrics(_) | Answer::Decided(_) => Err(GateError::Protocol),
                 }
             }
             Ok(_) => Ok(()),
@@ -144,7 +155,7 @@ impl Gates {
         match self.ask(order(OrderNumber { epoch: at, sequence })).await? {
             Answer::Status(status) => Ok(status),
             Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-            Answer::Metrics(_) => Err(GateError::Protocol),
+            Answer::Metrics(_) | Answer::Decided(_) => Err(GateError::Protocol),
         }
     }
 

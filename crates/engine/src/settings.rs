@@ -8,7 +8,7 @@ use changeover_gate::postgres::{
     Unmovable as GateUnmovable,
 };
 use changeover_gate::state::{GateConfig, HttpGateConfig, Upstream};
-use changeover_plan::{ClientAuth, Plan, PostgresSide, SecretRef, Unmovable};
+use changeover_plan::{ClientAuth, Plan, PostgresSide, SecretRef, Step, Unmovable};
 use changeover_postgres::config::ConnectConfig;
 use changeover_types::{MigrationName, Side};
 
@@ -105,6 +105,15 @@ pub(crate) fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<Ga
             source: upstreams(Side::Source)?,
             target: upstreams(Side::Target)?,
             holds: plan.gates.postgres.is_none(),
+            decide_after: gate.decide_after,
+            warm_up: plan
+                .steps()
+                .filter_map(|placed| match placed.step {
+                    Step::Canary(canary) => Some(canary.warm_up),
+                    _ => None,
+                })
+                .max()
+                .unwrap_or_default(),
         }),
         None => None,
     };

@@ -7,6 +7,7 @@
 
 mod body;
 mod client_io;
+mod decided;
 mod forward;
 mod framing;
 mod head;

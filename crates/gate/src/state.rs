@@ -11,6 +11,7 @@
 
 mod config;
 mod counters;
+mod decisions;
 mod disk;
 mod work;
 
@@ -20,16 +21,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use changeover_routing::{Answer, GateStatus, HoldView, Order, Readings, Route, Router, Saved};
+use changeover_routing::{
+    Answer, Decisions as Told, GateStatus, HoldView, Order, Readings, Route, Router, Saved,
+};
 use changeover_types::{MigrationName, Side, Tick};
 use tokio::sync::watch;
 
 pub use config::{GateConfig, HttpGateConfig, Upstream};
 pub use counters::{CoreCounters, PostgresCounters};
+pub use decisions::{CoreDecisions, DecideRules, Ticket};
 pub use disk::{DiskError, RouteFile};
 pub use work::{ParkGuard, WorkGuard, WorkLabel, WorkState};
 
 use counters::Counters;
+use decisions::Decisions;
 use work::Registry;
 
 /// At most this many pieces of open work are listed in a status, the oldest first.
@@ -49,6 +54,7 @@ pub struct Shared {
     changed: tokio::sync::Notify,
     work: Registry,
     counters: Counters,
+    decisions: Decisions,
     clients: AtomicU64,
 }
 
@@ -81,6 +87,7 @@ impl Shared {
             changed: tokio::sync::Notify::new(),
             work: Registry::default(),
             counters: Counters::default(),
+            decisions: Decisions::default(),
             clients: AtomicU64::new(0),
         }
     }
@@ -142,6 +149,11 @@ impl Shared {
         self.adopt(&mut router, next);
         match order {
             Order::Metrics => Answer::Metrics(self.counters.metrics(router.lapsed())),
+            Order::Decided { from } => {
+                let (seconds, next) = self.decisions.since(*from, now);
+                let present = now.0 / 1_000_000;
+                Answer::Decided(Told { incarnation: self.incarnation, next, present, seconds })
+            }
             _ => Answer::Status(self.status(&router, now)),
         }
     }
@@ -213,6 +225,11 @@ impl Shared {
         self.counters.add_core()
     }
 
+    /// A new sink for what one core decides about its requests.
+    pub fn core_decisions(&self, rules: DecideRules) -> Arc<CoreDecisions> {
+        self.decisions.add_core(rules)
+    }
+
     /// Counts one client connection in.
     pub fn client_came(&self) {
         self.clients.fetch_add(1, Ordering::Relaxed);
@@ -241,6 +258,10 @@ impl Shared {
             return;
         }
         if router.route() != next.route() {
+            let share = |router: &Router| router.route().map_or(0, |route| route.target_permille);
+            if share(router) == 0 && share(&next) > 0 {
+                self.decisions.canary_begins(self.now());
+            }
             self.route.store(next.route().map(Arc::new));
         }
         *router = next;

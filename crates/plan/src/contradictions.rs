@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::estimate::{Estimates, Measures};
 use crate::model::{Plan, Step};
-use crate::units::{show_duration, show_percentage};
+use crate::units::show_duration;
 
 /// Answers of each side that a cutover waits for one after the other, at the very least: locks and
 /// snapshots, barrier, seal and its read-back on the side that is left; barrier seen and grant on the
@@ -36,7 +36,7 @@ pub fn contradictions(
 ) -> Vec<Contradiction> {
     let mut found = Vec::new();
     found.extend(write_pause(plan, estimates, measures));
-    found.extend(error_budget(plan));
+    found.extend(unseen_latency(plan));
     found.sort_by_key(|it: &Contradiction| !it.certain);
     found
 }
@@ -77,17 +77,21 @@ fn write_pause(plan: &Plan, _estimates: &Estimates, measures: &Measures) -> Opti
     })
 }
 
-/// A canary that passes what the objective forbids.
-fn error_budget(plan: &Plan) -> Option<Contradiction> {
-    let budget = plan.objectives.error_rate?;
-    plan.steps().find_map(|placed| match placed.step {
-        Step::Canary { max_error_rate, .. } if *max_error_rate > budget => Some(Contradiction {
-            what: format!("objectives.error_rate is {}", show_percentage(budget)),
-            why: format!("{} lets {} pass", placed.path, show_percentage(*max_error_rate)),
-            fix: "leave the canary's max_error_rate out: it follows the objective".to_owned(),
-            certain: false,
-        }),
-        _ => None,
+/// A canary that cannot see what the objective speaks of.
+fn unseen_latency(plan: &Plan) -> Option<Contradiction> {
+    let objective = plan.objectives.latency_p99?;
+    let decide_after = plan.gates.http.as_ref()?.decide_after;
+    let watched = |step: &Step| matches!(step, Step::Canary(_) | Step::BlueGreen(_));
+    let placed = plan.steps().find(|placed| watched(placed.step))?;
+    (objective > decide_after).then(|| Contradiction {
+        what: format!("objectives.latency_p99 is {}", show_duration(objective)),
+        why: format!(
+            "{} knows nothing of a request after {} (gates.http.decide_after)",
+            placed.path,
+            show_duration(decide_after)
+        ),
+        fix: "make gates.http.decide_after longer than the objective".to_owned(),
+        certain: false,
     })
 }
 
@@ -124,9 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_that_passes_what_the_budget_forbids_is_told() {
-        let text = template(TemplateKind::Service).replace("dwell: 10m", "max_error_rate: 2%");
+    fn an_objective_that_the_canary_cannot_see_is_told() {
+        let text =
+            template(TemplateKind::Service).replace("# latency_p99: 250ms", "latency_p99: 2s");
         let [only] = found(&text, &Measures::default()).try_into().unwrap();
-        assert!(only.what.contains("0.1 %") && only.why.contains("2 %"), "{only:?}");
+        assert!(only.what.contains("2s") && only.why.contains("after 1s"), "{only:?}");
     }
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use crate::canary::Canary;
 use crate::model::{Data, Environment, Gates, Objectives, Phase, Step};
 
 /// Attempts of a cutover, and the time between them.
 pub(crate) const CUTOVER: (u32, Duration) = (5, Duration::from_secs(10));
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// The defaults of `objectives`.
 pub(crate) fn objectives() -> Objectives {
@@ -24,46 +23,17 @@ pub(crate) fn data() -> Data {
     }
 }
 
-/// The parts of a canary step.
-pub(crate) struct Canary {
-    pub(crate) weights: Vec<u16>,
-    pub(crate) dwell: Duration,
-    pub(crate) max_error_rate: f64,
-    pub(crate) max_latency_ratio: f64,
-    pub(crate) minimum_requests: u64,
-}
-
-impl Canary {
-    pub(crate) fn into_step(self) -> Step {
-        let Canary { weights, dwell, max_error_rate, max_latency_ratio, minimum_requests } = self;
-        Step::Canary { weights, dwell, max_error_rate, max_latency_ratio, minimum_requests }
-    }
-}
-
-/// The defaults of a canary.
-pub(crate) fn canary(objectives: &Objectives) -> Canary {
-    Canary {
-        weights: vec![50, 250, 500],
-        dwell: MINUTE,
-        max_error_rate: objectives.error_rate.unwrap_or(0.01),
-        max_latency_ratio: 2.0,
-        minimum_requests: 100,
-    }
-}
+/// When a request is decided.
+pub(crate) const DECIDE_AFTER: Duration = Duration::from_secs(1);
 
 /// The phases of a plan that names none.
-pub(crate) fn phases(
-    source: &Environment,
-    target: &Environment,
-    gates: &Gates,
-    objectives: &Objectives,
-) -> Vec<Phase> {
+pub(crate) fn phases(source: &Environment, target: &Environment, gates: &Gates) -> Vec<Phase> {
     let data = source.postgres.is_some() && target.postgres.is_some();
     let http = source.http.is_some() && target.http.is_some() && gates.http.is_some();
     let (attempts, retry_after) = CUTOVER;
     let plan = [
         ("copy", data, vec![Step::Replicate, Step::Verify]),
-        ("canary", http, vec![canary(objectives).into_step()]),
+        ("canary", http, vec![Step::Canary(Canary::default())]),
         (
             "cutover",
             data || http,

@@ -147,12 +147,15 @@ fn step(plan: &Plan, step: &Step, path: &str, measures: &Measures) -> (Option<Sp
     match step {
         Step::Replicate => copy::replicate(path, plan.data.copy_jobs, measures),
         Step::Verify => copy::verify(path, measures),
-        Step::Canary { weights, dwell, .. } => {
-            let least = millis(*dwell).saturating_mul(weights.len() as u64);
+        Step::BlueGreen(switch) => {
+            (Some(Span::exactly(millis(switch.watch))), "declared in the plan".to_owned())
+        }
+        Step::Canary(canary) => {
+            let weights = canary.weights.len();
+            let least = millis(canary.at_least).saturating_mul(weights as u64);
             let basis = format!(
-                "{} at each of {} weights; longer while requests or evidence are too few",
-                show_duration(*dwell),
-                weights.len()
+                "{} at each of {weights} weights; longer while requests or evidence are too few",
+                show_duration(canary.at_least),
             );
             (Some(Span { least_ms: least, likely_ms: least, most_ms: None }), basis)
         }

@@ -65,9 +65,21 @@ fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
             check_fallback(*on_fail),
             Reversible::ReadOnly,
         ),
-        Step::Canary { .. } => {
-            (canary(step), "all requests go back to the source at once", Reversible::Always)
-        }
+        Step::Canary(canary) => (
+            crate::canary::explain(canary),
+            "all requests go back to the source at once",
+            Reversible::Always,
+        ),
+        Step::BlueGreen(switch) => (
+            format!(
+                "send all requests to the target at once and watch it for {}, against the \
+                 objectives and the source's figures of before: nothing is left to compare it with \
+                 at the same moment",
+                show_duration(switch.watch)
+            ),
+            "all requests go back to the source at once",
+            Reversible::Always,
+        ),
         Step::Cutover { attempts, retry_after } => (
             format!(
                 "hold new work, seal the source, grant the target; at most {} of pause, up to \
@@ -149,21 +161,5 @@ fn replicate(plan: &Plan) -> String {
     format!(
         "copy schema and rows of {what}{without}, {} tables at a time, then follow the source",
         plan.data.copy_jobs
-    )
-}
-
-fn canary(step: &Step) -> String {
-    let Step::Canary { weights, dwell, max_error_rate, max_latency_ratio, minimum_requests } = step
-    else {
-        return String::new();
-    };
-    let shares: Vec<String> = weights.iter().map(|weight| show_permille(*weight)).collect();
-    format!(
-        "send {} of the requests to the target, each for at least {} and {minimum_requests} \
-         requests, while it fails at most {} and its p99 stays below {max_latency_ratio} times \
-         the source's",
-        shares.join(", then "),
-        show_duration(*dwell),
-        show_percentage(*max_error_rate),
     )
 }

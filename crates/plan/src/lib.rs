@@ -14,6 +14,7 @@ pub mod saved;
 
 mod address;
 mod answers;
+mod canary;
 mod contradictions;
 mod defaults;
 mod digest;
@@ -32,6 +33,7 @@ mod units;
 
 pub use address::inline_url;
 pub use answers::{Answers, answers, answers_template};
+pub use canary::{BlueGreen, Canary};
 pub use contradictions::{Contradiction, contradictions};
 pub use digest::fingerprint;
 pub use explain::{ExplainedStep, Reversible, explain};

@@ -11,6 +11,7 @@ use serde::Serialize;
 pub(crate) mod checks;
 
 use crate::answers::Answers;
+use crate::canary::{BlueGreen, Canary};
 use checks::{Exec, Load, OnFail, Smoke};
 
 /// A sound plan: every value checked, every default filled in.
@@ -125,6 +126,8 @@ pub struct HttpGate {
     pub listen: SocketAddr,
     /// The cookie that keeps a client on its side.
     pub sticky_cookie: Option<String>,
+    /// A request without a good answer at this age is bad; the canary's verdict counts them.
+    pub decide_after: Duration,
 }
 
 /// The PostgreSQL gate.
@@ -213,18 +216,9 @@ pub enum Step {
         on_fail: OnFail,
     },
     /// Send a growing share of requests to the target, and stay while it does as well.
-    Canary {
-        /// Shares in tenths of a per cent, ascending.
-        weights: Vec<u16>,
-        /// At each weight, at least for this long.
-        dwell: Duration,
-        /// A higher share of failed requests on the target ends the canary.
-        max_error_rate: f64,
-        /// A p99 of the target above this multiple of the source's ends the canary.
-        max_latency_ratio: f64,
-        /// At each weight, at least so many requests on the target.
-        minimum_requests: u64,
-    },
+    Canary(Canary),
+    /// Send all requests to the target at once, and watch.
+    BlueGreen(BlueGreen),
     /// Move authority over the data to the target.
     Cutover {
         /// How often it is tried before the run pauses.
@@ -250,7 +244,10 @@ impl Step {
     /// Whether it moves requests or authority.
     #[must_use]
     pub fn moves(&self) -> bool {
-        matches!(self, Step::Canary { .. } | Step::Cutover { .. } | Step::Shift { .. })
+        matches!(
+            self,
+            Step::Canary(_) | Step::BlueGreen(_) | Step::Cutover { .. } | Step::Shift { .. }
+        )
     }
 
     /// As written in the plan.
@@ -262,7 +259,8 @@ impl Step {
             Step::Smoke(_) => "smoke",
             Step::Load(_) => "load",
             Step::Run { .. } => "run",
-            Step::Canary { .. } => "canary",
+            Step::Canary(_) => "canary",
+            Step::BlueGreen(_) => "blue-green",
             Step::Cutover { .. } => "cutover",
             Step::Shift { .. } => "shift",
             Step::Soak { .. } => "soak",

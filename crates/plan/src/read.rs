@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 mod ask;
+mod canary;
 mod data;
 mod environment;
 mod gates;
@@ -93,7 +94,7 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
     let (source, target, gates) = (draft.source.value, draft.target.value, draft.gates.value);
     let phases = match draft.phases {
         Some(phases) => phases.into_iter().map(undraft).collect(),
-        None => defaults::phases(&source, &target, &gates, &draft.objectives),
+        None => defaults::phases(&source, &target, &gates),
     };
     let (objectives, digest) = (
         draft.objectives,

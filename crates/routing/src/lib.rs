@@ -10,8 +10,8 @@ mod split;
 
 pub use authority::{Reading, Readings};
 pub use order::{
-    Answer, GateMetrics, GateStatus, HoldStatus, HttpMetrics, OpenWork, Order, OrderNumber,
-    PROTOCOL_VERSION, PostgresMetrics, Request, Response, Route,
+    Answer, Decisions, GateMetrics, GateStatus, HoldStatus, HttpMetrics, OpenWork, Order,
+    OrderNumber, PROTOCOL_VERSION, PostgresMetrics, Request, Response, Route,
 };
 pub use router::{Effects, HoldView, Lapse, Refusal, Router, Saved, Sealing};
 pub use split::{PERMILLE_ALL, side_for, sticky_hash};

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use changeover_types::{Epoch, Side};
+use changeover_types::{DecidedSecond, Epoch, Side};
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol; both ends refuse another.
@@ -55,6 +55,12 @@ pub enum Order {
     Status,
     /// Counters and histograms since the gate started. Changes nothing.
     Metrics,
+    /// What was decided about requests, from this second of the gate's life on; at most a minute
+    /// of it at once. Changes nothing.
+    Decided {
+        /// The first second that is not known yet.
+        from: u64,
+    },
     /// Use this route from now on; new work sees it at once. Ends no hold.
     Route {
         /// Must be higher than any obeyed before.
@@ -116,6 +122,8 @@ pub enum Answer {
     Status(GateStatus),
     /// The metrics asked for.
     Metrics(GateMetrics),
+    /// The decisions asked for.
+    Decided(Decisions),
     /// Not obeyed, nothing changed.
     Refused {
         /// Why, in words for the operator.
@@ -168,6 +176,19 @@ pub struct OpenWork {
     pub for_ms: u64,
     /// The server process that serves it, for PostgreSQL.
     pub server_pid: Option<i32>,
+}
+
+/// What a gate decided about requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decisions {
+    /// Whose seconds these are; see [`GateStatus::incarnation`].
+    pub incarnation: u64,
+    /// The first second that is not among them, for the next question.
+    pub next: u64,
+    /// The second that is under way: all before it are over.
+    pub present: u64,
+    /// In their order; one without requests is left out.
+    pub seconds: Vec<DecidedSecond>,
 }
 
 /// Counters since the gate started; all monotonic.

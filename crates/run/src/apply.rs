@@ -4,6 +4,7 @@ use changeover_cutover as cutover;
 use changeover_types::{CheckReport, WallMs};
 use serde::{Deserialize, Serialize};
 
+use crate::canary::Watching;
 use crate::state::{Bound, DataStage, Mode, Pause, State};
 
 /// A journal record of the run.
@@ -74,8 +75,22 @@ pub enum Event {
         /// When.
         at: WallMs,
     },
+    /// The target is watched: what was seen so far.
+    Watched {
+        /// All of it.
+        watching: Watching,
+    },
     /// The present weight of the canary did well.
-    WeightPassed,
+    WeightPassed {
+        /// Why, in numbers.
+        #[serde(default)]
+        why: String,
+    },
+    /// A switch at once did well for as long as it was watched.
+    SwitchPassed {
+        /// In numbers.
+        why: String,
+    },
     /// The next attempt waits.
     AttemptPutOff {
         /// Until when; `None` ends the waiting.
@@ -148,7 +163,9 @@ pub fn apply(state: &mut State, event: &Event) {
             state.target_permille = *target_permille;
             state.since = Some(*at);
         }
-        Event::WeightPassed => state.canary_index += 1,
+        Event::Watched { watching } => state.watching = Some(watching.clone()),
+        Event::WeightPassed { .. } => state.canary_index += 1,
+        Event::SwitchPassed { .. } => {}
         Event::AttemptPutOff { until } => {
             if until.is_some() {
                 state.attempts_used += 1;
@@ -192,6 +209,46 @@ fn turn(state: &mut State, mode: Mode) {
 fn begin_afresh(state: &mut State) {
     state.since = None;
     state.canary_index = 0;
+    state.watching = None;
     state.attempts_used = 0;
     state.next_attempt_at = None;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::WatchRules;
+    use changeover_types::{Decided, DecidedSecond, LatencyBucket};
+
+    /// What was seen goes through the journal's JSON, in which an event is a tagged object.
+    #[test]
+    fn what_was_seen_survives_the_journal() {
+        let plan = "apiVersion: changeover/v1\nkind: Migration\nmetadata: {name: x}\n\
+                    source: {http: {upstreams: ['http://a:1']}}\n\
+                    target: {http: {upstreams: ['http://b:1']}}\n\
+                    gates: {http: {listen: '127.0.0.1:1'}}\n";
+        let plan = changeover_plan::parse("plan.yaml", plan).unwrap();
+        let rules = crate::canary::watch_rules(&plan, 0, 0).unwrap();
+        assert!(matches!(rules, WatchRules::Canary { .. }));
+        let latency = vec![(LatencyBucket(7), 90), (LatencyBucket::NEVER, 10)];
+        let side = Decided { requests: 100, bad: 10, latency, users: None };
+        let second = |second, target_permille| DecidedSecond {
+            second,
+            target_permille,
+            source: side.clone(),
+            target: side.clone(),
+        };
+        let past: Vec<_> = (0..30).map(|at| second(at, 0)).collect();
+        let mut watching = Watching::begin(&rules, 1, 30, &past);
+        watching.take(&rules, 1, 60, &(30..60).map(|at| second(at, 50)).collect::<Vec<_>>());
+        let event = Event::Watched { watching };
+        let text = serde_json::to_value(&event).unwrap();
+        let Event::Watched { watching: read } = serde_json::from_value(text).unwrap() else {
+            panic!("another event")
+        };
+        assert_eq!(read.next_second(1), 60);
+        let Event::Watched { watching } = event else { panic!("another event") };
+        let waited = std::time::Duration::from_secs(60);
+        assert_eq!(read.judged(&rules, waited), watching.judged(&rules, waited));
+    }
 }

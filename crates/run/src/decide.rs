@@ -8,6 +8,7 @@ use changeover_plan::Plan;
 use changeover_types::{CheckReport, WallMs};
 
 use crate::apply::{Event, apply};
+use crate::canary::Watching;
 use crate::due::{Command, due};
 use crate::state::{DataStage, Mode, State};
 
@@ -69,10 +70,10 @@ pub enum Input {
         /// Its outcome.
         report: CheckReport,
     },
-    /// The canary's verdict is no.
-    CheckFailed {
-        /// Why, in numbers.
-        why: String,
+    /// What was seen of the target that is due to be watched.
+    Watched {
+        /// All of it.
+        watching: Watching,
     },
     /// The due command could not be done, and trying again by itself would not help.
     Failed {

@@ -33,7 +33,8 @@ pub enum Command {
         /// In tenths of a per cent.
         target_permille: u16,
     },
-    /// Watch the canary of the step at this index at its present weight, and judge.
+    /// Watch the target in the step at this index (a canary at its present weight, or a switch at
+    /// once), and give what was seen: when there is a judgement, and now and then before.
     Watch {
         /// Among the plan's steps.
         step: usize,
@@ -114,8 +115,11 @@ fn forward(state: &State, plan: &Plan) -> Option<Command> {
         Step::Smoke(_) | Step::Load(_) | Step::Run { .. } => {
             Some(Command::Check { step: state.at })
         }
-        Step::Canary { weights, .. } => {
-            let wanted = *weights.get(state.canary_index)?;
+        Step::Canary(_) | Step::BlueGreen(_) => {
+            let wanted = match placed.step {
+                Step::Canary(canary) => *canary.weights.get(state.canary_index)?,
+                _ => 1000,
+            };
             match state.since {
                 Some(since) if state.target_permille == wanted => {
                     Some(Command::Watch { step: state.at, since })

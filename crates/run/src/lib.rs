@@ -4,7 +4,7 @@
 //! [`changeover_cutover`] machine inside. A plan is data, so nothing is ever replayed as code: the
 //! journal's [`Event`]s rebuild the [`State`], and [`due`] says what to do next.
 //!
-//! Reading order: [`State`], [`due`], [`decide`], [`apply`]; [`canary`] is the verdict on its own.
+//! Reading order: [`State`], [`due`], [`decide`], [`apply`]; [`canary`] joins the plan with the verdict's core.
 
 pub mod canary;
 

@@ -4,6 +4,8 @@ use changeover_cutover as cutover;
 use changeover_types::{Side, WallMs};
 use serde::{Deserialize, Serialize};
 
+use crate::canary::Watching;
+
 /// All that is known about a run. Rebuilt from the journal's events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -22,6 +24,9 @@ pub struct State {
     pub since: Option<WallMs>,
     /// Which weight of the present canary is being watched.
     pub canary_index: usize,
+    /// What was seen of the target in the present step, if it is watched.
+    #[serde(default)]
+    pub watching: Option<Watching>,
     /// How far the copy and the relay are.
     pub data: DataStage,
     /// What the shell found when it installed our objects, in its own words: the catalogue's
@@ -51,6 +56,7 @@ impl State {
             at: 0,
             since: None,
             canary_index: 0,
+            watching: None,
             data: DataStage::Nothing,
             facts: None,
             reverse_ready: false,

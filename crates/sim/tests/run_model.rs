@@ -1,11 +1,15 @@
 //! Every state of a run that answers of the shell and words of the operator can lead to.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::OnceLock;
 
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
+use changeover_run::canary::{Watching, watch_rules};
 use changeover_run::{Command, Input, Mode, State, apply, decide, due};
-use changeover_types::{CheckCase, CheckReport, Epoch, Lsn, Side, WallMs};
+use changeover_types::{
+    CheckCase, CheckReport, Decided, DecidedSecond, Epoch, LatencyBucket, Lsn, Side, WallMs,
+};
 
 const PLAN: &str = r#"
 apiVersion: changeover/v1
@@ -28,7 +32,7 @@ phases:
       - smoke: {sql: [{query: select 1, expect: {rows: 1}}], on_fail: abort}
   - name: canary
     steps:
-      - canary: {weights: [5%, 50%], dwell: 1s}
+      - canary: {weights: [5%, 50%], at_least: 1s}
   - name: cutover
     steps:
       - cutover: {attempts: 2, retry_after: 1s}
@@ -53,8 +57,9 @@ fn checked(failures: &[&str]) -> Input {
 }
 
 /// The answer of a shell for which everything works.
-fn success(command: &Command) -> Input {
+fn success(command: &Command, state: &State) -> Input {
     match command {
+        Command::Watch { .. } => Input::Watched { watching: harmless(state.canary_index) },
         Command::Install => Input::Installed { facts: String::new() },
         Command::Copy => Input::Copied { rows: 1, bytes: 1, took_ms: 1 },
         Command::Verify => Input::Verified { rows: 1, different: 0 },
@@ -78,6 +83,56 @@ fn success(command: &Command) -> Input {
     }
 }
 
+/// What a judge knows after it saw a target that does better than the source, at the first weight
+/// or at both.
+fn harmless(canary_index: usize) -> Watching {
+    static SEEN: OnceLock<[Watching; 2]> = OnceLock::new();
+    SEEN.get_or_init(|| {
+        let plan = plan();
+        let step = plan.steps().position(|placed| placed.path == "canary/canary");
+        let step = step.expect("the plan has a canary");
+        let rules = [0, 1].map(|index| watch_rules(&plan, step, index).expect("two weights"));
+        let past: Vec<_> = (0..60).map(|at| second(at, 0)).collect();
+        let mut watching = Watching::begin(&rules[0], 1, 60, &past);
+        [(50, 60), (500, 360)].map(|(permille, from)| {
+            let seconds: Vec<_> = (from..from + 300).map(|at| second(at, permille)).collect();
+            watching.take(&rules[usize::from(permille == 500)], 1, from + 300, &seconds);
+            watching.clone()
+        })
+    })[canary_index]
+        .clone()
+}
+
+/// What a judge knows after it saw a target of which every request failed.
+fn worse() -> Watching {
+    static SEEN: OnceLock<Watching> = OnceLock::new();
+    SEEN.get_or_init(|| {
+        let plan = plan();
+        let step = plan.steps().position(|placed| placed.path == "canary/canary");
+        let step = step.expect("the plan has a canary");
+        let rules = watch_rules(&plan, step, 0).expect("a weight");
+        let mut watching = Watching::begin(&rules, 1, 0, &[]);
+        let failing = |at| {
+            let mut second = second(at, 50);
+            second.target.bad = second.target.requests;
+            second
+        };
+        watching.take(&rules, 1, 20, &(0..20).map(failing).collect::<Vec<_>>());
+        watching
+    })
+    .clone()
+}
+
+fn second(second: u64, target_permille: u16) -> DecidedSecond {
+    let decided = |counts: &[u64]| Decided {
+        requests: counts.iter().sum(),
+        latency: (0..).zip(counts).map(|(at, count)| (LatencyBucket(at * 10), *count)).collect(),
+        ..Decided::default()
+    };
+    let source = decided(&[0, 500, 400, 90, 9, 1]);
+    DecidedSecond { second, target_permille, source, target: decided(&[1000]) }
+}
+
 /// Everything a shell or an operator may say in this state.
 fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
     let mut inputs = vec![
@@ -92,11 +147,11 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
         Input::Alarm { why: "a relay stopped".into(), next: "changeover apply".into() },
     ];
     let Some(command) = due(state, plan) else { return inputs };
-    inputs.push(success(&command));
+    inputs.push(success(&command, state));
     inputs.push(Input::Failed { why: "failed".into(), next: "changeover apply".into() });
     match command {
         Command::Verify => inputs.push(Input::Verified { rows: 2, different: 1 }),
-        Command::Watch { .. } => inputs.push(Input::CheckFailed { why: "bad".into() }),
+        Command::Watch { .. } => inputs.push(Input::Watched { watching: worse() }),
         Command::Check { .. } => inputs.push(checked(&["bad"])),
         Command::Cutover(cutover::Command::Seal | cutover::Command::Grant) => {
             inputs.push(Input::Cutover(cutover::Input::InDoubt));
@@ -111,7 +166,9 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
 
 fn after(state: &State, plan: &Plan, input: &Input) -> State {
     let mut next = state.clone();
-    if let Ok(events) = decide(state, plan, input, WallMs(0)) {
+    // Watched for long enough.
+    let now = WallMs(if matches!(input, Input::Watched { .. }) { 3_600_000 } else { 0 });
+    if let Ok(events) = decide(state, plan, input, now) {
         events.iter().for_each(|event| apply(&mut next, event));
     }
     // Epochs count up for ever; what matters is their order, which the cutover's model checks.
@@ -124,7 +181,8 @@ fn after(state: &State, plan: &Plan, input: &Input) -> State {
 
 /// The process dies between two records of one decision and comes back (P6).
 fn cut_short(state: &State, plan: &Plan, input: &Input) -> Vec<State> {
-    let events = decide(state, plan, input, WallMs(0)).unwrap_or_default();
+    let now = WallMs(if matches!(input, Input::Watched { .. }) { 3_600_000 } else { 0 });
+    let events = decide(state, plan, input, now).unwrap_or_default();
     (1..events.len())
         .map(|written| {
             let mut next = state.clone();
@@ -138,7 +196,7 @@ fn cut_short(state: &State, plan: &Plan, input: &Input) -> Vec<State> {
 fn heal(mut state: State, plan: &Plan) -> State {
     for _ in 0..200 {
         match due(&state, plan) {
-            Some(command) => state = after(&state, plan, &success(&command)),
+            Some(command) => state = after(&state, plan, &success(&command, &state)),
             None if state.pause.is_some() || state.rests().is_some() => {
                 state = after(&state, plan, &Input::GoOn)
             }
@@ -254,14 +312,14 @@ fn the_end_of_a_phase_that_is_over_is_refused() {
     let mut state = after(&State::new(), &plan, &canary);
     while state.rests().is_none() {
         let command = due(&state, &plan).unwrap_or_else(|| panic!("{state:?}"));
-        state = after(&state, &plan, &success(&command));
+        state = after(&state, &plan, &success(&command, &state));
     }
     assert_eq!(state.at, 4);
     assert!(decide(&state, &plan, &copy, WallMs(0)).is_err());
     assert!(decide(&state, &plan, &Input::GoOnUntil { phase: "none".into() }, WallMs(0)).is_err());
     // Back on the source, the way there begins before the canary again.
     state = after(&state, &plan, &Input::RollBack { why: "asked".into() });
-    state = after(&state, &plan, &success(&Command::SetWeight { target_permille: 0 }));
+    state = after(&state, &plan, &success(&Command::SetWeight { target_permille: 0 }, &state));
     assert!(matches!(state.mode, Mode::RolledBack { .. }), "{state:?}");
     state = after(&state, &plan, &copy);
     assert_eq!(state.rests().map(|bound| &*bound.phase), Some("copy"));
@@ -271,7 +329,7 @@ fn the_end_of_a_phase_that_is_over_is_refused() {
 fn a_rollback_in_the_middle_of_the_copy_does_not_make_it_complete() {
     let plan = plan();
     let mut state = after(&State::new(), &plan, &Input::Restarted);
-    state = after(&state, &plan, &success(&Command::Install));
+    state = after(&state, &plan, &success(&Command::Install, &state));
     state = after(&state, &plan, &Input::RollBack { why: "asked".into() });
     assert!(matches!(state.mode, Mode::RolledBack { .. }), "{state:?}");
     state = after(&state, &plan, &Input::GoOn);
@@ -283,7 +341,7 @@ fn the_copy_is_done_again_after_a_restart_in_its_middle() {
     let plan = plan();
     let mut state = after(&State::new(), &plan, &Input::Restarted);
     assert_eq!(due(&state, &plan), Some(Command::Install));
-    state = after(&state, &plan, &success(&Command::Install));
+    state = after(&state, &plan, &success(&Command::Install, &state));
     assert_eq!(due(&state, &plan), Some(Command::Copy));
     state = after(&state, &plan, &Input::Restarted);
     assert_eq!(due(&state, &plan), Some(Command::UndoCopy));

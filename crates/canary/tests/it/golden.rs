@@ -1,6 +1,6 @@
 //! Values computed by others: what the formulas must reproduce.
 
-use changeover_canary::{Evidence, Grid, Harmless};
+use changeover_canary::{Evidence, Grid, Guard, Harmless};
 
 fn close(got: f64, wanted: f64, tolerance: f64) {
     assert!((got - wanted).abs() <= tolerance, "{got} for {wanted}");
@@ -72,14 +72,17 @@ fn the_trace_of_the_mixture() {
 #[test]
 fn the_wealth_is_expected_to_stay() {
     let grid = Grid::failures();
-    for (theta, guarded, least, most) in
-        [(1.0, false, 1.0 - 1e-12, 1.0 + 1e-12), (0.8, false, 0.0, 0.9999), (1.0, true, 0.0, 1.0)]
-    {
+    for (theta, guard, least, most) in [
+        (1.0, Guard::Off, 1.0 - 1e-12, 1.0 + 1e-12),
+        (0.8, Guard::Off, 0.0, 0.9999),
+        (1.0, Guard::Seconds, 0.0, 1.0),
+        (1.0, Guard::Tens, 0.0, 1.0),
+    ] {
         for weight in [0.05_f64, 0.25, 0.5] {
             let p = weight * theta / (weight * theta + 1.0 - weight);
             let mut before = Evidence::of_any_time(&grid);
             before.add(&grid, weight, 2, 1);
-            before.end_second(guarded);
+            before.end_second(guard);
             let mut expected = 0.0;
             for on_target in 0..=3_u64 {
                 let choose = [1.0, 3.0, 3.0, 1.0][on_target as usize];
@@ -88,7 +91,7 @@ fn the_wealth_is_expected_to_stay() {
                 let mut after = before.clone();
                 after.begin_second();
                 after.add(&grid, weight, on_target, 3 - on_target);
-                after.end_second(guarded);
+                after.end_second(guard);
                 expected += chance * after.wealth() / before.wealth();
             }
             assert!((least..=most).contains(&expected), "θ={theta} w={weight}: {expected}");

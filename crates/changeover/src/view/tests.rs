@@ -80,6 +80,9 @@ fn every_step_says_what_it_does() {
         target_errors: 1,
         source_p99_us: Some(12_300),
         target_p99_us: Some(9_050),
+        against: Some("3.2 to 1 by failures".into()),
+        back_at: Some(500.0),
+        waiting_for: Some("4 s more at this share".into()),
     });
     let mut cutover = running("cutover/cutover");
     cutover.cutover = Some(CutoverStatus {

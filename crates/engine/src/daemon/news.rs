@@ -65,7 +65,15 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             format!("{:.1} % of the requests go to the target", f64::from(*target_permille) / 10.0),
             json!({"target_permille": target_permille}),
         )),
-        Event::WeightPassed => plain(EventKind::Progress, "the canary does well at this share"),
+        Event::Watched { .. } => None,
+        Event::WeightPassed { why } => Some((
+            EventKind::Progress,
+            format!("the canary does well at this share: {why}"),
+            Value::Null,
+        )),
+        Event::SwitchPassed { why } => {
+            Some((EventKind::Progress, format!("the target does well: {why}"), Value::Null))
+        }
         Event::AttemptPutOff { until: Some(_) } => {
             plain(EventKind::Progress, "the cutover is tried again in a moment")
         }

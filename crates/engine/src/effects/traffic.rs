@@ -1,13 +1,12 @@
-//! Weights, and the canary's watch.
+//! Weights, and the watch over a target that has requests.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use changeover_plan::Step;
-use changeover_routing::{GateMetrics, Route};
-use changeover_run::canary::{Sample, Thresholds, Verdict, judge};
+use changeover_routing::{Decisions, Route};
+use changeover_run::canary::{Judged, WatchRules, Watching, watch_rules};
 use changeover_run::{Input, State};
-use changeover_types::{Side, WallMs};
+use changeover_types::WallMs;
 use tokio::time::{Instant, sleep};
 
 use super::Effects;
@@ -23,8 +22,12 @@ const GATE_PATIENCE: Duration = Duration::from_secs(30);
 /// How often the gate's figures are shown.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
-/// How often the canary is looked at.
+/// How often the target is looked at. A look costs nothing: the verdict holds however often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often what was seen is written down, so that the seconds since then are still in the gate's
+/// memory of ten minutes when this process dies.
+const NOTE_EVERY: Duration = Duration::from_secs(120);
 
 impl Effects {
     /// Orders the gates to send this share of the requests to the target.
@@ -49,34 +52,35 @@ impl Effects {
         }
     }
 
-    /// Watches the canary at its present weight until there is a verdict. Missing figures are
-    /// never success: they are waited for.
-    pub(super) async fn watch_canary(&mut self, step: usize, since: WallMs) -> Input {
-        let Some(thresholds) = self.thresholds(step) else {
+    /// Watches the target until there is a judgement, or what was seen is to be written down.
+    /// Missing figures are never success: they are waited for.
+    pub(super) async fn watch(&mut self, step: usize, since: WallMs, state: &State) -> Input {
+        let Some(rules) = watch_rules(&self.plan, step, state.canary_index) else {
             return Input::Failed {
-                why: "the present step is not a canary".to_owned(),
+                why: "the present step has nothing to watch".to_owned(),
                 next: "changeover status".to_owned(),
             };
         };
-        let Some(gates) = &self.gates else { return Input::Done };
-        let weight_permille = self.permille;
-        let mut base: Option<(u64, [Sample; 2])> = None;
+        let Some(gates) = self.gates.clone() else {
+            return Input::Failed {
+                why: "the plan has no gate that could be watched".to_owned(),
+                next: "changeover status".to_owned(),
+            };
+        };
+        let begun = Instant::now();
+        let mut watching = state.watching.clone();
         let mut silent_since: Option<Instant> = None;
         loop {
-            match look(gates).await {
-                Ok((incarnation, samples)) => {
+            match look(&gates, &rules, &mut watching).await {
+                Ok(seen) => {
                     silent_since = None;
-                    // A gate that was restarted counts from zero again.
-                    let known = base.take().filter(|(known, _)| *known == incarnation);
-                    let (_, start) = known.unwrap_or((incarnation, samples.clone()));
-                    let [source, target] = [0, 1].map(|at| samples[at].since(&start[at]));
-                    base = Some((incarnation, start));
                     let watched = now().since(since);
-                    self.show_verdict(weight_permille, &thresholds, &source, &target, watched);
-                    match judge(&thresholds, &source, &target, watched) {
-                        Verdict::Passed => return Input::Done,
-                        Verdict::Failed { why } => return Input::CheckFailed { why },
-                        Verdict::NotYet { .. } => {}
+                    let judged = seen.judged(&rules, watched);
+                    self.show_watch(&rules, seen, &judged, watched);
+                    let is_first = state.watching.is_none();
+                    let decided = !matches!(judged, Judged::NotYet { .. });
+                    if is_first || decided || begun.elapsed() > NOTE_EVERY {
+                        return Input::Watched { watching: seen.clone() };
                     }
                 }
                 Err(e) => {
@@ -90,39 +94,39 @@ impl Effects {
         }
     }
 
-    fn thresholds(&self, step: usize) -> Option<Thresholds> {
-        let placed = self.plan.steps().nth(step)?;
-        let Step::Canary { dwell, max_error_rate, max_latency_ratio, minimum_requests, .. } =
-            placed.step
-        else {
-            return None;
+    fn show_watch(&self, rules: &WatchRules, seen: &Watching, judged: &Judged, watched: Duration) {
+        let (permille, at_least) = match rules {
+            WatchRules::Canary { rules, target_permille } => (*target_permille, rules.at_least),
+            WatchRules::Switched { watch, .. } => (1000, *watch),
         };
-        Some(Thresholds {
-            dwell: *dwell,
-            minimum_requests: *minimum_requests,
-            max_error_rate: *max_error_rate,
-            max_latency_ratio: *max_latency_ratio,
-            max_p99: self.plan.objectives.latency_p99,
-        })
-    }
-
-    fn show_verdict(
-        &self,
-        weight_permille: u16,
-        thresholds: &Thresholds,
-        source: &Sample,
-        target: &Sample,
-        watched: Duration,
-    ) {
-        let remaining = thresholds.dwell.saturating_sub(watched);
-        self.board.show_canary(Some(CanaryStatus {
-            weight_permille,
-            remaining_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
-            target_requests: target.requests,
-            target_errors: target.errors,
-            source_p99_us: source.quantile_us(0.99),
-            target_p99_us: target.quantile_us(0.99),
-        }));
+        let left = at_least.saturating_sub(watched);
+        let mut status = CanaryStatus {
+            weight_permille: permille,
+            remaining_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            ..CanaryStatus::default()
+        };
+        match seen {
+            Watching::Canary(judge) => {
+                let figures = judge.figures();
+                (status.target_requests, status.target_errors) =
+                    (figures.target_requests, figures.target_bad);
+                status.source_p99_us = figures.source_p99_us.map(|us| us as u64);
+                status.target_p99_us = figures.target_p99_us.map(|us| us as u64);
+                status.against = figures
+                    .strongest
+                    .map(|(stream, wealth)| format!("{wealth:.1} to 1 by {stream}"));
+                if let WatchRules::Canary { rules, .. } = rules {
+                    status.back_at = Some(rules.alarm_at());
+                }
+            }
+            Watching::Switched(switched) => {
+                (status.target_requests, status.target_errors) = switched.counts();
+            }
+        }
+        if let Judged::NotYet { waiting_for } = judged {
+            status.waiting_for = Some(waiting_for.clone());
+        }
+        self.board.show_canary(Some(status));
     }
 
     /// After a hold: how long did the client wait that waited longest?
@@ -158,19 +162,38 @@ async fn shown(gates: &Gates) -> GatesStatus {
     }
 }
 
-/// The source's and the target's figures, and which life of the gate they are from.
-async fn look(gates: &Gates) -> Result<(u64, [Sample; 2]), GateError> {
-    let status = gates.status().await?;
-    let metrics = gates.metrics().await?;
-    Ok((status.incarnation, [Side::Source, Side::Target].map(|side| sample(&metrics, side))))
+/// Takes in all seconds that are over. What was decided before the first look only teaches.
+async fn look<'a>(
+    gates: &Gates,
+    rules: &WatchRules,
+    watching: &'a mut Option<Watching>,
+) -> Result<&'a Watching, GateError> {
+    let Some(seen) = watching else {
+        let mut past = Vec::new();
+        let mut answer = gates.decided(0).await?;
+        loop {
+            past.append(&mut answer.seconds);
+            if answer.next >= answer.present {
+                break;
+            }
+            answer = gates.decided(answer.next).await?;
+        }
+        let begun = Watching::begin(rules, answer.incarnation, answer.next, &past);
+        return Ok(watching.insert(begun));
+    };
+    loop {
+        let Decisions { incarnation, next, present, seconds } = ask_on(gates, seen).await?;
+        seen.take(rules, incarnation, next, &seconds);
+        if next >= present {
+            return Ok(seen);
+        }
+    }
 }
 
-fn sample(metrics: &GateMetrics, side: Side) -> Sample {
-    metrics.http.get(&side).map_or_else(Sample::default, |http| Sample {
-        requests: http.requests,
-        errors: http.errors,
-        latency_us: http.latency_us.clone(),
-    })
+/// The next seconds. A gate that was restarted counts its own from zero again.
+async fn ask_on(gates: &Gates, seen: &Watching) -> Result<Decisions, GateError> {
+    let incarnation = gates.status().await?.incarnation;
+    gates.decided(seen.next_second(incarnation)).await
 }
 
 fn gate_failed(error: &GateError) -> Input {

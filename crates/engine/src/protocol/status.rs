@@ -243,7 +243,7 @@ impl CheckStatus {
 pub struct CanaryStatus {
     /// The target's share, in tenths of a per cent.
     pub weight_permille: u16,
-    /// How long it must stay at this share yet, in milliseconds.
+    /// How long it must stay at this share yet, whatever is proven, in milliseconds.
     pub remaining_ms: u64,
     /// Requests that the target answered at this share.
     pub target_requests: u64,
@@ -253,6 +253,15 @@ pub struct CanaryStatus {
     pub source_p99_us: Option<u64>,
     /// The target's p99, in microseconds.
     pub target_p99_us: Option<u64>,
+    /// The strongest evidence against the target, in words.
+    #[serde(default)]
+    pub against: Option<String>,
+    /// At this much of it (to 1) everything goes back.
+    #[serde(default)]
+    pub back_at: Option<f64>,
+    /// Why it neither goes on nor back yet.
+    #[serde(default)]
+    pub waiting_for: Option<String>,
 }
 
 /// The cutover, and the rollback, which is the same with the sides swapped.

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use changeover_types::Side;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::Notify;
 
 use super::pool::Lease;
-use crate::state::{CoreCounters, WorkGuard};
+use crate::state::WorkGuard;
+
+use super::decided::Decided;
 
 /// What is known of a client's body while an upstream reads it.
 #[derive(Debug, Default)]
@@ -70,8 +71,7 @@ impl Body for RequestBody {
 #[derive(Debug)]
 pub(super) struct Passage {
     pub(super) lease: Lease,
-    pub(super) counters: Arc<CoreCounters>,
-    pub(super) side: Side,
+    pub(super) decided: Decided,
     /// Listed as open until this is dropped.
     pub(super) _work: Option<WorkGuard>,
 }
@@ -115,7 +115,7 @@ impl Body for AnswerBody {
                     && let Some(passage) = passage.take()
                 {
                     if failed {
-                        passage.counters.http_broken_off(passage.side);
+                        passage.decided.broken_off();
                     } else {
                         passage.lease.give_back();
                     }

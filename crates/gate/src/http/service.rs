@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::{AnswerBody, Passage, RequestBody, Upload};
 use super::client_io::Ambiguity;
+use super::decided::Decided;
 use super::forward::{Failure, Forwarder};
 use super::head::{self, Reject};
 use super::parking::{Parking, Turned};
@@ -22,7 +23,9 @@ use super::pool::Pool;
 use super::sticky::Key;
 use super::stream::SharedStream;
 use super::upstream::Upstreams;
-use crate::state::{CoreCounters, HttpGateConfig, Shared, WorkGuard, WorkLabel};
+use crate::state::{
+    CoreCounters, CoreDecisions, DecideRules, HttpGateConfig, Shared, WorkGuard, WorkLabel,
+};
 
 /// How often it is looked whether a held client with an unread body is still there.
 const LOOK_AFTER: Duration = Duration::from_millis(250);
@@ -35,6 +38,7 @@ pub(super) struct Core {
     pub(super) parking: Parking,
     pub(super) drain: CancellationToken,
     counters: Arc<CoreCounters>,
+    decisions: Arc<CoreDecisions>,
     sticky_cookie: Option<String>,
     holds: bool,
 }
@@ -46,10 +50,16 @@ impl Core {
         drain: CancellationToken,
     ) -> Core {
         let upstreams = Upstreams::new(config);
+        let rules = DecideRules {
+            after: config.decide_after,
+            sticky: config.sticky_cookie.is_some(),
+            warm_up: config.warm_up,
+        };
         Core {
             forwarder: Forwarder { pool: Pool::new(upstreams.len()), upstreams },
             parking: Parking::new(Arc::clone(&shared)),
             counters: shared.core_counters(),
+            decisions: shared.core_decisions(rules),
             sticky_cookie: config.sticky_cookie.clone(),
             holds: config.holds,
             shared,
@@ -116,7 +126,9 @@ pub(super) async fn answer(
     };
     let key = Key::of(request.headers(), core.sticky_cookie.as_deref());
     let side = key.side(route.target_permille);
-    let mut answer = forward(&core, &peer, request, side, arrived, work).await?;
+    let sinks = (&core.shared, &core.counters, &core.decisions);
+    let decided = Decided::drawn(sinks, side, route.target_permille, key.hash(), arrived);
+    let mut answer = forward(&core, &peer, request, side, decided, work).await?;
     if let Some(cookie) = key.set_cookie {
         answer.headers_mut().append(header::SET_COOKIE, cookie);
     }
@@ -173,7 +185,7 @@ async fn forward(
     peer: &Peer,
     request: Request<Incoming>,
     side: Side,
-    arrived: Instant,
+    decided: Decided,
     work: Option<WorkGuard>,
 ) -> Result<Response<AnswerBody>, ClientLeft> {
     let mut request = request.map(|body| {
@@ -187,12 +199,11 @@ async fn forward(
     let failure = match core.forwarder.send(side, request).await {
         Ok((answer, lease)) => {
             let error = answer.status().is_server_error();
-            core.counters.http_request(side, arrived.elapsed(), error);
+            decided.answered(error);
             if let Some(work) = &work {
                 work.set_state("answer under way");
             }
-            let counters = Arc::clone(&core.counters);
-            let passage = Passage { lease, counters, side, _work: work };
+            let passage = Passage { lease, decided, _work: work };
             let mut answer = answer.map(|body| AnswerBody::upstream(body, passage));
             head::strip_hop_by_hop(answer.headers_mut());
             *answer.version_mut() = Version::HTTP_11;
@@ -205,7 +216,7 @@ async fn forward(
         Failure::Unreachable(why) | Failure::Broken(why) => (StatusCode::BAD_GATEWAY, why),
         Failure::Late(why) => (StatusCode::GATEWAY_TIMEOUT, why),
     };
-    core.counters.http_request(side, arrived.elapsed(), true);
+    decided.answered(true);
     tracing::warn!(client = %peer.client, %side, %why, "a request failed");
     let text = format!("changeover: the {side} environment did not answer\n");
     Ok(plain(status, text))

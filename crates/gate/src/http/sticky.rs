@@ -30,6 +30,11 @@ impl Key {
         Key { hash: sticky_hash(value.as_bytes()), set_cookie: HeaderValue::try_from(text).ok() }
     }
 
+    /// Stands for the user; a fresh one without a cookie.
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+
     pub(super) fn side(&self, target_permille: u16) -> Side {
         side_for(self.hash, target_permille)
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use changeover_types::MigrationName;
 
@@ -39,6 +40,10 @@ pub struct HttpGateConfig {
     /// Whether a hold parks HTTP requests. False when the PostgreSQL gate holds instead: requests
     /// then wait inside the application.
     pub holds: bool,
+    /// The age at which a request is decided to be good or bad, for the canary.
+    pub decide_after: Duration,
+    /// With a sticky cookie: so long after a canary's beginning its users are not judged.
+    pub warm_up: Duration,
 }
 
 /// One instance of the service.

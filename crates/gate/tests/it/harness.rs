@@ -13,7 +13,7 @@ use changeover_gate::control::ControlClient;
 use changeover_gate::process::Gate;
 use changeover_gate::state::{GateConfig, HttpGateConfig, Upstream};
 use changeover_routing::{Answer, GateMetrics, GateStatus, Order, OrderNumber, Route};
-use changeover_types::{Epoch, MigrationName, Side};
+use changeover_types::{DecidedSecond, Epoch, MigrationName, Side};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
@@ -65,6 +65,8 @@ pub(crate) fn config(folder: &Path, source: &[SocketAddr], target: &[SocketAddr]
             source: upstreams(source),
             target: upstreams(target),
             holds: true,
+            decide_after: Duration::from_millis(400),
+            warm_up: Duration::ZERO,
         }),
         postgres: None,
     }
@@ -124,6 +126,24 @@ impl RunningGate {
         match self.control().await.send(Order::Metrics).await.unwrap() {
             Answer::Metrics(metrics) => metrics,
             other => panic!("no metrics: {other:?}"),
+        }
+    }
+
+    /// Every second that is over and still known.
+    pub(crate) async fn decided(&self) -> Vec<DecidedSecond> {
+        let mut all = Vec::new();
+        let mut from = 0;
+        loop {
+            match self.control().await.send(Order::Decided { from }).await.unwrap() {
+                Answer::Decided(mut some) => {
+                    all.append(&mut some.seconds);
+                    if some.next >= some.present {
+                        return all;
+                    }
+                    from = some.next;
+                }
+                other => panic!("no decisions: {other:?}"),
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The HTTP gate against real upstreams.
 
 mod bodies;
+mod deciding;
 mod failing;
 mod holding;
 mod smuggling;

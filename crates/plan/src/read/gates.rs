@@ -1,13 +1,15 @@
 //! `gates`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::address;
+use crate::defaults;
 use crate::fault::{FaultKind, Place};
 use crate::model::{ClientAuth, GateUser, Gates, HttpGate, PostgresGate, Unmovable};
 use crate::reader::{Field, Fields, Reader};
 
-use super::{GatesDraft, environment};
+use super::{GatesDraft, duration, environment};
 
 const UNBUILT: &[&str] = &["tcp", "mysql", "hosts"];
 const UNBUILT_HTTP: &[&str] = &["tls", "http2", "limits", "streams"];
@@ -42,8 +44,13 @@ fn http(field: &Field<'_>, reader: &mut Reader) -> Option<HttpGate> {
     let mut fields = reader.map(field)?;
     let listen = listen(&mut fields, reader);
     let sticky_cookie = fields.get("sticky").and_then(|field| sticky(&field, reader));
+    let mut decide_after = defaults::DECIDE_AFTER;
+    let limits = (Duration::from_millis(50), Duration::from_secs(60));
+    if let Some(read) = fields.get("decide_after").and_then(|f| duration(&f, limits, reader)) {
+        decide_after = read;
+    }
     fields.done(UNBUILT_HTTP, reader);
-    Some(HttpGate { listen: listen?, sticky_cookie })
+    Some(HttpGate { listen: listen?, sticky_cookie, decide_after })
 }
 
 fn sticky(field: &Field<'_>, reader: &mut Reader) -> Option<String> {

@@ -8,7 +8,7 @@ use crate::node::{Node, Shape, quoted};
 use crate::reader::{Field, Fields, Reader, one_of};
 use crate::{defaults, units};
 
-use super::{StepDraft, duration, load, percentage, run, smoke};
+use super::{StepDraft, canary, duration, load, run, smoke};
 
 const STEPS: &[&str] = &[
     "replicate",
@@ -17,13 +17,13 @@ const STEPS: &[&str] = &[
     "load",
     "run",
     "canary",
+    "blue-green",
     "cutover",
     "shift",
     "soak",
     "finish",
 ];
 const UNBUILT: &[&str] = &["mirror", "terraform", "approve", "notify", "scale", "promote"];
-const WEIGHTS_MAX: usize = 50;
 
 pub(super) fn read(
     field: &Field<'_>,
@@ -85,10 +85,8 @@ fn step(
         "smoke" => (smoke::read(field, fields, reader), &[]),
         "load" => (load::read(field, fields, objectives, reader), &["scale", "warm_up"]),
         "run" => (run::read(fields, reader), &["cwd", "shell"]),
-        "canary" => {
-            let unbuilt = &["false_alarm", "metrics", "on_fail", "analysis"];
-            (canary(fields, objectives, reader), unbuilt)
-        }
+        "canary" => (Some(canary::canary(fields, reader)), &["metrics", "on_fail", "analysis"]),
+        "blue-green" => (Some(canary::blue_green(fields, reader)), &["on_fail"]),
         "cutover" => (cutover(fields, reader), &["window", "order"]),
         "shift" => (shift(fields, reader), &["over", "step"]),
         "soak" => (soak(fields, reader), &["until"]),
@@ -98,58 +96,7 @@ fn step(
     step
 }
 
-fn canary(fields: &mut Fields<'_>, objectives: &Objectives, reader: &mut Reader) -> Option<Step> {
-    let mut canary = defaults::canary(objectives);
-    let weights_field = fields.get("weights");
-    let dwell_field = fields.get("dwell");
-    let errors_field = fields.get("max_error_rate");
-    let latency_field = fields.get("max_latency_ratio");
-    let requests_field = fields.get("minimum_requests");
-    // A part that cannot be read leaves its default: the fault is recorded, and the others are
-    // still looked at.
-    if let Some(weights) = weights_field.and_then(|field| weights(&field, reader)) {
-        canary.weights = weights;
-    }
-    let limits = (Duration::from_secs(1), Duration::from_secs(7 * 86_400));
-    if let Some(dwell) = dwell_field.and_then(|field| duration(&field, limits, reader)) {
-        canary.dwell = dwell;
-    }
-    if let Some(rate) = errors_field.and_then(|field| percentage(&field, reader)) {
-        canary.max_error_rate = rate;
-    }
-    let multiple = "a multiple written like 1.5x";
-    if let Some(ratio) = latency_field
-        .and_then(|field| reader.parsed(&field, FaultKind::WrongUnit, multiple, units::ratio))
-    {
-        canary.max_latency_ratio = ratio;
-    }
-    if let Some(least) = requests_field.and_then(|f| reader.number(&f, 0, 1_000_000_000)) {
-        canary.minimum_requests = least;
-    }
-    Some(canary.into_step())
-}
-
-fn weights(field: &Field<'_>, reader: &mut Reader) -> Option<Vec<u16>> {
-    let items = reader.list(field, "weights like [5%, 25%, 50%]")?;
-    if items.is_empty() || items.len() > WEIGHTS_MAX {
-        reader.bad(FaultKind::WrongValue, field, format!("1 to {WEIGHTS_MAX} weights"));
-        return None;
-    }
-    let mut weights: Vec<u16> = Vec::new();
-    for item in &items {
-        let Some(weight) = permille(item, reader) else { continue };
-        if weight == 0 || weight == 1000 {
-            let expected = "a weight above 0% and below 100% (100% is a `shift`)";
-            reader.bad(FaultKind::WrongValue, item, expected);
-        } else if weights.last().is_some_and(|last| *last >= weight) {
-            reader.bad(FaultKind::Contradiction, item, "weights that ascend");
-        }
-        weights.push(weight);
-    }
-    Some(weights)
-}
-
-fn permille(field: &Field<'_>, reader: &mut Reader) -> Option<u16> {
+pub(super) fn permille(field: &Field<'_>, reader: &mut Reader) -> Option<u16> {
     let expected = "a percentage from 0% to 100% in tenths, written like 5% or 0.5%";
     reader.parsed(field, FaultKind::WrongUnit, expected, units::permille)
 }

@@ -2,8 +2,8 @@
 
 /// Words people bring from elsewhere, and ours.
 const SYNONYMS: &[(&str, &str)] = &[
-    ("at_least", "dwell"),
-    ("bake", "dwell"),
+    ("dwell", "at_least"),
+    ("bake", "at_least"),
     ("database", "postgres"),
     ("db", "postgres"),
     ("jobs", "copy_jobs"),
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn finds_what_was_meant() {
-        let names = ["postgres", "http", "upstreams", "copy_jobs", "dwell"];
+        let names = ["postgres", "http", "upstreams", "copy_jobs", "at_least"];
         assert_eq!(nearest("postgress", &names), Some("postgres"));
         assert_eq!(nearest("upstream", &names), Some("upstreams"));
         assert_eq!(nearest("database", &names), Some("postgres"));

@@ -61,13 +61,17 @@ impl Walk<'_> {
                 let asks = !matches!(load.traffic, Traffic::Exec(_));
                 self.asks_http(at, asks.then_some(load.against).into_iter());
             }
-            Step::Canary { weights, .. } => {
+            Step::BlueGreen(_) => {
+                self.needs_http(at);
+                self.weights(at, &[1000]);
+            }
+            Step::Canary(canary) => {
                 self.needs_http(at);
                 if self.cut_over {
                     let expected = "`canary` before `cutover`, while the way back is a weight";
                     self.fault(at, "`canary` after `cutover`", expected);
                 }
-                self.weights(at, weights);
+                self.weights(at, &canary.weights);
             }
             Step::Cutover { .. } => self.cutover(at),
             Step::Shift { target_permille } => {

@@ -163,7 +163,8 @@ fn steps_that_are_wrong() {
   - name: copy
     approve: {{}}
     steps:
-      - canary: {{weights: [0%, 5, 25%, 20%, 0.05%], at_least: 10m, dwell: 10, max_error_rate: 1, max_latency_ratio: 2, minimum_requests: -1, false_alarm: 1%}}
+      - canary: {{weights: [0%, 5, 25%, 20%, 0.05%], at_least: 10, dwell: 10m, proof: [2], false_alarm: 50%, latency: [p99, p50, 9], warm_up: 2h}}
+      - blue-green: {{watch: 0s, false_alarm: 0%, weights: [1%]}}
       - cutover: {{attempts: 0, blocked_sessions: terminate, retry_after: soon}}
       - shift
       - shift: {{to: 101%}}

@@ -159,7 +159,7 @@ fn order() -> impl Strategy<Value = Order> {
 
 fn number_of(order: &Order) -> Option<OrderNumber> {
     match order {
-        Order::Status | Order::Metrics | Order::Anew => None,
+        Order::Status | Order::Metrics | Order::Decided { .. } | Order::Anew => None,
         Order::Route { number, .. }
         | Order::Hold { number, .. }
         | Order::Renew { number, .. }

@@ -6,6 +6,7 @@ use changeover_types::{CheckReport, Side, WallMs};
 
 use super::{Input, Refusal, name_of};
 use crate::apply::Event;
+use crate::canary::{Judged, WatchRules, Watching, watch_rules};
 use crate::due::Command;
 use crate::state::{DataStage, Mode, Pause, State};
 
@@ -38,7 +39,6 @@ pub(super) fn to_due(
             vec![Event::CopyLost, pause(why.clone(), next)]
         }
         (_, Input::Failed { why, next }) => vec![pause(why.clone(), next)],
-        (_, Input::CheckFailed { why }) => check_failed(state, why),
 
         (Command::Install, Input::Installed { facts }) => {
             vec![Event::Installed { facts: facts.clone() }, Event::CopyBegun]
@@ -55,7 +55,9 @@ pub(super) fn to_due(
         (Command::SetWeight { target_permille }, Input::Done) => {
             weight_set(state, plan, *target_permille, now)
         }
-        (Command::Watch { .. }, Input::Done) => vec![Event::WeightPassed],
+        (Command::Watch { step, since }, Input::Watched { watching }) => {
+            watched(state, plan, *step, watching, now.since(*since))
+        }
         (Command::Wait { .. }, Input::Waited) => waited(state),
         (Command::RetireAborted, Input::Done) => vec![Event::Aborted],
         (Command::RetireFinished, Input::Done) => vec![Event::Finished],
@@ -108,6 +110,29 @@ fn weight_set(state: &State, plan: &Plan, target_permille: u16, now: WallMs) -> 
     if is_the_step { vec![set, Event::StepDone] } else { vec![set] }
 }
 
+/// Writes down what was seen, and does what it says.
+fn watched(
+    state: &State,
+    plan: &Plan,
+    step: usize,
+    watching: &Watching,
+    for_: std::time::Duration,
+) -> Vec<Event> {
+    let mut events = vec![Event::Watched { watching: watching.clone() }];
+    let Some(rules) = watch_rules(plan, step, state.canary_index) else { return events };
+    match (watching.judged(&rules, for_), rules) {
+        (Judged::NotYet { .. }, _) => {}
+        (Judged::Back { why }, _) => events.extend(check_failed(state, &why)),
+        (Judged::GoOn { why }, WatchRules::Canary { .. }) => {
+            events.push(Event::WeightPassed { why });
+        }
+        (Judged::GoOn { why }, WatchRules::Switched { .. }) => {
+            events.extend([Event::SwitchPassed { why }, Event::StepDone]);
+        }
+    }
+    events
+}
+
 fn waited(state: &State) -> Vec<Event> {
     if state.next_attempt_at.is_some() {
         vec![Event::AttemptPutOff { until: None }]
@@ -121,9 +146,7 @@ pub(super) fn ends_by_itself(state: &State, step: &Step) -> Option<Event> {
     match step {
         Step::Cutover { .. } if state.cutover.authority == Side::Target => Some(Event::StepDone),
         Step::Replicate if state.data == DataStage::Following => Some(Event::StepDone),
-        Step::Canary { weights, .. } if state.canary_index >= weights.len() => {
-            Some(Event::StepDone)
-        }
+        Step::Canary(canary) if state.canary_index >= canary.weights.len() => Some(Event::StepDone),
         _ => None,
     }
 }

@@ -126,8 +126,8 @@ fn a_target_that_dies_in_the_canary_hurts_no_request_and_is_waited_for() {
     let plan = PlanText::new(Gate::Both).upstreams(&blue.url(), &green.url()).phases(
         "phases:\n  \
             - {name: copy, steps: [replicate]}\n  \
-            - {name: canary, steps: [{canary: {weights: [50%], dwell: 5s, minimum_requests: 30, \
-                                      max_latency_ratio: 50x}}]}\n  \
+            - {name: canary, steps: [{canary: {weights: [50%], at_least: 5s, proof: [5x], \
+                                      latency: []}}]}\n  \
             - {name: cutover, steps: [{cutover: {attempts: 10, retry_after: 1s}}, \
                                       {shift: {to: 100%}}]}\n",
     );

@@ -64,8 +64,6 @@ pub enum HintKind {
         resource_type: String,
         /// What the plan would do with it; empty if only the state was read.
         actions: Vec<String>,
-        /// Whether its `lifecycle` is known to ignore the attribute that the switch changes.
-        ignores_changes: Option<bool>,
     },
     /// Connections that live long, or a limit on how long they may (risk 38).
     LongLivedConnections {

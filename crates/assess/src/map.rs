@@ -23,7 +23,7 @@ mod together;
 pub use document::{MAP_VERSION, MapDocument};
 pub use endpoint::Endpoint;
 pub use evidence::{Evidence, Sight};
-pub use found::{Component, Discovery, Kind, Link, Relation, Trait, Unread};
+pub use found::{Component, Discovery, Kind, Link, Relation, SourceKind, Trait, Unread};
 pub use merge::{Edge, Map, Node, NodeId, build};
 pub use mermaid::mermaid;
 pub use name::{Name, Scope};

@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("run", &["types", "plan", "cutover", "canary"]),
     ("journal", &["types"]),
     ("postgres", &["types", "pgwire", "relay", "assess"]),
+    ("discover", &["types", "assess"]),
     ("gate", &["types", "pgwire", "routing"]),
     ("probe", &["types", "assess"]),
     ("checks", &["types", "plan"]),
@@ -27,7 +28,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "gate", "probe", "checks",
         ],
     ),
-    ("changeover", &["types", "plan", "assess", "run", "routing", "journal", "checks", "engine"]),
+    (
+        "changeover",
+        &["types", "plan", "assess", "run", "routing", "journal", "checks", "discover", "engine"],
+    ),
 ];
 
 /// Crates that know no clock, chance, socket, file or task.

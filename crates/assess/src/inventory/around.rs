@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fact::Fact;
 use crate::hints::{Hint, HintKind};
-use crate::map::{Evidence, Kind, Map};
+use crate::map::{Discovery, Evidence, Kind, Map, Relation, SourceKind, Unread};
 
 /// A name that is remembered for longer moves slowly.
 const TTL_S: u64 = 300;
@@ -79,43 +79,57 @@ impl Default for Around {
 }
 
 impl Around {
-    /// What discovery found, sorted by what the checks ask. A kind that nothing was found of is an
-    /// empty list: somebody looked. What could not be read says so in the map.
+    /// What discovery found, sorted by what the checks ask. A list of which nothing was found is
+    /// empty only if a source that would show it was read, and all of it; else it is unknown.
     #[must_use]
-    pub fn of(map: &Map, hints: &[Hint], at: WallMs) -> Around {
+    pub fn of(map: &Map, found: &Discovery, at: WallMs) -> Around {
+        use SourceKind::{
+            Compose, Haproxy, Kubernetes, Nginx, Processes, Prometheus, Resolver, Systemd,
+            Terraform,
+        };
         let mut lists = Lists::default();
-        for hint in hints {
-            lists.take(hint);
+        for hint in &found.hints {
+            lists.take(hint, map);
         }
-        for node in &map.nodes {
-            let list = match node.kind {
-                Kind::ThirdParty => &mut lists.third_parties,
-                Kind::Queue | Kind::Cache => &mut lists.shared_stores,
-                Kind::Service | Kind::Database | Kind::Host => continue,
-            };
-            let place = node.evidence.first().map(Evidence::place).unwrap_or_default();
-            list.push(Sighting { what: node.label.clone(), place });
-        }
-        let fact = |mut list: Vec<Sighting>| {
+        lists.take_nodes(map, found.read.values().any(|kind| *kind == Prometheus));
+        let fact = |mut list: Vec<Sighting>, kinds: &[SourceKind]| {
             list.sort();
             list.dedup();
-            Fact::known(list, "discovery", at)
+            if !list.is_empty() {
+                return Fact::known(list, "discovery", at);
+            }
+            if !found.read.values().any(|kind| kinds.contains(kind)) {
+                return Fact::unasked();
+            }
+            let matters = |unread: &&Unread| {
+                found.read.get(&unread.source).is_none_or(|kind| kinds.contains(kind))
+            };
+            match found.unread.iter().find(matters) {
+                Some(unread) => {
+                    Fact::unknown(format!("{}: {}", unread.source, unread.why), "discovery", at)
+                }
+                None => Fact::known(list, "discovery", at),
+            }
         };
+        let own = [Compose, Kubernetes, Systemd];
+        let settings = [Compose, Kubernetes, Systemd, Terraform, Nginx, Haproxy];
+        let calls = [Compose, Kubernetes, Systemd, Terraform, Processes];
+        let proxies = [Nginx, Haproxy, Kubernetes];
         Around {
-            hard_coded: fact(lists.hard_coded),
-            local_state: fact(lists.local_state),
-            workers: fact(lists.workers),
-            shared_stores: fact(lists.shared_stores),
-            switch_owners: fact(lists.switch_owners),
-            autoscalers: fact(lists.autoscalers),
-            credentials: fact(lists.credentials),
-            third_parties: fact(lists.third_parties),
-            unmonitored: fact(lists.unmonitored),
+            hard_coded: fact(lists.hard_coded, &settings),
+            local_state: fact(lists.local_state, &own),
+            workers: fact(lists.workers, &own),
+            shared_stores: fact(lists.shared_stores, &calls),
+            switch_owners: fact(lists.switch_owners, &[Terraform]),
+            autoscalers: fact(lists.autoscalers, &[Kubernetes]),
+            credentials: fact(lists.credentials, &own),
+            third_parties: fact(lists.third_parties, &calls),
+            unmonitored: fact(lists.unmonitored, &[Prometheus]),
             version_differences: Fact::unasked(),
-            slow_names: fact(lists.slow_names),
-            long_requests: fact(lists.long_requests),
-            without_health: fact(lists.without_health),
-            long_lived: fact(lists.long_lived),
+            slow_names: fact(lists.slow_names, &[Resolver]),
+            long_requests: fact(lists.long_requests, &proxies),
+            without_health: fact(lists.without_health, &[Compose, Kubernetes]),
+            long_lived: fact(lists.long_lived, &proxies),
         }
     }
 }
@@ -138,9 +152,32 @@ struct Lists {
 }
 
 impl Lists {
-    fn take(&mut self, hint: &Hint) {
+    /// What the map itself shows.
+    fn take_nodes(&mut self, map: &Map, metrics_asked: bool) {
+        for node in &map.nodes {
+            let sighting = |what: String| {
+                let place = node.evidence.first().map(Evidence::place).unwrap_or_default();
+                Sighting { what, place }
+            };
+            match node.kind {
+                Kind::ThirdParty => self.third_parties.push(sighting(node.label.clone())),
+                Kind::Queue | Kind::Cache => self.shared_stores.push(sighting(node.label.clone())),
+                Kind::Service | Kind::Database | Kind::Host => {}
+            }
+            let scraper = node.engine.as_deref() == Some("prometheus");
+            let watched =
+                map.edges.iter().any(|e| e.relation == Relation::Watches && e.to == node.id);
+            if metrics_asked && node.moves() && !scraper && !watched {
+                self.unmonitored.push(sighting(format!("nothing scrapes {}", node.label)));
+            }
+        }
+    }
+
+    fn take(&mut self, hint: &Hint, map: &Map) {
         let Hint { component, what, evidence } = hint;
         let (list, what) = match what {
+            // An address of somebody else's is not one of the old side.
+            HintKind::HardCodedAddress { address, .. } if is_foreign(map, address) => return,
             HintKind::HardCodedAddress { key, address } => {
                 (&mut self.hard_coded, format!("{component}: {key} is {address}"))
             }
@@ -157,7 +194,6 @@ impl Lists {
             HintKind::AutoscalerMinimum { min, max } if min < max => {
                 (&mut self.autoscalers, format!("{component}: {min} to {max} instances"))
             }
-            HintKind::SwitchResource { ignores_changes: Some(true), .. } => return,
             HintKind::SwitchResource { address, .. } => (&mut self.switch_owners, address.clone()),
             HintKind::LongLivedConnections { shows, max_age_seconds }
                 if max_age_seconds.is_none_or(|age| age > LONG_LIVED_S) =>
@@ -186,3 +222,11 @@ impl Lists {
         list.push(Sighting { what, place: evidence.place() });
     }
 }
+
+fn is_foreign(map: &Map, address: &str) -> bool {
+    let foreign = map.nodes.iter().filter(|node| node.kind == Kind::ThirdParty);
+    foreign.into_iter().any(|node| node.addresses.iter().any(|known| known == address))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! The map as a versioned document.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use super::{Map, Unread};
+use super::{Discovery, Map, SourceKind, Unread};
 use crate::hints::Hint;
 
 /// Version of the JSON document. It grows when a field changes its meaning or goes away.
@@ -23,12 +25,21 @@ pub struct MapDocument<'a> {
     pub hints: &'a [Hint],
     /// What could not be read.
     pub unread: &'a [Unread],
+    /// What was looked at.
+    pub read: &'a BTreeMap<String, SourceKind>,
 }
 
 impl<'a> MapDocument<'a> {
     /// Wraps a map.
     #[must_use]
-    pub fn new(map: &'a Map, hints: &'a [Hint], unread: &'a [Unread]) -> Self {
-        MapDocument { kind: "changeover-map", version: MAP_VERSION, map, hints, unread }
+    pub fn new(map: &'a Map, found: &'a Discovery) -> Self {
+        MapDocument {
+            kind: "changeover-map",
+            version: MAP_VERSION,
+            map,
+            hints: &found.hints,
+            unread: &found.unread,
+            read: &found.read,
+        }
     }
 }

@@ -81,6 +81,13 @@ impl Endpoint {
             .map(|(_, engine, kind, _)| (*engine, *kind))
     }
 
+    /// Where an engine usually listens.
+    #[must_use]
+    pub fn usual_port(engine: &str) -> Option<u16> {
+        let found = SCHEMES.iter().find(|(_, known, ..)| !known.is_empty() && *known == engine);
+        found.map(|(.., port)| *port)
+    }
+
     /// `host:port`, without anything that could be secret.
     #[must_use]
     pub fn address(&self) -> String {

@@ -1,6 +1,6 @@
 //! What discovery hands over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -101,6 +101,32 @@ pub struct Unread {
     pub next: String,
 }
 
+/// What kind of source was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// A Compose file.
+    Compose,
+    /// A Terraform state or plan.
+    Terraform,
+    /// A Kubernetes manifest.
+    Kubernetes,
+    /// A systemd unit.
+    Systemd,
+    /// nginx configuration.
+    Nginx,
+    /// HAProxy configuration.
+    Haproxy,
+    /// Prometheus, or its configuration.
+    Prometheus,
+    /// A host's processes.
+    Processes,
+    /// Clients of a database.
+    Activity,
+    /// A name server.
+    Resolver,
+}
+
 /// Everything that discovery found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Discovery {
@@ -112,6 +138,10 @@ pub struct Discovery {
     pub hints: Vec<Hint>,
     /// What could not be read.
     pub unread: Vec<Unread>,
+    /// What was looked at, by path, URL or place.
+    pub read: BTreeMap<String, SourceKind>,
+    /// Files that are nothing we know, and were left alone.
+    pub passed_over: usize,
 }
 
 impl Discovery {
@@ -121,5 +151,7 @@ impl Discovery {
         self.links.extend(other.links);
         self.hints.extend(other.hints);
         self.unread.extend(other.unread);
+        self.read.extend(other.read);
+        self.passed_over += other.passed_over;
     }
 }

@@ -13,13 +13,13 @@ mod place;
 pub(super) use lanes::Line;
 
 /// Size of a box, and the distances between them.
-pub(super) const BOX_WIDTH: f64 = 190.0;
+pub(super) const BOX_WIDTH: f64 = 206.0;
 pub(super) const BOX_HEIGHT: f64 = 54.0;
 const GAP: f64 = 20.0;
 const BLOCK_GAP: f64 = 34.0;
 const BLOCK_PAD: f64 = 12.0;
 const LANE: f64 = 16.0;
-const COLUMN: f64 = BOX_WIDTH + 110.0;
+const COLUMN: f64 = BOX_WIDTH + 104.0;
 
 /// A box's upper left corner.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -4,7 +4,10 @@
 //! 1. Sightings that share a name are one component, and so on through chains of names.
 //! 2. A link leads to the component with exactly its name (host and port in its scope);
 //! 3. else to the component that is called by its host alone, unless that is a machine;
-//! 4. else to a new component that only links know: what it is, is judged by scheme or port, and
+//! 4. else, if it is a short name, to the one component that is called so in another scope (a
+//!    proxy's file says `api`, and there is one `api` in one Compose project); none if there are
+//!    several, and never for `localhost`;
+//! 5. else to a new component that only links know: what it is, is judged by scheme or port, and
 //!    a public name of which nothing else is known belongs to a third party.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +18,7 @@ use super::cycles::components;
 use super::nodes::{Part, machines, name_nodes};
 use super::order::{Place, order};
 use super::together::{Together, together};
-use super::{Component, Discovery, Evidence, Kind, Link, Name, Relation, Trait};
+use super::{Component, Discovery, Evidence, Kind, Link, Name, Relation, Scope, Trait};
 
 /// A node's name in the map: unique, made of letters, digits and dashes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -233,10 +236,26 @@ impl Known {
 
     fn resolve(&self, name: &Name) -> Option<usize> {
         let exact = self.by_name.get(name).copied();
-        exact.or_else(|| {
+        let known = exact.or_else(|| {
             let by_host = self.by_name.get(&name.without_port()).copied()?;
             let machine = self.parts[by_host].kinds.contains(&Kind::Host);
             (!machine || name.port.is_none()).then_some(by_host)
-        })
+        });
+        known.or_else(|| self.elsewhere(name))
+    }
+
+    /// The only component that has this short name in any scope.
+    fn elsewhere(&self, name: &Name) -> Option<usize> {
+        if name.scope == Scope::Anywhere || name.host == "localhost" {
+            return None;
+        }
+        let mut called: BTreeSet<usize> = self
+            .by_name
+            .iter()
+            .filter(|(other, _)| other.host == name.host && other.port.is_none())
+            .filter(|(_, index)| !self.parts[**index].known_by_links)
+            .map(|(_, index)| *index)
+            .collect();
+        if called.len() == 1 { called.pop_first() } else { None }
     }
 }

@@ -74,7 +74,10 @@ impl Part {
             let address = label.contains(['.', ':', '/']);
             (address, label.chars().count(), (*label).clone())
         };
-        self.labels.iter().min_by_key(rank).cloned().unwrap_or_default()
+        let label = self.labels.iter().min_by_key(rank).cloned().unwrap_or_default();
+        // The usual ports of the web tell nothing of somebody else's service.
+        let web = |end| label.strip_suffix(end).filter(|_| self.kind() == Kind::ThirdParty);
+        web(":443").or_else(|| web(":80")).map_or_else(|| label.clone(), str::to_owned)
     }
 
     fn into_node(self) -> Node {

@@ -181,8 +181,8 @@ fn component(out: &mut String, map: &Map, node: &Node, x: f64, y: f64) {
          <text class=\"second\" x=\"18\" y=\"41\">{}</text>",
             escape(&tip),
             BOX_HEIGHT - 20.0,
-            escape(&fit(&node.label, 20)),
-            escape(&fit(&second, 27)),
+            escape(&fit(&node.label, 19)),
+            escape(&fit(&second, 29)),
         ),
     );
     let step = map.order.iter().position(|place| place.members.contains(&node.id));
@@ -202,7 +202,7 @@ fn component(out: &mut String, map: &Map, node: &Node, x: f64, y: f64) {
 fn subtitle(node: &Node) -> String {
     let kind = match node.kind {
         Kind::Service if node.traits.contains(&Trait::Background) => "background work",
-        Kind::Service if node.traits.contains(&Trait::FacesClients) => "faces the clients",
+        Kind::Service if node.traits.contains(&Trait::FacesClients) => "faces clients",
         Kind::Service => "service",
         Kind::Database => "database",
         Kind::Queue => "queue",
@@ -261,6 +261,17 @@ fn legend(out: &mut String, map: &Map, y: f64) {
             ),
         );
         x += 50.0 + 7.0 * words.len() as f64;
+    }
+    if !map.together.is_empty() {
+        add(
+            out,
+            &format!(
+                "<rect class=\"together\" x=\"{x:.0}\" y=\"{:.0}\" width=\"26\" height=\"14\" \
+                 rx=\"5\"/><text x=\"{:.0}\" y=\"{y:.0}\">moves together</text>",
+                y - 11.0,
+                x + 34.0
+            ),
+        );
     }
     add(out, "</g>");
 }

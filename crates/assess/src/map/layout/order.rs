@@ -11,6 +11,17 @@ const SWEEPS: usize = 12;
 /// Sorts the items of all columns.
 pub(super) fn arrange(columns: &mut Vec<Vec<Item>>, ends: &[(usize, usize)], column_of: &[usize]) {
     let segments = segments(ends, column_of);
+    // What has no neighbour stands below the rest and is left there.
+    let alone = |item: &Item| match item {
+        Item::Block(nodes) => !ends.iter().any(|(from, to)| {
+            let (a, b) = (nodes.contains(from), nodes.contains(to));
+            a != b && column_of[*from] != column_of[*to]
+        }),
+        Item::Lane(_) => false,
+    };
+    for column in columns.iter_mut() {
+        column.sort_by_key(alone);
+    }
     let mut best = columns.clone();
     let mut fewest = crossings(columns, &segments);
     for sweep in 0..SWEEPS {
@@ -22,7 +33,7 @@ pub(super) fn arrange(columns: &mut Vec<Vec<Item>>, ends: &[(usize, usize)], col
         };
         for column in order {
             let beside = if rightwards { column - 1 } else { column + 1 };
-            sort_towards(columns, column, beside, &segments);
+            sort_towards(columns, column, beside, &segments, &alone);
         }
         let count = crossings(columns, &segments);
         if count < fewest {
@@ -83,6 +94,7 @@ fn sort_towards(
     column: usize,
     beside: usize,
     segments: &[Vec<(End, End)>],
+    alone: &dyn Fn(&Item) -> bool,
 ) {
     let there = positions(&columns[beside]);
     let here = positions(&columns[column]);
@@ -106,9 +118,10 @@ fn sort_towards(
                 Item::Block(nodes) => nodes.iter().map(|n| End::Node(*n)).collect(),
                 Item::Lane(edge) => vec![End::Lane(*edge)],
             };
-            // Without a neighbour it stays about where it is.
+            // Without a neighbour on this side it stays about where it is.
             let own = here.get(&ends[0]).copied().unwrap_or(0.0) * scale;
-            (middle(&ends).unwrap_or(own), item)
+            let aim = if alone(&item) { f64::INFINITY } else { middle(&ends).unwrap_or(own) };
+            (aim, item)
         })
         .collect();
     keyed.sort_by(|a, b| a.0.total_cmp(&b.0));

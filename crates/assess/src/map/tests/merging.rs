@@ -42,10 +42,10 @@ fn a_link_finds_its_end_by_port_then_by_name_then_makes_one() {
         found.links.push(to);
     }
     let map = build(&found);
-    assert_eq!(ids(&map), ["10-0-0-9-6379", "api", "api-stripe-com-443", "box", "db"]);
+    assert_eq!(ids(&map), ["10-0-0-9-6379", "api", "api-stripe-com", "box", "db"]);
     let kind = |id: &str| map.node(&NodeId(id.to_owned())).unwrap().kind;
     assert_eq!(kind("10-0-0-9-6379"), Kind::Cache, "a machine is not what listens on it");
-    assert_eq!(kind("api-stripe-com-443"), Kind::ThirdParty);
+    assert_eq!(kind("api-stripe-com"), Kind::ThirdParty);
     let edges: Vec<String> = map
         .edges
         .iter()
@@ -56,9 +56,31 @@ fn a_link_finds_its_end_by_port_then_by_name_then_makes_one() {
     insta::assert_snapshot!(edges.join("\n"), @r"
     10-0-0-9-6379 RunsOn box x1
     api Uses 10-0-0-9-6379 x1
-    api Uses api-stripe-com-443 x1
+    api Uses api-stripe-com x1
     api Uses db x1
     ");
+}
+
+#[test]
+fn a_short_name_of_another_scope_is_found_if_there_is_only_one() {
+    let mut found = system(&["api"], &[], &[]);
+    let mut proxy = component("nginx", Kind::Service, 3);
+    proxy.names = BTreeSet::from([Name::component("machine", "nginx")]);
+    found.components.push(proxy);
+    let mut pass = link("api", "api");
+    pass.from = Name::component("machine", "nginx");
+    pass.to = Name::address("machine", "api", Some(8080));
+    found.links.push(pass);
+    assert_eq!(ids(&build(&found)), ["api", "nginx"]);
+
+    let mut twin = component("api", Kind::Service, 5);
+    twin.names = BTreeSet::from([Name::component("other project", "api")]);
+    found.components.push(twin);
+    assert_eq!(
+        ids(&build(&found)),
+        ["api", "api-2", "api-8080", "nginx"],
+        "unclear is not the first"
+    );
 }
 
 #[test]

@@ -77,9 +77,11 @@ fn by_hand(args: &Assess) -> Result<Sides, Report> {
     let source = side(&args.source, &args.source_http)?;
     let target = side(&args.target, &args.target_http)?;
     let nothing = |side: &GivenSide| side.database.is_none() && side.upstreams.is_empty();
-    if nothing(&source) && nothing(&target) {
+    let places = !args.from.is_empty() || args.proc || !args.prometheus.is_empty();
+    if nothing(&source) && nothing(&target) && !places {
         return Err(Report::new("CO0172", "there is nothing to assess")
             .hint("give a plan: changeover assess PLAN")
+            .hint("or where to look: changeover assess --from DIR --proc")
             .hint("or the sides: changeover assess --source env:OLD_DATABASE_URL --target env:NEW_DATABASE_URL")
             .exit(crate::exit::USAGE));
     }

@@ -46,6 +46,8 @@ pub(crate) enum Verb {
     Assess(Box<Assess>),
     /// Check a plan, connect, and print what will happen in order
     Plan(PlanArgs),
+    /// Carry the plan out against throw-away databases, the way back included, and measure it
+    Rehearse(RehearseArgs),
     /// Carry the clients' traffic: long-lived, one for each plan and host
     Gate(PlanFile),
     /// Begin the migration, or go on with it
@@ -129,6 +131,17 @@ pub(crate) enum DocumentFormat {
     Html,
     /// One JSON object
     Json,
+}
+
+/// `rehearse`.
+#[derive(Debug, Args)]
+pub(crate) struct RehearseArgs {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+    /// Only remove what an interrupted rehearsal left
+    #[arg(long)]
+    pub(crate) clean_up: bool,
 }
 
 /// `apply`.

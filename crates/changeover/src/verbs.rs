@@ -11,6 +11,7 @@ pub(crate) mod journal;
 mod junit;
 pub(crate) mod plan;
 mod preflight;
+mod rehearse;
 mod rollback;
 mod run;
 mod saved;
@@ -44,6 +45,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<u8, Report> {
         Verb::Assess(args) => assess::run(&args, global, output),
         Verb::Plan(args) => plan::run(&args, global, output),
         Verb::Gate(args) => gate::run(&args, global),
+        Verb::Rehearse(args) => rehearse::run(&args, global, output),
         Verb::Apply(args) => apply::run(&args, global, output),
         Verb::Status(args) => status::run(&args, global, output),
         Verb::Verify(args) => verify::run(&args, global, output),

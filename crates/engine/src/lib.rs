@@ -8,6 +8,7 @@ pub mod assess;
 pub mod client;
 pub mod preflight;
 pub mod protocol;
+pub mod rehearsal;
 
 mod daemon;
 mod databases;

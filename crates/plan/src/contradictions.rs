@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::cost::cost;
 use crate::estimate::{Estimates, Measures};
 use crate::model::{Plan, Step};
 use crate::units::show_duration;
@@ -35,13 +36,14 @@ pub fn contradictions(
     measures: &Measures,
 ) -> Vec<Contradiction> {
     let mut found = Vec::new();
-    found.extend(write_pause(plan, estimates, measures));
+    found.extend(write_pause(plan, measures));
     found.extend(unseen_latency(plan));
+    found.extend(ceiling(plan, estimates));
     found.sort_by_key(|it: &Contradiction| !it.certain);
     found
 }
 
-fn write_pause(plan: &Plan, _estimates: &Estimates, measures: &Measures) -> Option<Contradiction> {
+fn write_pause(plan: &Plan, measures: &Measures) -> Option<Contradiction> {
     if !plan.steps().any(|placed| matches!(placed.step, Step::Cutover { .. })) {
         return None;
     }
@@ -95,6 +97,18 @@ fn unseen_latency(plan: &Plan) -> Option<Contradiction> {
     })
 }
 
+fn ceiling(plan: &Plan, estimates: &Estimates) -> Option<Contradiction> {
+    let (ceiling, prices) = (plan.objectives.cost_ceiling?, plan.cost.as_ref()?);
+    let cost = cost(plan, estimates)?;
+    let currency = &prices.currency;
+    (cost.likely > ceiling).then(|| Contradiction {
+        what: format!("objectives.cost_ceiling is {ceiling:.2} {currency}"),
+        why: format!("double running costs {}", cost.words(currency)),
+        fix: "allow more, or keep the way back open for less long (data.reverse.keep)".to_owned(),
+        certain: cost.least > ceiling,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +139,19 @@ mod tests {
         let seen = Measures { earlier: vec![earlier], ..Measures::default() };
         let [only] = found(template(TemplateKind::Database), &seen).try_into().unwrap();
         assert!(!only.certain && only.why.contains("900 ms"), "{only:?}");
+    }
+
+    #[test]
+    fn a_ceiling_below_the_declared_times_cannot_hold() {
+        let with = |ceiling: &str| {
+            let pause = format!("write_pause: 500ms\n  cost_ceiling: {ceiling} ");
+            let text = template(TemplateKind::Database).replace("write_pause: 500ms ", &pause);
+            text + "cost: {currency: EUR, source_per_hour: 1, target_per_hour: 1}\n"
+        };
+        // 72 hours of the source, at least.
+        let [only] = found(&with("70"), &Measures::default()).try_into().unwrap();
+        assert!(only.certain && only.why.contains("72.00 EUR"), "{only:?}");
+        assert_eq!(found(&with("80"), &Measures::default()), []);
     }
 
     #[test]

@@ -10,7 +10,12 @@ pub(crate) const CUTOVER: (u32, Duration) = (5, Duration::from_secs(10));
 
 /// The defaults of `objectives`.
 pub(crate) fn objectives() -> Objectives {
-    Objectives { write_pause: Duration::from_millis(500), error_rate: None, latency_p99: None }
+    Objectives {
+        write_pause: Duration::from_millis(500),
+        error_rate: None,
+        latency_p99: None,
+        cost_ceiling: None,
+    }
 }
 
 /// The defaults of `data`.

@@ -10,6 +10,7 @@ mod timeline;
 use serde::Serialize;
 
 use crate::contradictions::Contradiction;
+use crate::cost::cost;
 use crate::estimate::{Estimates, Measures, Span, show_span};
 use crate::explain::{Reversible, explain};
 use crate::model::{Plan, PostgresSide};
@@ -212,7 +213,7 @@ pub fn document(
         no_return: no_return(&phases, &around.file),
         takes: takes(estimates),
         moves: moves(plan),
-        objectives: objectives(plan),
+        objectives: objectives(plan, estimates),
         phases,
         measured: measured(measures),
         file: around.file,
@@ -270,7 +271,7 @@ fn moves(plan: &Plan) -> Vec<Line> {
     lines
 }
 
-fn objectives(plan: &Plan) -> Vec<Line> {
+fn objectives(plan: &Plan, estimates: &Estimates) -> Vec<Line> {
     let objectives = &plan.objectives;
     let mut lines = Vec::new();
     if plan.moves_data() {
@@ -289,6 +290,11 @@ fn objectives(plan: &Plan) -> Vec<Line> {
     }
     if let Some(latency) = objectives.latency_p99 {
         lines.push(Line::new("latency, 99th percentile", show_duration(latency)));
+    }
+    if let (Some(prices), Some(cost)) = (&plan.cost, cost(plan, estimates)) {
+        let ceiling = objectives.cost_ceiling.map(|it| format!("; at most {it:.2} is allowed"));
+        let is = cost.words(&prices.currency) + &ceiling.unwrap_or_default();
+        lines.push(Line::new("cost of double running", is));
     }
     lines
 }

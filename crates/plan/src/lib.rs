@@ -8,8 +8,10 @@
 //! (what will happen), [`estimate`] (how long it takes), [`document`] (all of it for a change
 //! board).
 
+pub mod cost;
 pub mod document;
 pub mod estimate;
+pub mod rehearsal;
 pub mod saved;
 
 mod address;

@@ -8,6 +8,8 @@ use std::{fmt, iter};
 use changeover_types::{MigrationName, Side};
 use serde::Serialize;
 
+use crate::cost::Cost;
+
 pub(crate) mod checks;
 
 use crate::answers::Answers;
@@ -37,6 +39,10 @@ pub struct Plan {
     pub answers: Answers,
     /// What happens, in order. Never empty, nor is a phase.
     pub phases: Vec<Phase>,
+    /// An empty database that may be thrown away, for `changeover rehearse`.
+    pub rehearsal: Option<SecretRef>,
+    /// What both sides cost.
+    pub cost: Option<Cost>,
     /// Same meaning, same digest: 32 hex digits over keys and values without comments, order of
     /// keys or style. For telling a changed plan from the same one, not for security.
     pub digest: String,
@@ -51,6 +57,8 @@ pub struct Objectives {
     pub error_rate: Option<f64>,
     /// Upper limit of the 99th percentile of latency.
     pub latency_p99: Option<Duration>,
+    /// What double running may cost, in the currency of [`Plan::cost`].
+    pub cost_ceiling: Option<f64>,
 }
 
 /// One side.

@@ -3,12 +3,14 @@
 pub(crate) mod answers;
 mod ask;
 mod canary;
+mod cost;
 mod data;
 mod environment;
 mod gates;
 mod load;
 mod on_fail;
 mod phases;
+mod rehearsal;
 mod run;
 mod smoke;
 mod steps;
@@ -27,7 +29,7 @@ use crate::{rules, units};
 
 /// Keys of the design that wait for later issues.
 const UNBUILT: &[&str] =
-    &["guards", "kpis", "notify", "cost", "terraform", "windows", "rollback", "approvals"];
+    &["guards", "kpis", "notify", "terraform", "windows", "rollback", "approvals"];
 const UNBUILT_OBJECTIVES: &[&str] = &["deadline"];
 
 /// The plan as far as it could be read, with the places that rules speak about.
@@ -78,7 +80,9 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
     let mut fields = reader.map(&root_field)?;
     header(&mut fields, reader);
     let identity = metadata(&mut fields, reader);
+    let cost = cost::read(&mut fields, reader);
     let objectives = objectives(&mut fields, reader);
+    let rehearsal = rehearsal::read(&mut fields, reader);
     let source = environment::read(&mut fields, Side::Source, reader);
     let target = environment::read(&mut fields, Side::Target, reader);
     let gates = gates::read(&mut fields, reader);
@@ -96,6 +100,9 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
         Some(phases) => phases.into_iter().map(undraft).collect(),
         None => defaults::phases(&source, &target, &gates),
     };
+    let url = |side: &Environment| side.postgres.as_ref().map(|it| it.url.clone());
+    let sides = [("source", url(&source)), ("target", url(&target))];
+    let rehearsal = rehearsal::check(rehearsal, &sides, reader);
     let (objectives, digest) = (
         draft.objectives,
         digest(root, reader.included.iter().filter_map(|it| it.root.as_deref())),
@@ -111,6 +118,8 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
         data,
         answers,
         phases,
+        rehearsal,
+        cost,
         digest,
     })
 }
@@ -149,6 +158,7 @@ pub(crate) fn metadata(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<I
 
 fn objectives(fields: &mut Fields<'_>, reader: &mut Reader) -> Objectives {
     let mut objectives = defaults::objectives();
+    let has_prices = fields.get("cost").is_some();
     let Some(field) = fields.get("objectives") else { return objectives };
     let Some(mut fields) = reader.map(&field) else { return objectives };
     if let Some(field) = fields.get("write_pause") {
@@ -164,6 +174,11 @@ fn objectives(fields: &mut Fields<'_>, reader: &mut Reader) -> Objectives {
         let limits = (Duration::from_millis(1), Duration::from_secs(600));
         objectives.latency_p99 = duration(&field, limits, reader);
     }
+    // The only value: anything else would be another program.
+    if let Some(field) = fields.get("data_loss") {
+        reader.word(&field, &[("none", ())]);
+    }
+    objectives.cost_ceiling = cost::ceiling(&mut fields, has_prices, reader);
     fields.done(UNBUILT_OBJECTIVES, reader);
     objectives
 }

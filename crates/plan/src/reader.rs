@@ -254,6 +254,7 @@ impl<'a> Fields<'a> {
             let path = self.path_of(&entry.key);
             let mut names = self.known.clone();
             names.sort_unstable();
+            names.dedup();
             if unbuilt.contains(&&*entry.key) {
                 let found = format!("`{}`, which is not built yet", entry.key);
                 let expected = "a plan without it";

@@ -96,6 +96,11 @@ pub(crate) fn rate(text: &str) -> Option<f64> {
     (0.01..=100_000.0).contains(&rate).then_some(rate)
 }
 
+/// An amount of money: `12.50`.
+pub(crate) fn amount(text: &str) -> Option<f64> {
+    decimal(text)
+}
+
 /// Digits with at most one point: no sign, exponent, infinity or NaN.
 fn decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');

@@ -9,6 +9,7 @@ mod gates;
 mod kill;
 mod planning;
 mod program;
+mod rehearsing;
 mod rollback;
 mod stage;
 mod until;

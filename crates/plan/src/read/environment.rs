@@ -96,7 +96,7 @@ fn postgres(field: &Field<'_>, reader: &mut Reader) -> Option<PostgresSide> {
     Some(PostgresSide { url: url?, standbys: standbys.unwrap_or(Standbys::Undeclared) })
 }
 
-fn url(field: &Field<'_>, reader: &mut Reader) -> Option<SecretRef> {
+pub(super) fn url(field: &Field<'_>, reader: &mut Reader) -> Option<SecretRef> {
     let Shape::Text(text) = &field.node.shape else {
         return secret(field, "a database URL", reader);
     };

@@ -45,7 +45,7 @@ fn parsed() -> Value {
 fn as_json(node: &Node) -> Value {
     match &node.shape {
         Shape::Null => Value::Null,
-        Shape::Text(text) => match text.parse::<i64>() {
+        Shape::Text(text) => match text.parse::<serde_json::Number>() {
             Ok(number) => json!(number),
             Err(_) if text == "true" || text == "false" => json!(text == "true"),
             Err(_) => json!(text),

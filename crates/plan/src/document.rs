@@ -70,6 +70,8 @@ pub struct Risk {
     pub why: String,
     /// What mends or softens it.
     pub mitigation: String,
+    /// Whose work that is, where it is known.
+    pub owner: Option<String>,
 }
 
 /// The plan for a change board.

@@ -1,23 +1,32 @@
 //! `plan`: checks the file, connects, looks and measures, and prints what will happen, for how long,
 //! and the way back from each step. Changes nothing.
 
+mod risks;
 mod show;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use changeover_assess::{Assessment, assess};
 use changeover_engine::Report;
+use changeover_engine::assess::{Given, inventory};
 use changeover_engine::preflight::{PreflightView, Severity};
 use changeover_plan::contradictions;
-use changeover_plan::document::{Document, Line, Risk, Surroundings, document, html, markdown};
+use changeover_plan::document::{Document, Line, Surroundings, document, html, markdown};
 use changeover_plan::estimate::{Measures, estimate};
 use changeover_plan::saved::Facts;
 
-use super::{preflight, saved};
+use super::saved;
 use crate::cli::{DocumentFormat, Global, PlanArgs};
 use crate::migration::Planned;
 use crate::output::Output;
 use crate::{earlier, exit, follow, migration, view};
+
+/// The assessment's two samples of what changes are this far apart.
+const CHANGES_OVER: Duration = Duration::from_secs(1);
+/// The longest that one question of the assessment may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: &PlanArgs, global: &Global, output: &Output) -> Result<u8, Report> {
     of(&migration::read_plan(&args.plan, global)?, args, output)
@@ -36,7 +45,7 @@ pub(crate) fn of(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<
         file: args.plan.display().to_string(),
         tool: format!("changeover {}", env!("CARGO_PKG_VERSION")),
         at: view::instant(changeover_engine::now()),
-        risks: looked.found.as_ref().map(risks),
+        risks: looked.found.as_ref().map(|it| risks::risks(it, looked.assessment.as_ref())),
         promises: looked.found.as_ref().map(promises).unwrap_or_default(),
         tools: looked.tools,
         contradictions: contradictions(&planned.plan, &estimates, &measures),
@@ -65,6 +74,7 @@ pub(crate) fn of(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<
 #[derive(Default)]
 struct Looked {
     found: Option<PreflightView>,
+    assessment: Option<Assessment>,
     measures: Measures,
     facts: Facts,
     tools: Vec<Line>,
@@ -74,28 +84,26 @@ fn look(planned: &Planned, args: &PlanArgs) -> Result<Looked, Report> {
     follow::block_on(async {
         let (plan, path) = (&planned.plan, &planned.path);
         let found = changeover_engine::preflight(plan, path).await?;
-        let measures = if args.no_sample {
-            Measures::default()
-        } else {
-            changeover_engine::measure(plan, path).await?
-        };
-        let facts = changeover_engine::facts(plan, path).await?;
-        let tools = changeover_engine::tools(&facts).await;
-        let tools = tools.into_iter().map(|(what, is)| Line::new(what, is)).collect();
-        Ok(Looked { found: Some(found), measures, facts, tools })
+        let mut looked = Looked { found: Some(found), ..Looked::default() };
+        if !args.no_sample {
+            looked.measures = changeover_engine::measure(plan, path).await?;
+        }
+        // After the measuring, which it would disturb.
+        looked.assessment = Some(assessed(planned).await?);
+        looked.facts = changeover_engine::facts(plan, path).await?;
+        let tools = changeover_engine::tools(&looked.facts).await;
+        looked.tools = tools.into_iter().map(|(what, is)| Line::new(what, is)).collect();
+        Ok(looked)
     })
 }
 
-fn risks(found: &PreflightView) -> Vec<Risk> {
-    let risk = |finding: &changeover_engine::preflight::Finding| Risk {
-        id: finding.id.clone(),
-        severity: preflight::word(finding.severity).to_owned(),
-        side: finding.side.map(|side| side.to_string()),
-        what: finding.what.clone(),
-        why: finding.why.clone(),
-        mitigation: finding.fix.clone(),
-    };
-    found.findings.iter().map(risk).collect()
+/// The fifty checks of `assess`, with the plan's own answers and waivers.
+async fn assessed(planned: &Planned) -> Result<Assessment, Report> {
+    let Planned { plan, path, .. } = planned;
+    let given = Given::of_plan(plan, path, CHANGES_OVER, ANSWER_WITHIN);
+    let mut inventory = inventory(&given, changeover_engine::now(), &|_| {}).await?;
+    inventory.declared = plan.answers.declared.clone();
+    Ok(assess(&inventory, &plan.answers.waivers))
 }
 
 fn promises(found: &PreflightView) -> Vec<(String, bool)> {

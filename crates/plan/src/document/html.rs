@@ -279,20 +279,21 @@ fn risks(out: &mut String, document: &Document) -> std::fmt::Result {
     writeln!(
         out,
         "<table><thead><tr><th>Severity</th><th>What</th><th>Why it matters</th>\
-         <th>Mitigation</th></tr></thead><tbody>"
+         <th>Mitigation</th><th>Owner</th></tr></thead><tbody>"
     )?;
     for risk in risks {
         writeln!(
             out,
             "<tr><td><span class=\"badge severity-{}\">{}</span></td>\
-             <td>{}<br><small><code>{}</code> {}</small></td><td>{}</td><td>{}</td></tr>",
+             <td>{}<br><small><code>{}</code> {}</small></td><td>{}</td><td>{}</td><td>{}</td></tr>",
             risk.severity.chars().filter(char::is_ascii_alphanumeric).collect::<String>(),
             escaped(&risk.severity),
             prose(&risk.what),
             escaped(&risk.id),
             escaped(risk.side.as_deref().unwrap_or("both sides")),
             prose(&risk.why),
-            prose(&risk.mitigation)
+            prose(&risk.mitigation),
+            escaped(risk.owner.as_deref().unwrap_or_default())
         )?;
     }
     writeln!(out, "</tbody></table>")

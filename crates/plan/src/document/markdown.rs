@@ -125,18 +125,19 @@ fn risks(out: &mut String, document: &Document) -> std::fmt::Result {
     if risks.is_empty() {
         return writeln!(out, "Nothing was found that needs mending.\n");
     }
-    writeln!(out, "| Severity | Id | Side | What | Why it matters | Mitigation |")?;
-    writeln!(out, "|---|---|---|---|---|---|")?;
+    writeln!(out, "| Severity | Id | Side | What | Why it matters | Mitigation | Owner |")?;
+    writeln!(out, "|---|---|---|---|---|---|---|")?;
     for risk in risks {
         writeln!(
             out,
-            "| {} | `{}` | {} | {} | {} | {} |",
+            "| {} | `{}` | {} | {} | {} | {} | {} |",
             safe(&risk.severity),
             risk.id,
             risk.side.as_deref().unwrap_or("both"),
             safe(&risk.what),
             safe(&risk.why),
             safe(&risk.mitigation),
+            safe(risk.owner.as_deref().unwrap_or_default()),
         )?;
     }
     writeln!(out)

@@ -40,6 +40,7 @@ fn risk() -> Risk {
         what: "a transaction of <script>alert('x')</script> | [a](http://b) is open".into(),
         why: "the copy waits \"for\" it & holds".into(),
         mitigation: "SELECT pg_terminate_backend(1)".into(),
+        owner: Some("database".into()),
     }
 }
 

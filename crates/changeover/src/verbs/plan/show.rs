@@ -23,7 +23,10 @@ pub(super) fn show(
     output.line(lines("What the estimates stand on", &document.measured));
     output.line(lines("Tools", &document.tools));
     match found {
-        Some(found) => output.line(preflight::words(found)),
+        Some(found) => {
+            output.line(preflight::words(found));
+            output.line(register(document));
+        }
         None => output.line("not connected: only the file was checked"),
     }
     if !document.contradictions.is_empty() {
@@ -95,6 +98,28 @@ fn recovery(document: &Document) -> String {
             "  from {from}: {commands}\n     {}\n     lost: {}\n     takes: {}\n",
             recovery.what, recovery.loses, recovery.takes
         );
+    }
+    text
+}
+
+/// The assessment's part of the register in one line each; `assess` says more.
+fn register(document: &Document) -> String {
+    let risks = document.risks.iter().flatten();
+    let assessed: Vec<_> =
+        risks.filter(|risk| risk.owner.is_some() || risk.id == "unknown").collect();
+    if assessed.is_empty() {
+        return "Risks: none of the checks of `changeover assess` found anything\n".to_owned();
+    }
+    let mut text = String::from("Risks, as `changeover assess PLAN` explains them:\n");
+    for risk in assessed {
+        let style = match risk.severity.as_str() {
+            "blocker" => paint(AnsiColor::Red),
+            "high" | "unknown" => paint(AnsiColor::Yellow),
+            _ => Style::new(),
+        };
+        let side = risk.side.as_ref().map(|side| format!("{side}: ")).unwrap_or_default();
+        let (severity, id, what) = (&risk.severity, &risk.id, &risk.what);
+        text += &format!("  {style}{severity:8}{style:#} [{id}] {side}{what}\n");
     }
     text
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use changeover_gate::control::{ControlClient, ControlError};
 use changeover_gate::state::RouteFile;
+use changeover_routing::mirror::{MirrorOrder, MirrorStatus};
 use changeover_routing::{
     Answer, Decisions, GateMetrics, GateStatus, OpenWork, Order, OrderNumber, Route,
 };
@@ -47,7 +48,7 @@ impl Gates {
         match self.ask(Order::Status).await? {
             Answer::Status(status) => Ok(status),
             Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-            Answer::Metrics(_) | Answer::Decided(_) => Err(GateError::Protocol),
+            Answer::Metrics(_) | Answer::Decided(_) | Answer::Mirror(_) => Err(GateError::Protocol),
         }
     }
 
@@ -56,7 +57,7 @@ impl Gates {
         match self.ask(Order::Metrics).await? {
             Answer::Metrics(metrics) => Ok(metrics),
             Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-            Answer::Status(_) | Answer::Decided(_) => Err(GateError::Protocol),
+            Answer::Status(_) | Answer::Decided(_) | Answer::Mirror(_) => Err(GateError::Protocol),
         }
     }
 
@@ -65,8 +66,18 @@ impl Gates {
         match self.ask(Order::Decided { from }).await? {
             Answer::Decided(decisions) => Ok(decisions),
             Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-            Answer::Status(_) | Answer::Metrics(_) => Err(GateError::Protocol),
+            Answer::Status(_) | Answer::Metrics(_) | Answer::Mirror(_) => Err(GateError::Protocol),
         }
+    }
+
+    /// Mirrors, or goes on mirroring, until the order's lease is over.
+    pub(crate) async fn mirror(&self, order: MirrorOrder) -> Result<MirrorStatus, GateError> {
+        mirrored(self.ask(Order::Mirror(order)).await?)
+    }
+
+    /// Ends the mirroring of this id.
+    pub(crate) async fn stop_mirror(&self, id: u64) -> Result<MirrorStatus, GateError> {
+        mirrored(self.ask(Order::MirrorStop { id }).await?)
     }
 
     /// Sends this share of requests to the target, authority as given.
@@ -113,7 +124,9 @@ impl Gates {
                 match self.ask(Order::Anew).await? {
                     Answer::Status(_) => Ok(()),
                     Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-                    Answer::Metrics(_) | Answer::Decided(_) => Err(GateError::Protocol),
+                    Answer::Metrics(_) | Answer::Decided(_) | Answer::Mirror(_) => {
+                        Err(GateError::Protocol)
+                    }
                 }
             }
             Ok(_) => Ok(()),
@@ -155,7 +168,7 @@ impl Gates {
         match self.ask(order(OrderNumber { epoch: at, sequence })).await? {
             Answer::Status(status) => Ok(status),
             Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-            Answer::Metrics(_) | Answer::Decided(_) => Err(GateError::Protocol),
+            Answer::Metrics(_) | Answer::Decided(_) | Answer::Mirror(_) => Err(GateError::Protocol),
         }
     }
 
@@ -164,6 +177,14 @@ impl Gates {
     async fn ask(&self, order: Order) -> Result<Answer, GateError> {
         let connection = ControlClient::connect(&self.socket).await?;
         Ok(connection.with_deadline(ANSWER_WITHIN).send(order).await?)
+    }
+}
+
+fn mirrored(answer: Answer) -> Result<MirrorStatus, GateError> {
+    match answer {
+        Answer::Mirror(status) => Ok(status),
+        Answer::Refused { why, .. } => Err(GateError::Refused(why)),
+        Answer::Status(_) | Answer::Metrics(_) | Answer::Decided(_) => Err(GateError::Protocol),
     }
 }
 

@@ -11,6 +11,7 @@ mod decided;
 mod forward;
 mod framing;
 mod head;
+pub(crate) mod mirror;
 mod parking;
 mod pool;
 mod service;

@@ -199,6 +199,9 @@ impl Gate {
                 .map_err(|source| GateError::System { what: "a traffic thread", source })?;
             threads.push(thread);
         }
+        if let Some(config) = http {
+            threads.push(mirror(config, Arc::clone(&shared), drain.clone())?);
+        }
         let stop = CancellationToken::new();
         let minding = mind(control, Arc::clone(&shared), ask, stop.clone());
         let carrying = async {
@@ -314,6 +317,19 @@ async fn mind(
         () = obey => {}
         ((), ()) = async { tokio::join!(time, doubt) } => {}
     }
+}
+
+/// The thread that sends copies of requests: never one that carries clients.
+fn mirror(
+    config: Arc<HttpGateConfig>,
+    shared: Arc<Shared>,
+    drain: CancellationToken,
+) -> Result<thread::JoinHandle<()>, GateError> {
+    let runtime = runtime("the mirror's runtime")?;
+    thread::Builder::new()
+        .name("gate-mirror".to_owned())
+        .spawn(move || runtime.block_on(crate::http::mirror::run(&config, shared.mirror(), drain)))
+        .map_err(|source| GateError::System { what: "the mirror's thread", source })
 }
 
 fn runtime(what: &'static str) -> Result<Runtime, GateError> {

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use changeover_routing::mirror::MirrorStatus;
 use changeover_routing::{
     Answer, Decisions as Told, GateStatus, HoldView, Order, Readings, Route, Router, Saved,
 };
@@ -33,6 +34,7 @@ pub use decisions::{CoreDecisions, DecideRules, Ticket};
 pub use disk::{DiskError, RouteFile};
 pub use work::{ParkGuard, WorkGuard, WorkLabel, WorkState};
 
+use crate::http::mirror::Mirror;
 use counters::Counters;
 use decisions::Decisions;
 use work::Registry;
@@ -56,6 +58,7 @@ pub struct Shared {
     counters: Counters,
     decisions: Decisions,
     clients: AtomicU64,
+    mirror: Mirror,
 }
 
 impl Shared {
@@ -76,10 +79,12 @@ impl Shared {
 
     fn from_saved(migration: MigrationName, file: RouteFile, saved: Saved, prove: bool) -> Shared {
         let router = Router::start(saved, prove);
+        let started = Instant::now();
         Shared {
+            mirror: Mirror::new(started),
             migration,
             incarnation: rand::random(),
-            started: Instant::now(),
+            started,
             route: ArcSwapOption::from_pointee(router.route()),
             hold: watch::Sender::new(router.view()),
             router: Mutex::new(router),
@@ -125,6 +130,10 @@ impl Shared {
     /// Obeys or refuses an order; durable before this returns. Writes to disk: call it from the
     /// control thread, never from a core that carries traffic.
     pub fn obey(&self, order: &Order) -> Answer {
+        if let Some(outcome) = self.mirror_order(order) {
+            let refused = |why| Answer::Refused { why, obeyed: self.lock().obeyed() };
+            return outcome.map_or_else(refused, Answer::Mirror);
+        }
         let mut router = self.lock();
         let now = self.now();
         let mut next = *router;
@@ -156,6 +165,20 @@ impl Shared {
             }
             _ => Answer::Status(self.status(&router, now)),
         }
+    }
+
+    /// Mirroring is no matter of the router: it changes nothing for any client.
+    fn mirror_order(&self, order: &Order) -> Option<Result<MirrorStatus, String>> {
+        match order {
+            Order::Mirror(order) => Some(self.mirror.obey(order)),
+            Order::MirrorStop { id } => Some(self.mirror.stop(*id)),
+            _ => None,
+        }
+    }
+
+    /// Where the HTTP gate offers its requests.
+    pub(crate) fn mirror(&self) -> &Mirror {
+        &self.mirror
     }
 
     /// Hands over what both databases said. True if it proved a side and new work goes on.

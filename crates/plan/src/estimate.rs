@@ -171,6 +171,9 @@ fn step(plan: &Plan, step: &Step, path: &str, measures: &Measures) -> (Option<Sp
             let span = Span { least_ms: lasts, likely_ms: lasts, most_ms };
             (Some(span), "declared in the plan".to_owned())
         }
+        Step::Mirror(mirror) => {
+            (Some(Span::exactly(millis(mirror.lasts))), "declared in the plan".to_owned())
+        }
         Step::Finish => (None, "waits for `changeover finish`".to_owned()),
         Step::Shift { .. } | Step::Smoke(_) | Step::Load(_) | Step::Run { .. } => {
             measured_or_unknown(path, measures)

@@ -60,6 +60,16 @@ fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
             (questions(smoke), check_fallback(smoke.on_fail), Reversible::ReadOnly)
         }
         Step::Load(load) => (load_words(load), check_fallback(load.on_fail), Reversible::ReadOnly),
+        Step::Mirror(mirror) => (
+            format!(
+                "for {} ask both sides what {} of the clients ask and compare; at most {} differ",
+                show_duration(mirror.lasts),
+                show_percentage(f64::from(mirror.sample_of_10k) / 10_000.0),
+                show_percentage(mirror.at_most)
+            ),
+            check_fallback(mirror.on_fail),
+            Reversible::ReadOnly,
+        ),
         Step::Run { exec, on_fail } => (
             format!("run `{}` for at most {}", exec.command.join(" "), show_duration(exec.within)),
             check_fallback(*on_fail),

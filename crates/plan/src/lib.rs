@@ -42,8 +42,8 @@ pub use explain::{ExplainedStep, Reversible, explain};
 pub use fault::{Fault, FaultKind, Faults};
 pub use model::checks::{
     AccessLog, Exec, Expect, HttpExpect, HttpRequest, JsonExpect, Limits, Load, LoadRequest,
-    LogFormat, OnFail, ProfilePart, Smoke, SmokeRequest, SmokeSql, SmokeTcp, StatusRange, Text,
-    TextExpect, Traffic,
+    LogFormat, Mirror, OnFail, ProfilePart, Smoke, SmokeRequest, SmokeSql, SmokeTcp, StatusRange,
+    Text, TextExpect, Traffic,
 };
 pub use model::{
     Against, ClientAuth, Data, Environment, GateUser, Gates, HttpGate, HttpSide, Objectives, Phase,

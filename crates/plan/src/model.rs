@@ -14,7 +14,7 @@ pub(crate) mod checks;
 
 use crate::answers::Answers;
 use crate::canary::{BlueGreen, Canary};
-use checks::{Exec, Load, OnFail, Smoke};
+use checks::{Exec, Load, Mirror, OnFail, Smoke};
 
 /// A sound plan: every value checked, every default filled in.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -216,6 +216,8 @@ pub enum Step {
     Smoke(Smoke),
     /// Send requests at a rate.
     Load(Load),
+    /// Ask both sides what clients ask, and compare.
+    Mirror(Mirror),
     /// Run a command of the user's.
     Run {
         /// The command.
@@ -266,6 +268,7 @@ impl Step {
             Step::Verify => "verify",
             Step::Smoke(_) => "smoke",
             Step::Load(_) => "load",
+            Step::Mirror(_) => "mirror",
             Step::Run { .. } => "run",
             Step::Canary(_) => "canary",
             Step::BlueGreen(_) => "blue-green",
@@ -282,6 +285,7 @@ impl Step {
         match self {
             Step::Smoke(smoke) => Some(smoke.on_fail),
             Step::Load(load) => Some(load.on_fail),
+            Step::Mirror(mirror) => Some(mirror.on_fail),
             Step::Run { on_fail, .. } => Some(*on_fail),
             _ => None,
         }

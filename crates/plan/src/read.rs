@@ -8,6 +8,7 @@ mod data;
 mod environment;
 mod gates;
 mod load;
+mod mirror;
 mod on_fail;
 mod phases;
 mod rehearsal;

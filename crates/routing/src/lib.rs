@@ -1,7 +1,10 @@
 //! Weights, stickiness, holds and the orders a gate obeys (L1).
 //!
 //! Reading order: [`Order`] (what a run tells a gate), [`Router`] (the gate's state and its rules),
-//! [`Readings`] (who has authority when nobody says), [`side_for`] (who goes where).
+//! [`Readings`] (who has authority when nobody says), [`side_for`] (who goes where),
+//! [`mirror`] (what both sides answer to the same request).
+
+pub mod mirror;
 
 mod authority;
 mod order;

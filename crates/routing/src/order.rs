@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use changeover_types::{DecidedSecond, Epoch, Side};
 use serde::{Deserialize, Serialize};
 
+use crate::mirror::{MirrorOrder, MirrorStatus};
+
 /// The version of this protocol; both ends refuse another.
 pub const PROTOCOL_VERSION: u32 = 1;
 
@@ -60,6 +62,14 @@ pub enum Order {
     Decided {
         /// The first second that is not known yet.
         from: u64,
+    },
+    /// Send a sample of the requests to both sides once more and compare the answers, or go on with
+    /// it. It carries no number: it changes nothing for any client and lapses by itself.
+    Mirror(MirrorOrder),
+    /// End the mirroring of this id.
+    MirrorStop {
+        /// As it was begun.
+        id: u64,
     },
     /// Use this route from now on; new work sees it at once. Ends no hold.
     Route {
@@ -124,6 +134,8 @@ pub enum Answer {
     Metrics(GateMetrics),
     /// The decisions asked for.
     Decided(Decisions),
+    /// How the mirroring stands.
+    Mirror(MirrorStatus),
     /// Not obeyed, nothing changed.
     Refused {
         /// Why, in words for the operator.

@@ -166,11 +166,18 @@ impl Router {
     /// Obeys or refuses an order. A refused order changes nothing, except that time passes.
     ///
     /// # Errors
-    /// Why it is refused. `Status`, `Metrics` and `Decided` are never refused and change nothing.
+    /// Why it is refused. `Status`, `Metrics`, `Decided` and mirroring are never refused
+    /// here and change nothing.
     pub fn handle_order(&mut self, order: &Order, now: Tick) -> Result<Effects, Refusal> {
         self.poll(now);
         let number = match order {
-            Order::Status | Order::Metrics | Order::Decided { .. } => return Ok(Effects::default()),
+            Order::Status
+            | Order::Metrics
+            | Order::Decided { .. }
+            | Order::Mirror(_)
+            | Order::MirrorStop { .. } => {
+                return Ok(Effects::default());
+            }
             Order::Anew => return self.begin_anew(),
             Order::Route { number, .. }
             | Order::Hold { number, .. }
@@ -184,7 +191,12 @@ impl Router {
         let mut next = *self;
         let mut effects = Effects { save: true, ..Effects::default() };
         match *order {
-            Order::Status | Order::Metrics | Order::Decided { .. } | Order::Anew => {}
+            Order::Status
+            | Order::Metrics
+            | Order::Decided { .. }
+            | Order::Mirror(_)
+            | Order::MirrorStop { .. }
+            | Order::Anew => {}
             Order::Route { route, .. } => {
                 next.set_route(route)?;
                 effects.routed = true;

@@ -112,7 +112,7 @@ fn forward(state: &State, plan: &Plan) -> Option<Command> {
             DataStage::Built | DataStage::Following => Some(Command::CatchUp),
         },
         Step::Verify => Some(Command::Verify),
-        Step::Smoke(_) | Step::Load(_) | Step::Run { .. } => {
+        Step::Smoke(_) | Step::Load(_) | Step::Mirror(_) | Step::Run { .. } => {
             Some(Command::Check { step: state.at })
         }
         Step::Canary(_) | Step::BlueGreen(_) => {

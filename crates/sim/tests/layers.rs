@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("discover", &["types", "assess"]),
     ("gate", &["types", "pgwire", "routing"]),
     ("probe", &["types", "assess"]),
-    ("checks", &["types", "plan"]),
+    ("checks", &["types", "plan", "routing"]),
     (
         "engine",
         &[
@@ -39,13 +39,14 @@ const PURE: &[&str] =
     &["types", "pgwire", "relay", "cutover", "routing", "plan", "assess", "canary", "run"];
 
 /// What a pure crate may take from outside: data structures, codecs and derives.
-const PURE_MAY_TAKE: [&str; 10] = [
+const PURE_MAY_TAKE: [&str; 11] = [
     "base64",
     "bytes",
     "hmac",
     "pbkdf2",
     "saphyr-parser",
     "serde",
+    "serde_json",
     "sha2",
     "stringprep",
     "subtle",

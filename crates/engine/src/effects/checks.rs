@@ -3,6 +3,7 @@
 
 mod command;
 mod load;
+mod mirror;
 mod smoke;
 
 pub use command::GUARD_VERB;
@@ -40,6 +41,7 @@ impl Effects {
         let found = match placed.step {
             Step::Smoke(smoke) => Ok(self.smoke(smoke, state.cutover.authority).await),
             Step::Load(load) => self.load(load, &placed.path).await,
+            Step::Mirror(mirror) => self.mirror(mirror).await,
             Step::Run { exec, .. } => self.run_command(exec, &placed.path).await,
             _ => Err(format!("`{}` is no check", placed.step.name())),
         };

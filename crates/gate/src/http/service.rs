@@ -124,6 +124,7 @@ pub(super) async fn answer(
         // An open gate has a route: `Router` sees to it.
         return Ok(unavailable(Turned::TooLong));
     };
+    core.shared.mirror().offer(&request, peer.client);
     let key = Key::of(request.headers(), core.sticky_cookie.as_deref());
     let side = key.side(route.target_permille);
     let sinks = (&core.shared, &core.counters, &core.decisions);

@@ -4,5 +4,6 @@ mod bodies;
 mod deciding;
 mod failing;
 mod holding;
+mod mirror;
 mod smuggling;
 mod splitting;

@@ -256,3 +256,22 @@ pub enum LogFormat {
     /// An object a line.
     Json,
 }
+
+/// Real requests, asked of both sides.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Mirror {
+    /// Of 10 000 requests so many are mirrored.
+    pub sample_of_10k: u16,
+    /// For how long.
+    pub lasts: Duration,
+    /// The largest share of the compared answers that may differ.
+    pub at_most: f64,
+    /// With fewer comparisons than this there is no verdict, which is a failure.
+    pub least: u64,
+    /// Headers that are compared, in lower case.
+    pub headers: Vec<String>,
+    /// Fields that are not compared, as they are told: `/items/*/id`, `header etag`.
+    pub ignore: Vec<String>,
+    /// What too many differences make happen.
+    pub on_fail: OnFail,
+}

@@ -8,13 +8,14 @@ use crate::node::{Node, Shape, quoted};
 use crate::reader::{Field, Fields, Reader, one_of};
 use crate::{defaults, units};
 
-use super::{StepDraft, canary, duration, load, run, smoke};
+use super::{StepDraft, canary, duration, load, mirror, run, smoke};
 
 const STEPS: &[&str] = &[
     "replicate",
     "verify",
     "smoke",
     "load",
+    "mirror",
     "run",
     "canary",
     "blue-green",
@@ -23,7 +24,7 @@ const STEPS: &[&str] = &[
     "soak",
     "finish",
 ];
-const UNBUILT: &[&str] = &["mirror", "terraform", "approve", "notify", "scale", "promote"];
+const UNBUILT: &[&str] = &["terraform", "approve", "notify", "scale", "promote"];
 
 pub(super) fn read(
     field: &Field<'_>,
@@ -84,6 +85,7 @@ fn step(
         }
         "smoke" => (smoke::read(field, fields, reader), &[]),
         "load" => (load::read(field, fields, objectives, reader), &["scale", "warm_up"]),
+        "mirror" => (mirror::read(fields, reader), &["against", "methods"]),
         "run" => (run::read(fields, reader), &["cwd", "shell"]),
         "canary" => (Some(canary::canary(fields, reader)), &["metrics", "on_fail", "analysis"]),
         "blue-green" => (Some(canary::blue_green(fields, reader)), &["on_fail"]),

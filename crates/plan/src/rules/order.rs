@@ -61,6 +61,7 @@ impl Walk<'_> {
                 let asks = !matches!(load.traffic, Traffic::Exec(_));
                 self.asks_http(at, asks.then_some(load.against).into_iter());
             }
+            Step::Mirror(_) => self.needs_http(at),
             Step::BlueGreen(_) => {
                 self.needs_http(at);
                 self.weights(at, &[1000]);

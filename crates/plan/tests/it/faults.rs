@@ -152,6 +152,7 @@ fn steps_that_are_wrong() {
           tcp: [{{address: redis}}, {{within: 1s}}]
       - run: {{command: npm test, junit: [a], env: {{A B: c, DB_PASSWORD: hunter2, X: {{vault: y}}}}}}
       - run: {{within: forever}}
+      - mirror: {{sample: 0%, at_most: 1, least: 0, headers: [], against: target}}
       - load: {{requests: [{{path: /a, method: POST, unsafe: true}}, {{path: /b, weight: 2}}], profile: {{rate: fast}}}}
       - load: {{requests: [{{path: /a}}]}}
       - load: {{access_log: {{times: 2}}, exec: {{command: [k6]}}}}

@@ -159,7 +159,12 @@ fn order() -> impl Strategy<Value = Order> {
 
 fn number_of(order: &Order) -> Option<OrderNumber> {
     match order {
-        Order::Status | Order::Metrics | Order::Decided { .. } | Order::Anew => None,
+        Order::Status
+        | Order::Metrics
+        | Order::Decided { .. }
+        | Order::Mirror(_)
+        | Order::MirrorStop { .. }
+        | Order::Anew => None,
         Order::Route { number, .. }
         | Order::Hold { number, .. }
         | Order::Renew { number, .. }

@@ -35,6 +35,9 @@ pub(crate) struct Global {
     /// Do not ask
     #[arg(long, short = 'y', global = true)]
     pub(crate) yes: bool,
+    /// Who you are, for the journal and for approvals [default: the user of the system]
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 /// What to do.
@@ -56,6 +59,14 @@ pub(crate) enum Verb {
     Status(Status),
     /// Compare both sides now
     Verify(Migration),
+    /// Begin nothing more until `resume`; what goes on, goes on
+    Pause(Pause),
+    /// Go on after a pause
+    Resume(Migration),
+    /// Leave the present check or wait out
+    Skip(Skip),
+    /// Say yes, or no, to a phase that waits for it
+    Approve(Approve),
     /// Take authority and traffic back to the source
     Rollback(Rollback),
     /// Before the cutover: remove everything that was made
@@ -159,6 +170,12 @@ pub(crate) struct Apply {
     /// Write every check that was carried out to this file, as JUnit
     #[arg(long, value_name = "FILE", conflicts_with = "detach")]
     pub(crate) junit: Option<PathBuf>,
+    /// Leave with exit code 4 when an approval is waited for
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Approve as this person whatever this run waits for: what `--yes` never does
+    #[arg(long, value_name = "NAME")]
+    pub(crate) approve_as: Option<String>,
 }
 
 /// `run`.
@@ -195,6 +212,42 @@ pub(crate) struct Status {
     /// Write every check that was carried out to this file, as JUnit
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+}
+
+/// `pause`.
+#[derive(Debug, Args)]
+pub(crate) struct Pause {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) which: Migration,
+    /// Why, for the journal
+    #[arg(long, default_value = "asked for by the operator", value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+/// `skip`.
+#[derive(Debug, Args)]
+pub(crate) struct Skip {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) which: Migration,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+/// `approve`.
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) which: Migration,
+    /// Say no
+    #[arg(long, requires = "reason")]
+    pub(crate) reject: bool,
+    /// Why not, for the journal
+    #[arg(long, requires = "reject", value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 /// `rollback`.

@@ -93,7 +93,7 @@ pub(crate) fn of_records(plan: &Plan, records: &[Record]) -> Option<Earlier> {
             Event::Paused { .. } => (step, back, abort) = (None, None, None),
             Event::RollbackBegun { .. } => back = Some(record.at),
             Event::RolledBack => earlier.rollback_ms = took(back.take(), record.at),
-            Event::AbortBegun => abort = Some(record.at),
+            Event::AbortBegun { .. } => abort = Some(record.at),
             Event::Aborted => earlier.abort_ms = took(abort.take(), record.at),
             _ => {}
         }
@@ -123,16 +123,16 @@ mod tests {
     #[test]
     fn the_times_between_the_records_are_the_steps_durations() {
         let plan = parse("p", template(TemplateKind::Database)).unwrap();
-        let pause = Pause { why: "w".into(), next: "n".into() };
+        let pause = Pause::new("w".into(), "n");
         let begun = |at| Event::StepBegun { at: WallMs(at) };
         let events = [
             (1_000, begun(1_000)),
             (4_000, Event::StepDone),
             (4_000, begun(4_000)),
             (5_000, Event::Paused { pause }),
-            (9_000, Event::Resumed),
+            (9_000, Event::Resumed { by: None }),
             (9_500, Event::StepDone),
-            (9_600, Event::RollbackBegun { why: "w".into() }),
+            (9_600, Event::RollbackBegun { why: "w".into(), automatic: false, by: None }),
             (9_900, Event::RolledBack),
         ];
         let earlier = of_records(&plan, &records(&events)).unwrap();

@@ -14,6 +14,8 @@ pub(crate) const PENDING: u8 = 2;
 pub(crate) const FINDINGS: u8 = 2;
 /// A check failed and everything went back cleanly.
 pub(crate) const ROLLED_BACK: u8 = 3;
+/// The run waits for an approval, and nobody wanted to wait along.
+pub(crate) const WAITING: u8 = 4;
 /// The run waits for its operator.
 pub(crate) const STUCK: u8 = 5;
 /// The plan changed since its run began, or what a saved plan relies on.
@@ -30,6 +32,7 @@ Exit codes:
   1    error
   2    with --detailed-exitcode: changes are pending; assess found what --fail-on names
   3    a check failed and everything went back cleanly
+  4    the run waits for an approval (with --no-wait)
   5    the run waits for its operator
   6    the plan changed since its run began; a saved plan was used, expired or its facts changed
   7    another process holds the migration, or it was fenced off
@@ -48,6 +51,7 @@ pub(crate) fn of_apply(state: &RunState) -> u8 {
     match state {
         RunState::Done | RunState::Finished | RunState::Resting { .. } => OK,
         RunState::RolledBack { .. } => ROLLED_BACK,
+        RunState::Waiting { .. } => WAITING,
         RunState::Paused { .. } | RunState::Failed { .. } => STUCK,
         _ => ERROR,
     }

@@ -159,8 +159,8 @@ pub(crate) fn farewell(target: &Target, output: &Output) {
     output.note(format!(
         "\nleft; the run goes on in its daemon\n  \
          watch     changeover status --watch {words}\n  \
-         take back changeover rollback {words}   (changeover abort {words} before the cutover)\n  \
-         pausing   is not built yet; `changeover stop {words}` stops the daemon as it stands"
+         pause     changeover pause {words}\n  \
+         take back changeover rollback {words}   (changeover abort {words} before the cutover)"
     ));
     output.emit("left", &serde_json::json!({"name": target.name.as_str()}));
 }

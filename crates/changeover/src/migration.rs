@@ -72,6 +72,8 @@ pub(crate) struct Target {
     pub(crate) plan: Option<Planned>,
     /// Where a run that begins now is to rest.
     pub(crate) until: Option<String>,
+    /// The name that whoever asks goes by.
+    pub(crate) asker: Option<String>,
 }
 
 impl Target {
@@ -108,9 +110,14 @@ impl Target {
     /// # Errors
     /// If the daemon neither runs nor can be started, dies again and again, or is silent.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer, Report> {
+        self.ask_as(self.asker.clone(), ask).await
+    }
+
+    async fn ask_as(&self, name: Option<String>, ask: Ask) -> Result<Answer, Report> {
         let mut deaths = 0;
         loop {
-            match self.daemon().await?.request(ask.clone()).await {
+            let mut daemon = self.daemon().await?.named(name.clone());
+            match daemon.request(ask.clone()).await {
                 Err(ClientError::NotRunning { .. }) if deaths < SILENT_DEATHS_MAX => deaths += 1,
                 outcome => return outcome.map_err(|e| e.report()),
             }
@@ -149,8 +156,16 @@ impl Target {
     /// # Errors
     /// With the daemon's refusal, or why it could not be asked.
     pub(crate) async fn order(&self, ask: Ask) -> Result<(), Report> {
+        self.order_as(self.asker.clone(), ask).await
+    }
+
+    /// The same, in somebody's name.
+    ///
+    /// # Errors
+    /// As [`Target::order`].
+    pub(crate) async fn order_as(&self, name: Option<String>, ask: Ask) -> Result<(), Report> {
         let verb = ask.verb();
-        match self.ask(ask).await? {
+        match self.ask_as(name, ask).await? {
             Answer::Refused(fault) => Err(refusal(fault)),
             Answer::Accepted => Ok(()),
             Answer::Status(_) | Answer::Program(_) | Answer::Event(_) => Err(out_of_protocol(verb)),
@@ -182,6 +197,7 @@ pub(crate) fn find(given: &Path, global: &Global) -> Result<Target, Report> {
             state_dir: planned.state_dir.clone(),
             plan: Some(planned),
             until: None,
+            asker: global.name.clone(),
         });
     }
     let unknown = || {
@@ -193,7 +209,7 @@ pub(crate) fn find(given: &Path, global: &Global) -> Result<Target, Report> {
     if !state_dir.exists() {
         return Err(unknown().cause(format!("{} does not exist", state_dir.display())));
     }
-    Ok(Target { name, state_dir, plan: None, until: None })
+    Ok(Target { name, state_dir, plan: None, until: None, asker: global.name.clone() })
 }
 
 /// What the journal says.

@@ -93,7 +93,11 @@ fn show(event: &Event) -> String {
         EventKind::StepFinished | EventKind::AuthorityMoved | EventKind::Ended => {
             paint(AnsiColor::Green)
         }
-        EventKind::CalledOff | EventKind::Warning | EventKind::Paused => paint(AnsiColor::Yellow),
+        EventKind::CalledOff
+        | EventKind::Warning
+        | EventKind::Paused
+        | EventKind::Approval
+        | EventKind::Guard => paint(AnsiColor::Yellow),
         EventKind::StepStarted | EventKind::Resumed => paint(AnsiColor::Cyan),
         EventKind::Progress => Style::new().dimmed(),
     };

@@ -2,6 +2,7 @@
 
 mod abort;
 pub(crate) mod apply;
+mod approve;
 mod assess;
 mod completions;
 mod finish;
@@ -9,13 +10,16 @@ mod gate;
 mod init;
 pub(crate) mod journal;
 mod junit;
+mod pause;
 pub(crate) mod plan;
 mod preflight;
 mod rehearse;
+mod resume;
 mod rollback;
 mod run;
 mod saved;
 mod schema;
+mod skip;
 mod status;
 mod stop;
 mod verify;
@@ -49,6 +53,10 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<u8, Report> {
         Verb::Apply(args) => apply::run(&args, global, output),
         Verb::Status(args) => status::run(&args, global, output),
         Verb::Verify(args) => verify::run(&args, global, output),
+        Verb::Pause(args) => pause::run(&args, global, output),
+        Verb::Resume(args) => resume::run(&args, global, output),
+        Verb::Skip(args) => skip::run(&args, global, output),
+        Verb::Approve(args) => approve::run(&args, global, output),
         Verb::Rollback(args) => rollback::run(&args, global, output),
         Verb::Abort(args) => abort::run(&args, global, output),
         Verb::Finish(args) => finish::run(&args, global, output),
@@ -92,17 +100,38 @@ async fn rest(
     enough: impl Fn(&RunStatus) -> bool,
     code: impl Fn(&RunState) -> u8,
 ) -> Result<u8, Report> {
-    match follow::until(target, output, after, enough).await? {
+    let followed = follow::until(target, output, after, enough).await?;
+    Ok(show_followed(target, followed, output, code))
+}
+
+/// Shows how it ended, and gives the exit code.
+fn show_followed(
+    target: &Target,
+    followed: Followed,
+    output: &Output,
+    code: impl Fn(&RunState) -> u8,
+) -> u8 {
+    match followed {
         Followed::Left => {
             follow::farewell(target, output);
-            Ok(exit::DETACHED)
+            exit::DETACHED
         }
         Followed::Rested(state, status) => {
             let code = code(&state);
             show_rest(target, &state, status.as_deref(), code, output);
-            Ok(code)
+            code
         }
     }
+}
+
+/// Orders something that is done when it is accepted, and shows where the run stands then.
+fn order_and_show(target: &Target, ask: Ask, output: &Output) -> Result<u8, Report> {
+    follow::block_on(async {
+        target.order(ask).await?;
+        let status = target.status().await?;
+        show_rest(target, &status.state, Some(&status), exit::OK, output);
+        Ok(exit::OK)
+    })
 }
 
 fn show_rest(

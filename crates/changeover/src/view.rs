@@ -6,6 +6,8 @@ use changeover_engine::protocol::{
 use changeover_types::WallMs;
 use jiff::Timestamp;
 
+mod control;
+
 /// The time of day in UTC, to the second.
 pub(crate) fn clock(at: WallMs) -> String {
     let text = instant(at);
@@ -25,7 +27,9 @@ pub(crate) fn activity(status: &RunStatus) -> String {
     let step = status.step.as_deref().unwrap_or("all steps done");
     let kind = step.rsplit('/').next().unwrap_or(step);
     let detail = match &status.state {
-        RunState::Paused { reason, .. } | RunState::Failed { reason, .. } => {
+        RunState::Paused { reason, .. }
+        | RunState::Waiting { reason, .. }
+        | RunState::Failed { reason, .. } => {
             return format!("{}: {reason}", status.state.word());
         }
         RunState::Running => step_detail(kind, status),
@@ -158,9 +162,12 @@ pub(crate) fn table(status: &RunStatus) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("migration", format!("{} (run {})", status.name, status.run_id)),
         ("state", state(&status.state)),
+    ];
+    rows.extend(status.control.paused_by.as_ref().map(|who| ("paused by", who.to_string())));
+    rows.extend([
         ("step", position(status)),
         ("authority", format!("{} (epoch {})", status.authority, status.epoch)),
-    ];
+    ]);
     let mut add = |label, value: Option<String>| rows.extend(value.map(|value| (label, value)));
     add("requests", Some(format!("{} to the target", share(status.target_permille))));
     add("copy", status.copy.as_ref().map(show_copy));
@@ -194,6 +201,7 @@ pub(crate) fn table(status: &RunStatus) -> Vec<(&'static str, String)> {
         };
         add("gates", Some(text));
     }
+    control::add(&mut add, &status.control);
     add("next", next_command(&status.state));
     rows
 }
@@ -201,7 +209,9 @@ pub(crate) fn table(status: &RunStatus) -> Vec<(&'static str, String)> {
 /// A state with its reason.
 pub(crate) fn state(state: &RunState) -> String {
     match state {
-        RunState::Paused { reason, .. } | RunState::Failed { reason, .. } => {
+        RunState::Paused { reason, .. }
+        | RunState::Waiting { reason, .. }
+        | RunState::Failed { reason, .. } => {
             format!("{}: {reason}", state.word())
         }
         RunState::RollingBack { why } | RunState::RolledBack { why } => {
@@ -215,9 +225,9 @@ pub(crate) fn state(state: &RunState) -> String {
 /// The command that goes on, if the run waits for one.
 pub(crate) fn next_command(state: &RunState) -> Option<String> {
     match state {
-        RunState::Paused { next_command, .. } | RunState::Failed { next_command, .. } => {
-            Some(next_command.clone())
-        }
+        RunState::Paused { next_command, .. }
+        | RunState::Waiting { next_command, .. }
+        | RunState::Failed { next_command, .. } => Some(next_command.clone()),
         RunState::Resting { .. } => Some("changeover apply".to_owned()),
         _ => None,
     }

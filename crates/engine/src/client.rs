@@ -80,6 +80,7 @@ pub struct Client {
     socket: PathBuf,
     stream: BufReader<UnixStream>,
     last_id: u64,
+    name: Option<String>,
 }
 
 impl Client {
@@ -90,10 +91,20 @@ impl Client {
     pub async fn connect(state_dir: &Path) -> Result<Client, ClientError> {
         let socket = state_dir.join(RUN_SOCKET);
         match UnixStream::connect(&socket).await {
-            Ok(stream) => Ok(Client { socket, stream: BufReader::new(stream), last_id: 0 }),
+            Ok(stream) => {
+                let stream = BufReader::new(stream);
+                Ok(Client { socket, stream, last_id: 0, name: None })
+            }
             Err(e) if gone(e.kind()) => Err(ClientError::NotRunning { socket }),
             Err(source) => Err(ClientError::Io { socket, source }),
         }
+    }
+
+    /// Goes by this name from now on, for the journal and for approvals.
+    #[must_use]
+    pub fn named(mut self, name: Option<String>) -> Client {
+        self.name = name;
+        self
     }
 
     /// Asks and waits for the answer, at most ten seconds.
@@ -134,7 +145,8 @@ impl Client {
 
     async fn send(&mut self, ask: Ask) -> Result<u64, ClientError> {
         self.last_id += 1;
-        let request = Request { v: PROTOCOL_VERSION, id: self.last_id, ask };
+        let (id, name) = (self.last_id, self.name.clone());
+        let request = Request { v: PROTOCOL_VERSION, id, ask, name };
         let mut line = serde_json::to_vec(&request).map_err(|e| self.protocol(e.to_string()))?;
         line.push(b'\n');
         self.stream.get_mut().write_all(&line).await.map_err(|e| self.broken(e))?;

@@ -7,8 +7,10 @@
 mod board;
 mod inbox;
 mod news;
+mod results;
 pub(crate) mod socket;
 pub(crate) mod store;
+mod who;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -22,6 +24,7 @@ use tokio::time::sleep;
 
 use crate::Report;
 use crate::effects::{Comparer, Effects};
+use crate::guards;
 use crate::protocol::EventKind;
 use crate::relays::Relays;
 use crate::supervisor::write_pids;
@@ -65,6 +68,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let effects =
         Effects::new(&config, store.run_id(), Arc::clone(&board), relays.clone(), words.clone())?;
     let comparer = effects.comparer();
+    let guards = guards::watch(&config, &board, &relays, effects.gates(), &words)?;
     // Bound only when nothing can fail any more, so that a verb that can connect gets its answer.
     let socket = socket::bind(&config.state_dir)?;
     let serving = tokio::spawn(socket::serve(socket, Arc::clone(&board), words.clone()));
@@ -74,6 +78,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let outcome = daemon.drive(first).await;
     serving.abort();
     watching.abort();
+    drop(guards);
     clean_up(&config.state_dir);
     outcome
 }
@@ -134,7 +139,7 @@ impl Daemon {
         });
         let mut finish_at = ask_for_finish_at(store.state(), plan);
         loop {
-            let deadline = wake(store.state());
+            let deadline = wake(store.state(), plan);
             let input = tokio::select! {
                 input = &mut effect => return Ok(Turn::Input(input)),
                 word = inbox.next() => match word {
@@ -152,7 +157,11 @@ impl Daemon {
                         }
                         // A relay that gave up before a pause is started again after it. What is
                         // under way goes on: a seal that is dropped may commit unseen.
-                        if matches!(input, Input::GoOn | Input::GoOnUntil { .. }) {
+                        let goes_on = matches!(
+                            input,
+                            Input::GoOn { .. } | Input::GoOnUntil { .. } | Input::Resume { .. }
+                        );
+                        if goes_on {
                             let state = store.state();
                             lines.keep(relays(state), state.pause.is_some()).await;
                         }
@@ -207,8 +216,9 @@ enum Turn {
 
 /// The time of [`wake`] has come. Only the shell knows who was in the way.
 fn out_of_time(state: &State, blockers: &str) -> Input {
+    let over = changeover_cutover::wake(&state.cutover).is_some_and(|at| at <= store::now());
     match &state.cutover.attempt {
-        Some(attempt) if !blockers.is_empty() => {
+        Some(attempt) if over && !blockers.is_empty() => {
             let why = format!(
                 "open work did not end within the write pause of {} ms: {blockers}",
                 attempt.write_pause_ms

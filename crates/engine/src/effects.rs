@@ -2,6 +2,7 @@
 
 mod checks;
 mod compare;
+mod conditions;
 mod copying;
 mod cutover;
 pub(crate) mod data;
@@ -163,6 +164,9 @@ impl Effects {
                 sleep(until.since(store::now())).await;
                 Input::Waited
             }
+            Command::LookAtFacts => self.look_at_facts().await,
+            Command::WatchFacts => self.watch_facts(state).await,
+            Command::CheckWayBack => self.check_way_back(state.cutover.authority).await,
             Command::BeginCutover { to } => self.begin_cutover(*to, state).await,
             Command::Cutover(command) => match &state.cutover.attempt {
                 Some(attempt) => Input::Cutover(self.cut_over(command, attempt).await),

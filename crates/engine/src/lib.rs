@@ -15,6 +15,8 @@ mod databases;
 mod effects;
 mod facts;
 mod gates;
+mod guards;
+mod http;
 mod measure;
 mod program;
 mod relays;
@@ -142,7 +144,7 @@ fn read_config(
         state_dir: state_dir.to_owned(),
         first: match begin {
             Begin::ToTheEnd => None,
-            Begin::Until(phase) => Some(Input::GoOnUntil { phase: phase.to_owned() }),
+            Begin::Until(phase) => Some(Input::GoOnUntil { phase: phase.to_owned(), by: None }),
             Begin::AtRest => Some(Input::Rest),
         },
     })

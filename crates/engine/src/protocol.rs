@@ -6,6 +6,7 @@
 //! [`Answer::Status`], then each [`Answer::Event`] as it happens and a [`Answer::Status`] at least
 //! every [`STATUS_EVERY_MS`], until one side closes it.
 
+mod control;
 mod program;
 mod status;
 
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Report;
 
+pub(crate) use control::asked as approval_asked;
+pub use control::{ApprovalStatus, ControlStatus, GuardStatus, StepResult, WaitsFor, WindowStatus};
 pub use program::{ComponentStatus, ProgramStatus};
 pub use status::{
     CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, GatesStatus, RelayStatus, RunState,
@@ -38,6 +41,9 @@ pub struct Request {
     pub id: u64,
     /// What is wanted.
     pub ask: Ask,
+    /// The name that whoever asks goes by, for the journal and for approvals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// What is wanted of the daemon.
@@ -61,6 +67,34 @@ pub enum Ask {
     },
     /// Rest at the end of the present step. Accepted and without effect while the run goes nowhere.
     Rest,
+    /// Somebody runs `apply` on a plan that asks for approvals.
+    Apply,
+    /// Begin nothing more. Accepted and without effect while the run is paused.
+    Pause {
+        /// Why, for the journal.
+        why: String,
+    },
+    /// Go on after a pause. Accepted and without effect while the run is going on.
+    Resume,
+    /// Leave this step out, which must be the present one: a check or a wait.
+    Skip {
+        /// As `phase/step`.
+        step: String,
+        /// Why, for the journal.
+        why: String,
+    },
+    /// Say yes to what waits for an approval.
+    Approve {
+        /// [`ApprovalStatus::facts`] as it was looked at.
+        facts: String,
+    },
+    /// Say no to it.
+    Reject {
+        /// [`ApprovalStatus::facts`] as it was looked at.
+        facts: String,
+        /// Why, for the journal.
+        why: String,
+    },
     /// Before the grant: remove everything we made.
     Abort,
     /// Take authority and weights back to the source.
@@ -87,7 +121,12 @@ impl Ask {
         match self {
             Ask::Status => "status",
             Ask::Watch { .. } => "watch",
-            Ask::Retry | Ask::Until { .. } => "apply",
+            Ask::Retry | Ask::Until { .. } | Ask::Apply => "apply",
+            Ask::Pause { .. } => "pause",
+            Ask::Resume => "resume",
+            Ask::Skip { .. } => "skip",
+            Ask::Approve { .. } => "approve",
+            Ask::Reject { .. } => "approve --reject",
             Ask::Rest => "rest",
             Ask::Abort => "abort",
             Ask::Rollback { .. } => "rollback",
@@ -190,6 +229,10 @@ pub enum EventKind {
     Paused,
     /// The run goes on.
     Resumed,
+    /// People are asked, or have answered; `data` holds the approval.
+    Approval,
+    /// A guard was bad for too long, or is good again; `data` names it.
+    Guard,
     /// The run reached an end: done, rolled back, aborted or finished.
     Ended,
 }
@@ -200,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_request_is_one_readable_line() {
-        let request = Request { v: 1, id: 7, ask: Ask::Rollback { why: "late".into() } };
+        let ask = Ask::Rollback { why: "late".into() };
+        let request = Request { v: 1, id: 7, ask, name: None };
         let line = serde_json::to_string(&request).unwrap();
         assert_eq!(line, r#"{"v":1,"id":7,"ask":{"do":"rollback","why":"late"}}"#);
         assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);

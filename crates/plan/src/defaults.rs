@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::canary::Canary;
-use crate::model::{Data, Environment, Gates, Objectives, Phase, Step};
+use crate::model::{Data, Entrance, Environment, Gates, Objectives, Phase, Step};
 
 /// Attempts of a cutover, and the time between them.
 pub(crate) const CUTOVER: (u32, Duration) = (5, Duration::from_secs(10));
@@ -15,6 +15,7 @@ pub(crate) fn objectives() -> Objectives {
         error_rate: None,
         latency_p99: None,
         cost_ceiling: None,
+        deadline: None,
     }
 }
 
@@ -53,5 +54,7 @@ pub(crate) fn phases(source: &Environment, target: &Environment, gates: &Gates) 
         ("verify", data, vec![Step::Verify]),
     ];
     let wanted = plan.into_iter().filter(|(_, wanted, _)| *wanted);
-    wanted.map(|(name, _, steps)| Phase { name: name.to_owned(), steps }).collect()
+    let phase =
+        |name: &str, steps| Phase { name: name.to_owned(), entrance: Entrance::default(), steps };
+    wanted.map(|(name, _, steps)| phase(name, steps)).collect()
 }

@@ -32,6 +32,7 @@ mod rules;
 mod schema;
 mod template;
 mod units;
+mod window;
 
 pub use address::inline_url;
 pub use answers::{Answers, answers, answers_template};
@@ -46,8 +47,9 @@ pub use model::checks::{
     Text, TextExpect, Traffic,
 };
 pub use model::{
-    Against, ClientAuth, Data, Environment, GateUser, Gates, HttpGate, HttpSide, Objectives, Phase,
-    PlacedStep, Plan, PostgresGate, PostgresSide, SecretRef, Standbys, Step, Unmovable,
+    Against, Approve, ClientAuth, Data, Deadline, Entrance, Environment, GateUser, Gates, Guard,
+    HttpGate, HttpSide, Limit, Measure, Objectives, OnNoData, Opening, Outcome, Phase, PlacedStep,
+    Plan, PostgresGate, PostgresSide, Reaction, SecretRef, Standbys, Step, Unmovable, Window,
 };
 pub use program::{
     Component, ExplainedProgramStep, Leg, OnComponentFail, PlacedProgramStep, Program,
@@ -58,6 +60,7 @@ pub use reader::include::{Includes, includes};
 pub use schema::schema;
 pub use template::{TemplateKind, template};
 pub use units::duration as read_duration;
+pub use window::show_instant;
 
 /// Reads the text of a plan. `file` is only used to say where a fault is.
 ///

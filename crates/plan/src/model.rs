@@ -11,10 +11,15 @@ use serde::Serialize;
 use crate::cost::Cost;
 
 pub(crate) mod checks;
+mod control;
 
 use crate::answers::Answers;
 use crate::canary::{BlueGreen, Canary};
 use checks::{Exec, Load, Mirror, OnFail, Smoke};
+pub use control::{
+    Approve, Deadline, Entrance, Guard, Limit, Measure, OnNoData, Opening, Outcome, Reaction,
+    Window,
+};
 
 /// A sound plan: every value checked, every default filled in.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,6 +42,8 @@ pub struct Plan {
     pub data: Data,
     /// What only people know, for an assessment.
     pub answers: Answers,
+    /// What is watched all along; the objectives' own come last.
+    pub guards: Vec<Guard>,
     /// What happens, in order. Never empty, nor is a phase.
     pub phases: Vec<Phase>,
     /// An empty database that may be thrown away, for `changeover rehearse`.
@@ -59,6 +66,8 @@ pub struct Objectives {
     pub latency_p99: Option<Duration>,
     /// What double running may cost, in the currency of [`Plan::cost`].
     pub cost_ceiling: Option<f64>,
+    /// When the move must be over.
+    pub deadline: Option<Deadline>,
 }
 
 /// One side.
@@ -200,6 +209,8 @@ pub struct Data {
 pub struct Phase {
     /// Unique in the plan.
     pub name: String,
+    /// What must be so before it begins.
+    pub entrance: Entrance,
     /// In order; never empty.
     pub steps: Vec<Step>,
 }

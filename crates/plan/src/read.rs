@@ -1,12 +1,14 @@
 //! From the tree to the plan: one module per section.
 
 pub(crate) mod answers;
+mod approve;
 mod ask;
 mod canary;
 mod cost;
 mod data;
 mod environment;
 mod gates;
+mod guards;
 mod load;
 mod mirror;
 mod on_fail;
@@ -15,6 +17,7 @@ mod rehearsal;
 mod run;
 mod smoke;
 mod steps;
+mod window;
 
 use std::time::Duration;
 
@@ -23,15 +26,14 @@ use changeover_types::{MigrationName, Side};
 use crate::defaults;
 use crate::digest::digest;
 use crate::fault::{FaultKind, Place};
-use crate::model::{Environment, Gates, Objectives, Phase, Plan, Step};
+use crate::model::{Entrance, Environment, Gates, Guard, Objectives, Phase, Plan, Step};
 use crate::node::Node;
 use crate::reader::{Field, Fields, Reader};
 use crate::{rules, units};
 
 /// Keys of the design that wait for later issues.
-const UNBUILT: &[&str] =
-    &["guards", "kpis", "notify", "terraform", "windows", "rollback", "approvals"];
-const UNBUILT_OBJECTIVES: &[&str] = &["deadline"];
+const UNBUILT: &[&str] = &["kpis", "notify", "terraform", "windows", "rollback", "approvals"];
+const UNBUILT_OBJECTIVES: &[&str] = &[];
 
 /// The plan as far as it could be read, with the places that rules speak about.
 pub(crate) struct Draft {
@@ -41,6 +43,7 @@ pub(crate) struct Draft {
     pub(crate) gates: GatesDraft,
     /// Where `data` is, if it is there.
     pub(crate) data: Option<Place>,
+    pub(crate) guards: Vec<GuardDraft>,
     /// `None` if the plan leaves the phases to us.
     pub(crate) phases: Option<Vec<PhaseDraft>>,
 }
@@ -65,7 +68,15 @@ pub(crate) struct GatesDraft {
 /// A phase and the places of its steps.
 pub(crate) struct PhaseDraft {
     pub(crate) name: String,
+    pub(crate) entrance: Entrance,
     pub(crate) steps: Vec<StepDraft>,
+}
+
+/// A guard, and where it is.
+pub(crate) struct GuardDraft {
+    pub(crate) place: Place,
+    pub(crate) path: String,
+    pub(crate) guard: Guard,
 }
 
 /// A step, where it is, and its path in the file.
@@ -88,12 +99,20 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
     let target = environment::read(&mut fields, Side::Target, reader);
     let gates = gates::read(&mut fields, reader);
     let (data_place, data) = data::read(&mut fields, reader);
+    let guards = guards::read(&mut fields, reader);
     let phases = phases::read(&mut fields, &objectives, reader);
     let answers = answers::sections(&mut fields, reader);
     fields.done(UNBUILT, reader);
 
-    let draft =
-        Draft { objectives, source: source?, target: target?, gates, data: data_place, phases };
+    let draft = Draft {
+        objectives,
+        source: source?,
+        target: target?,
+        gates,
+        data: data_place,
+        guards,
+        phases,
+    };
     rules::check(&draft, reader);
     let (name, owner, ticket) = identity?;
     let (source, target, gates) = (draft.source.value, draft.target.value, draft.gates.value);
@@ -108,6 +127,10 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
         draft.objectives,
         digest(root, reader.included.iter().filter_map(|it| it.root.as_deref())),
     );
+    let mut guards: Vec<Guard> = draft.guards.into_iter().map(|draft| draft.guard).collect();
+    if gates.http.is_some() {
+        guards.extend(guards::of_objectives(&objectives));
+    }
     Some(Plan {
         name,
         owner,
@@ -118,6 +141,7 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
         gates,
         data,
         answers,
+        guards,
         phases,
         rehearsal,
         cost,
@@ -126,7 +150,8 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
 }
 
 fn undraft(phase: PhaseDraft) -> Phase {
-    Phase { name: phase.name, steps: phase.steps.into_iter().map(|draft| draft.step).collect() }
+    let steps = phase.steps.into_iter().map(|draft| draft.step).collect();
+    Phase { name: phase.name, entrance: phase.entrance, steps }
 }
 
 fn header(fields: &mut Fields<'_>, reader: &mut Reader) {
@@ -180,6 +205,7 @@ fn objectives(fields: &mut Fields<'_>, reader: &mut Reader) -> Objectives {
         reader.word(&field, &[("none", ())]);
     }
     objectives.cost_ceiling = cost::ceiling(&mut fields, has_prices, reader);
+    objectives.deadline = fields.get("deadline").and_then(|field| window::deadline(&field, reader));
     fields.done(UNBUILT_OBJECTIVES, reader);
     objectives
 }

@@ -6,6 +6,7 @@ use crate::model::SecretRef;
 use crate::read::{Draft, EnvironmentDraft};
 use crate::reader::Reader;
 
+mod guards;
 mod order;
 
 /// Adds a fault for every contradiction.
@@ -13,6 +14,7 @@ pub(crate) fn check(draft: &Draft, reader: &mut Reader) {
     environments(draft, reader);
     same_place(draft, reader);
     gates(draft, reader);
+    guards::check(draft, reader);
     match &draft.phases {
         Some(phases) => order::check(draft, phases, reader),
         None => http_without_gate(draft, reader),

@@ -101,6 +101,30 @@ pub(crate) fn amount(text: &str) -> Option<f64> {
     decimal(text)
 }
 
+/// `500MB`, `20GB`: powers of 1000, in bytes.
+pub(crate) fn size(text: &str) -> Option<f64> {
+    let units = [("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("B", 1.0)];
+    let (number, unit) = units.iter().find_map(|(u, n)| Some((text.strip_suffix(u)?, n)))?;
+    Some(decimal(number)? * unit)
+}
+
+/// Bytes as [`size`] reads them.
+pub(crate) fn show_size(bytes: f64) -> String {
+    let units = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    let large = units.iter().find(|(_, unit)| bytes >= *unit);
+    large.map_or_else(|| format!("{bytes:.0} B"), |(u, unit)| format!("{:.1} {u}", bytes / unit))
+}
+
+/// `0.8`, `-3`, or `80%` as 0.8.
+pub(crate) fn number(text: &str) -> Option<f64> {
+    let (sign, rest) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
+    let value = match rest.strip_suffix('%') {
+        Some(percent) => decimal(percent)? / 100.0,
+        None => decimal(rest)?,
+    };
+    Some(sign * value)
+}
+
 /// Digits with at most one point: no sign, exponent, infinity or NaN.
 fn decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -152,5 +176,22 @@ mod tests {
         }
         assert_eq!(ratio("1.5"), None);
         assert_eq!(ratio("infx"), None);
+    }
+
+    #[test]
+    fn sizes_and_numbers() {
+        assert_eq!(size("500MB"), Some(5e8));
+        assert_eq!(size("1.5GB"), Some(1.5e9));
+        assert_eq!(size("12B"), Some(12.0));
+        for bad in ["", "5", "GB", "-1GB", "5 GB", "5GiB"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+        assert_eq!(show_size(1.5e9), "1.5 GB");
+        assert_eq!(show_size(12.0), "12 B");
+        assert_eq!(number("80%"), Some(0.8));
+        assert_eq!(number("-3"), Some(-3.0));
+        for bad in ["", "-", "%", "1e5", "NaN", "inf", "--1"] {
+            assert_eq!(number(bad), None, "{bad}");
+        }
     }
 }

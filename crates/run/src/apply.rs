@@ -5,6 +5,8 @@ use changeover_types::{CheckReport, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
+use crate::control::{Approval, GuardState, Standing, Who, WindowState};
+use crate::guard::Consequence;
 use crate::state::{Bound, DataStage, Mode, Pause, State};
 
 /// A journal record of the run.
@@ -107,7 +109,11 @@ pub enum Event {
         pause: Pause,
     },
     /// The operator said so.
-    Resumed,
+    Resumed {
+        /// Who; not known of records before this was written down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Who>,
+    },
     /// The run is to go so far and rest there.
     Bounded {
         /// `None`: to its end.
@@ -117,22 +123,159 @@ pub enum Event {
     RollbackBegun {
         /// Why.
         why: String,
+        /// Whether the run decided so by itself.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        automatic: bool,
+        /// Who said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Who>,
     },
+    /// The source can take everything back.
+    WayBackChecked,
     /// The source has everything again.
     RolledBack,
     /// After a rollback the plan is tried again from this step on.
     TriedAgain {
         /// Among the plan's steps.
         from: usize,
+        /// Who said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Who>,
     },
     /// Everything of ours will be removed.
-    AbortBegun,
+    AbortBegun {
+        /// Who said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Who>,
+        /// Why, if the run decided so by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
     /// It is.
     Aborted,
     /// The way back will be ended.
-    FinishBegun,
+    FinishBegun {
+        /// Who said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Who>,
+    },
     /// It is.
     Finished,
+    /// Somebody ran `apply` on a plan that asks for approvals.
+    AppliedBy {
+        /// Who.
+        who: Who,
+    },
+    /// The present step is left out.
+    StepSkipped {
+        /// Its index.
+        step: usize,
+        /// Who said so.
+        who: Who,
+        /// Why.
+        why: String,
+    },
+    /// The present phase has a window, and this is it.
+    WindowFound {
+        /// The phase's index.
+        phase: usize,
+        /// When it opens.
+        opens: WallMs,
+        /// When it closes.
+        closes: WallMs,
+    },
+    /// It is open.
+    WindowReached,
+    /// It closed before the phase, or the cutover in it, began.
+    WindowClosed,
+    /// It is not waited for.
+    WindowSkipped {
+        /// Who said so.
+        who: Who,
+        /// Why.
+        why: String,
+    },
+    /// The hash of the source's catalogue is another than when it was looked at last.
+    CatalogueSeen {
+        /// The hash; `None` without a database.
+        catalogue: Option<String>,
+    },
+    /// People are asked whether the present phase may begin.
+    ApprovalAsked {
+        /// The step that waits.
+        step: String,
+        /// When.
+        at: WallMs,
+        /// Until when they are waited for.
+        expires: WallMs,
+        /// The digest of what is known.
+        facts: String,
+        /// How many must say yes.
+        needed: usize,
+        /// Who may.
+        from: Vec<String>,
+    },
+    /// One of them said yes.
+    Approved {
+        /// Who.
+        who: Who,
+        /// How it was said.
+        method: String,
+        /// The plan's digest.
+        plan_digest: String,
+        /// The step.
+        step: String,
+        /// The digest of what was known.
+        facts: String,
+        /// When the approval would have come too late.
+        expires: WallMs,
+        /// When it was given.
+        at: WallMs,
+    },
+    /// One of them said no.
+    ApprovalRejected {
+        /// Who.
+        who: Who,
+        /// Why.
+        why: String,
+    },
+    /// What was approved is no longer what would happen: it is asked for again.
+    ApprovalVoid {
+        /// Why.
+        why: String,
+    },
+    /// Not enough of them said yes in time.
+    ApprovalExpired,
+    /// The phase may run.
+    PhaseOpened {
+        /// Its index.
+        phase: usize,
+    },
+    /// The plan's deadline has come.
+    DeadlineReached {
+        /// When it was seen.
+        at: WallMs,
+    },
+    /// A guard stands otherwise than before.
+    GuardTurned {
+        /// Which.
+        guard: String,
+        /// How it stands.
+        to: Standing,
+        /// Since when.
+        at: WallMs,
+        /// The figures.
+        why: String,
+    },
+    /// A guard was bad, or without data, for as long as the plan bears.
+    GuardActed {
+        /// Which.
+        guard: String,
+        /// The figures.
+        why: String,
+        /// What came of it.
+        consequence: Consequence,
+    },
 }
 
 /// Makes the event so. Total.
@@ -158,7 +301,8 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::Built => state.data = DataStage::Built,
         Event::CaughtUp => state.data = DataStage::Following,
         Event::ReverseReady => state.reverse_ready = true,
-        Event::Verified { .. } | Event::Proven { .. } | Event::Checked { .. } => {}
+        Event::Verified { different, .. } => state.control.different = Some(*different),
+        Event::Proven { .. } | Event::Checked { .. } => {}
         Event::WeightSet { target_permille, at } => {
             state.target_permille = *target_permille;
             state.since = Some(*at);
@@ -174,13 +318,18 @@ pub fn apply(state: &mut State, event: &Event) {
         }
         Event::Cutover { event } => cutover::apply(&mut state.cutover, event),
         Event::Paused { pause } => state.pause = Some(pause.clone()),
-        Event::Resumed => {
+        Event::Resumed { .. } => {
             state.pause = None;
             state.attempts_used = 0;
             state.next_attempt_at = None;
         }
         Event::Bounded { until } => state.until.clone_from(until),
-        Event::RollbackBegun { why } => turn(state, Mode::RollingBack { why: why.clone() }),
+        Event::RollbackBegun { why, automatic, .. } => {
+            turn(state, Mode::RollingBack { why: why.clone() });
+            state.control.automatic_rollbacks += u32::from(*automatic);
+            state.control.way_back_unchecked = *automatic;
+        }
+        Event::WayBackChecked => state.control.way_back_unchecked = false,
         Event::RolledBack => {
             let why = match &state.mode {
                 Mode::RollingBack { why } => why.clone(),
@@ -188,14 +337,80 @@ pub fn apply(state: &mut State, event: &Event) {
             };
             turn(state, Mode::RolledBack { why });
         }
-        Event::TriedAgain { from } => {
+        Event::TriedAgain { from, .. } => {
             turn(state, Mode::Forward);
             state.at = *from;
         }
-        Event::AbortBegun => turn(state, Mode::Aborting),
+        Event::AbortBegun { .. } => turn(state, Mode::Aborting),
         Event::Aborted => turn(state, Mode::Aborted),
-        Event::FinishBegun => turn(state, Mode::Finishing),
+        Event::FinishBegun { .. } => turn(state, Mode::Finishing),
         Event::Finished => turn(state, Mode::Finished),
+        condition => apply_condition(state, condition),
+    }
+}
+
+/// What people, clocks and guards said.
+fn apply_condition(state: &mut State, event: &Event) {
+    let control = &mut state.control;
+    match event {
+        Event::AppliedBy { who } => control.appliers.push(who.identity().to_owned()),
+        Event::StepSkipped { step, .. } if control.skipped.contains(step) => {}
+        Event::StepSkipped { step, .. } => control.skipped.push(*step),
+        Event::WindowFound { phase, opens, closes } => {
+            let (phase, opens, closes) = (*phase, *opens, *closes);
+            control.window = Some(WindowState { phase, opens, closes, reached: false });
+        }
+        Event::WindowReached => {
+            if let Some(window) = &mut control.window {
+                window.reached = true;
+            }
+        }
+        Event::WindowClosed => {
+            (control.opened, control.window, control.approval) = (None, None, None);
+        }
+        Event::WindowSkipped { .. } => {
+            if let Some(window) = &mut control.window {
+                (window.closes, window.reached) = (WallMs(u64::MAX), true);
+            }
+        }
+        Event::CatalogueSeen { catalogue } => control.catalogue.clone_from(catalogue),
+        Event::ApprovalAsked { step, expires, facts, needed, from, .. } => {
+            control.approval = Some(Approval {
+                step: step.clone(),
+                expires: *expires,
+                facts: facts.clone(),
+                needed: *needed,
+                from: from.clone(),
+                given: Vec::new(),
+            });
+        }
+        Event::Approved { who, .. } => {
+            if let Some(asked) = &mut control.approval {
+                asked.given.push(who.identity().to_owned());
+            }
+        }
+        Event::ApprovalRejected { .. } | Event::ApprovalVoid { .. } | Event::ApprovalExpired => {
+            control.approval = None;
+        }
+        Event::PhaseOpened { phase } => control.opened = Some(*phase),
+        Event::DeadlineReached { .. } => control.deadline_reached = true,
+        Event::GuardTurned { guard, to: Standing::Good, .. } => {
+            control.guards.remove(guard);
+        }
+        Event::GuardTurned { guard, to, at, why } => {
+            // One that held goes on holding until it is good.
+            let holds = control.guards.get(guard).is_some_and(|known| known.holds);
+            let turned = GuardState { is: *to, since: *at, why: why.clone(), acted: false, holds };
+            control.guards.insert(guard.clone(), turned);
+        }
+        Event::GuardActed { guard, why, consequence } => {
+            if let Some(known) = control.guards.get_mut(guard) {
+                known.acted = true;
+                known.why.clone_from(why);
+                known.holds |= *consequence == Consequence::Held;
+            }
+        }
+        _ => {}
     }
 }
 
@@ -203,6 +418,7 @@ fn turn(state: &mut State, mode: Mode) {
     state.mode = mode;
     state.pause = None;
     state.until = None;
+    state.control.turn();
     begin_afresh(state);
 }
 

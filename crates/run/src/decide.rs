@@ -1,7 +1,10 @@
 //! What an answer of the shell, or a word of the operator, makes happen.
 
 mod answer;
+pub(crate) mod automatic;
+pub(crate) mod entrance;
 mod operator;
+mod skip;
 
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
@@ -9,20 +12,71 @@ use changeover_types::{CheckReport, WallMs};
 
 use crate::apply::{Event, apply};
 use crate::canary::Watching;
+use crate::control::Who;
 use crate::due::{Command, due};
-use crate::state::{DataStage, Mode, State};
+use crate::guard::{self, Reading};
+use crate::state::{DataStage, Mode, Pause, State};
+
+pub(crate) use automatic::stop_here;
 
 /// What the shell saw or was asked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// The first input of every life of the shell.
     Restarted,
-    /// The operator wants the run to go on (`apply`).
-    GoOn,
+    /// The operator wants the run to go on (`apply`), also after a rollback.
+    GoOn {
+        /// Who.
+        by: Option<Who>,
+    },
     /// The same, but only to the end of a phase (`apply --until`).
     GoOnUntil {
         /// Its name.
         phase: String,
+        /// Who.
+        by: Option<Who>,
+    },
+    /// Somebody ran `apply`.
+    Applied {
+        /// Who.
+        who: Who,
+    },
+    /// The operator wants nothing more to begin.
+    Pause {
+        /// Who.
+        who: Who,
+        /// Why.
+        why: String,
+    },
+    /// The operator wants a paused run to go on.
+    Resume {
+        /// Who.
+        who: Who,
+    },
+    /// The operator leaves a check or a wait out.
+    Skip {
+        /// The step that is meant: a word that comes twice must not leave out two.
+        step: String,
+        /// Who.
+        who: Who,
+        /// Why.
+        why: String,
+    },
+    /// Somebody who is asked says yes.
+    Approve {
+        /// Who.
+        who: Who,
+        /// The digest of the facts that they looked at.
+        facts: String,
+    },
+    /// Somebody who is asked says no.
+    Reject {
+        /// Who.
+        who: Who,
+        /// The digest of the facts that they looked at.
+        facts: String,
+        /// Why.
+        why: String,
     },
     /// Go no further than the end of the present step, or begin none; nothing if the run goes nowhere.
     Rest,
@@ -30,11 +84,38 @@ pub enum Input {
     RollBack {
         /// Why.
         why: String,
+        /// Who.
+        by: Option<Who>,
     },
     /// The operator wants everything of ours removed.
-    Abort,
+    Abort {
+        /// Who.
+        by: Option<Who>,
+    },
     /// The operator ends the way back.
-    Finish,
+    Finish {
+        /// Who.
+        by: Option<Who>,
+    },
+    /// A guard was looked at.
+    Guard {
+        /// Which.
+        name: String,
+        /// What was seen.
+        reading: Reading,
+    },
+    /// Both sides were compared because somebody asked.
+    Compared {
+        /// Rows compared.
+        rows: u64,
+        /// Rows that differ.
+        different: u64,
+    },
+    /// The source's catalogue was looked at, for an approval.
+    Catalogue {
+        /// Its hash; `None` without a database.
+        catalogue: Option<String>,
+    },
     /// The due command is done.
     Done,
     /// The due installation is done.
@@ -133,18 +214,37 @@ pub fn decide(
 ) -> Result<Vec<Event>, Refusal> {
     let mut events = match input {
         Input::Restarted => restarted(state, now)?,
-        Input::GoOn => operator::go_on(state, plan, None),
-        Input::GoOnUntil { phase } => {
-            operator::go_on(state, plan, operator::bound(state, plan, phase)?)
+        Input::GoOn { by } => operator::go_on(state, plan, None, by)?,
+        Input::GoOnUntil { phase, by } => {
+            operator::go_on(state, plan, operator::bound(state, plan, phase)?, by)?
         }
         Input::Rest => operator::rest(state, plan),
-        Input::RollBack { why } => operator::roll_back(state, why, now)?,
-        Input::Abort => operator::abort(state, now)?,
-        Input::Finish => operator::finish(state, plan)?,
+        Input::Applied { who } => operator::applied(state, who),
+        Input::Pause { who, why } => operator::pause(state, who, why, now)?,
+        Input::Resume { who } => operator::resume(state, who),
+        Input::Skip { step, who, why } => skip::skip(state, plan, step, who, why)?,
+        Input::Approve { who, facts } => entrance::approve(state, plan, who, facts, now)?,
+        Input::Reject { who, facts, why } => entrance::reject(state, plan, who, facts, why)?,
+        Input::RollBack { why, by } => operator::roll_back(state, why, by.as_ref(), now)?,
+        Input::Abort { by } => operator::abort(state, by.as_ref(), None, now)?,
+        Input::Finish { by } => operator::finish(state, plan, by.as_ref())?,
+        Input::Guard { name, reading } => guard::looked(state, plan, name, reading, now),
+        Input::Compared { rows, different } => compared(state, *rows, *different),
         Input::Proven { rows, different } => proven(*rows, *different),
         Input::Alarm { .. } if state.pause.is_some() || state.mode.is_over() => vec![],
         Input::Alarm { why, next } => vec![answer::pause(why.clone(), next)],
-        Input::Deadline => cutover_events(state, &cutover::Input::Deadline, now)?,
+        Input::Deadline => {
+            let mut events = cutover_events(state, &cutover::Input::Deadline, now)?;
+            if events.is_empty() {
+                events = entrance::deadline(state, plan, now);
+            }
+            events
+        }
+        Input::Cutover(input)
+            if automatic::is_forward(state, input) && window_is_over(state, plan, now) =>
+        {
+            vec![Event::WindowClosed]
+        }
         Input::Cutover(input) => cutover_events(state, input, now)?,
         answer => answer::to_due(state, plan, due(state, plan).as_ref(), answer, now)?,
     };
@@ -158,7 +258,28 @@ fn restarted(state: &State, now: WallMs) -> Result<Vec<Event>, Refusal> {
     if state.data == DataStage::Copying {
         events.push(Event::CopyLost);
     }
+    // What was to be brought to its end has ended with the process.
+    if let Some(pause) = state.pause.as_ref().filter(|pause| pause.finishing) {
+        events.push(Event::Paused { pause: Pause { finishing: false, ..pause.clone() } });
+    }
     Ok(events)
+}
+
+/// Whether the window of the present phase has closed since the phase began.
+fn window_is_over(state: &State, plan: &Plan, now: WallMs) -> bool {
+    let placed = plan.steps().nth(state.at);
+    let window = placed.and_then(|placed| entrance::window(state, &placed));
+    window.is_some_and(|window| window.reached && now >= window.closes)
+}
+
+/// A comparison that somebody asked for: it counts like that of a step.
+fn compared(state: &State, rows: u64, different: u64) -> Vec<Event> {
+    let mut events = vec![Event::Verified { rows, different }];
+    if different > 0 && state.pause.is_none() && !state.mode.is_over() {
+        let why = format!("{different} of {rows} rows differ between the sides");
+        events.push(answer::pause(why, "changeover verify"));
+    }
+    events
 }
 
 fn cutover_events(
@@ -186,6 +307,7 @@ fn follow_up(state: &State, plan: &Plan, events: &mut Vec<Event>, now: WallMs) {
     let mut after = state.clone();
     events.iter().for_each(|event| apply(&mut after, event));
     if let (Some(_), None) = (&state.cutover.attempt, &after.cutover.attempt)
+        && after.pause.is_none()
         && let Some(why) = unmoved(&after.cutover.last)
     {
         let consequences = answer::attempt_ended(&after, plan, why, now);
@@ -212,8 +334,12 @@ fn next_by_itself(state: &State, plan: &Plan, now: WallMs) -> Option<Event> {
         return None;
     }
     match &state.mode {
+        Mode::Forward if state.control.held().is_some() => None,
         Mode::Forward => match plan.steps().nth(state.at) {
             None => Some(Event::PlanDone { at: now }),
+            Some(placed) if entrance::shut(state, plan).is_some() => {
+                entrance::next(state, plan, &placed, now)
+            }
             Some(_) if state.since.is_none() => Some(Event::StepBegun { at: now }),
             Some(placed) => answer::ends_by_itself(state, placed.step),
         },

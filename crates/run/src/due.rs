@@ -1,9 +1,10 @@
 //! What the shell must do now. Derived from the state and the plan alone.
 
 use changeover_cutover as cutover;
-use changeover_plan::{Plan, Step};
+use changeover_plan::{PlacedStep, Plan, Step};
 use changeover_types::{Side, WallMs};
 
+use crate::decide::entrance;
 use crate::state::{DataStage, Mode, State};
 
 /// An effect for the shell to perform; each is safe to perform again.
@@ -51,6 +52,13 @@ pub enum Command {
         /// The side that shall have authority.
         to: Side,
     },
+    /// Look at the source's catalogue once, for an approval that is to be asked for or was just
+    /// completed.
+    LookAtFacts,
+    /// Look at it again and again while an approval is waited for; answer when it has changed.
+    WatchFacts,
+    /// Before the run goes back by itself: can the source take everything?
+    CheckWayBack,
     /// A step of the cutover protocol.
     Cutover(cutover::Command),
     /// Remove everything of ours from both sides.
@@ -83,8 +91,9 @@ pub fn due(state: &State, plan: &Plan) -> Option<Command> {
     if let Some(command) = cutover::due(&state.cutover) {
         return Some(Command::Cutover(command));
     }
-    if state.pause.is_some() {
-        return None;
+    let held = state.mode == Mode::Forward && state.control.held().is_some();
+    if state.pause.is_some() || held {
+        return going_on(state, plan);
     }
     match &state.mode {
         Mode::Forward => forward(state, plan),
@@ -98,11 +107,32 @@ pub fn due(state: &State, plan: &Plan) -> Option<Command> {
     }
 }
 
+/// What goes on in a run that begins nothing: the copy or the build that a pause found under way,
+/// and the judgement of requests that go to the target already.
+fn going_on(state: &State, plan: &Plan) -> Option<Command> {
+    if state.mode != Mode::Forward {
+        return None;
+    }
+    let finishing = state.pause.as_ref().is_some_and(|pause| pause.finishing);
+    match forward(state, plan) {
+        Some(Command::Watch { step, since }) => Some(Command::Watch { step, since }),
+        Some(command @ (Command::Copy | Command::Build))
+            if finishing && state.data != DataStage::Installed =>
+        {
+            Some(command)
+        }
+        _ => None,
+    }
+}
+
 fn forward(state: &State, plan: &Plan) -> Option<Command> {
     if state.rests().is_some() {
         return None;
     }
     let placed = plan.steps().nth(state.at)?;
+    if entrance::shut(state, plan).is_some() {
+        return entering(state, plan, &placed);
+    }
     match placed.step {
         Step::Replicate => match state.data {
             DataStage::Nothing => Some(Command::Install),
@@ -141,6 +171,18 @@ fn forward(state: &State, plan: &Plan) -> Option<Command> {
     }
 }
 
+/// What a phase that may not run yet waits for.
+fn entering(state: &State, plan: &Plan, placed: &PlacedStep<'_>) -> Option<Command> {
+    if let Some(window) = entrance::window(state, placed).filter(|window| !window.reached) {
+        return Some(Command::Wait { until: window.opens });
+    }
+    plan.phases[placed.phase].entrance.approve.as_ref()?;
+    Some(match entrance::asked(state, placed) {
+        Some(asked) if !asked.is_complete() => Command::WatchFacts,
+        Some(_) | None => Command::LookAtFacts,
+    })
+}
+
 fn towards(to: Side, state: &State) -> Command {
     if !state.reverse_ready {
         return Command::PrepareReverse;
@@ -153,6 +195,9 @@ fn towards(to: Side, state: &State) -> Command {
 
 /// Weights first, then authority.
 fn rolling_back(state: &State) -> Option<Command> {
+    if state.control.way_back_unchecked {
+        return Some(Command::CheckWayBack);
+    }
     if state.target_permille > 0 {
         return Some(Command::SetWeight { target_permille: 0 });
     }
@@ -170,6 +215,7 @@ pub fn ask_for_finish_at(state: &State, plan: &Plan) -> Option<WallMs> {
 
 /// When the shell must give [`crate::Input::Deadline`].
 #[must_use]
-pub fn wake(state: &State) -> Option<WallMs> {
-    cutover::wake(&state.cutover)
+pub fn wake(state: &State, plan: &Plan) -> Option<WallMs> {
+    let of_cutover = cutover::wake(&state.cutover);
+    of_cutover.into_iter().chain(entrance::wake(state, plan)).min()
 }

@@ -4,17 +4,22 @@
 //! [`changeover_cutover`] machine inside. A plan is data, so nothing is ever replayed as code: the
 //! journal's [`Event`]s rebuild the [`State`], and [`due`] says what to do next.
 //!
-//! Reading order: [`State`], [`due`], [`decide`], [`apply`]; [`canary`] joins the plan with the verdict's core.
+//! Reading order: [`State`] and its [`Control`], [`due`], [`decide`], [`apply`]; [`Reading`] is what
+//! guards live on; [`canary`] joins the plan with the verdict's core.
 
 pub mod canary;
 
 mod apply;
+mod control;
 mod decide;
 mod due;
+mod guard;
 pub mod program;
 mod state;
 
 pub use apply::{Event, apply};
+pub use control::{Approval, Control, GuardState, Standing, Who, WindowState, facts_digest};
 pub use decide::{Input, Refusal, decide};
 pub use due::{Command, Relays, ask_for_finish_at, due, relays, wake};
+pub use guard::{Consequence, Reading};
 pub use state::{Bound, DataStage, Mode, Pause, State};

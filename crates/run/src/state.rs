@@ -5,6 +5,7 @@ use changeover_types::{Side, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
+use crate::control::{Control, Who};
 
 /// All that is known about a run. Rebuilt from the journal's events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct State {
     pub attempts_used: u32,
     /// When the next attempt may begin.
     pub next_attempt_at: Option<WallMs>,
+    /// What people, clocks and guards have said.
+    #[serde(default)]
+    pub control: Control,
 }
 
 impl State {
@@ -64,6 +68,7 @@ impl State {
             cutover: cutover::State::genesis(),
             attempts_used: 0,
             next_attempt_at: None,
+            control: Control::default(),
         }
     }
 
@@ -138,6 +143,20 @@ pub struct Pause {
     pub why: String,
     /// The command that goes on.
     pub next: String,
+    /// Who said so; nobody when the run stopped by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Who>,
+    /// Whether the copy, or the building of indexes, that was under way is brought to its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub finishing: bool,
+}
+
+impl Pause {
+    /// A run that stopped by itself.
+    #[must_use]
+    pub fn new(why: String, next: &str) -> Pause {
+        Pause { why, next: next.to_owned(), by: None, finishing: false }
+    }
 }
 
 /// How far the copy and the relay are.

@@ -137,12 +137,12 @@ fn second(second: u64, target_permille: u16) -> DecidedSecond {
 fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
     let mut inputs = vec![
         Input::Restarted,
-        Input::GoOn,
-        Input::GoOnUntil { phase: "copy".into() },
-        Input::GoOnUntil { phase: "canary".into() },
-        Input::RollBack { why: "asked".into() },
-        Input::Abort,
-        Input::Finish,
+        Input::GoOn { by: None },
+        Input::GoOnUntil { phase: "copy".into(), by: None },
+        Input::GoOnUntil { phase: "canary".into(), by: None },
+        Input::RollBack { why: "asked".into(), by: None },
+        Input::Abort { by: None },
+        Input::Finish { by: None },
         Input::Deadline,
         Input::Alarm { why: "a relay stopped".into(), next: "changeover apply".into() },
     ];
@@ -198,7 +198,7 @@ fn heal(mut state: State, plan: &Plan) -> State {
         match due(&state, plan) {
             Some(command) => state = after(&state, plan, &success(&command, &state)),
             None if state.pause.is_some() || state.rests().is_some() => {
-                state = after(&state, plan, &Input::GoOn)
+                state = after(&state, plan, &Input::GoOn { by: None })
             }
             None => return state,
         }
@@ -262,7 +262,7 @@ fn from_every_state_that_is_not_ended_a_rollback_leads_to_the_source() {
         if !matches!(state.mode, Mode::Forward | Mode::Done | Mode::RollingBack { .. }) {
             continue;
         }
-        let asked = after(&state, &plan, &Input::RollBack { why: "asked".into() });
+        let asked = after(&state, &plan, &Input::RollBack { why: "asked".into(), by: None });
         let rested = heal(asked, &plan);
         assert!(matches!(rested.mode, Mode::RolledBack { .. }), "{state:?} → {rested:?}");
         assert!(!rested.has_moved_something(), "{state:?}");
@@ -276,9 +276,9 @@ fn an_abort_is_refused_exactly_while_the_target_has_or_is_given_authority() {
         if !matches!(state.mode, Mode::Forward | Mode::Done) {
             continue;
         }
-        let asked = decide(&state, &plan, &Input::Abort, WallMs(0));
+        let asked = decide(&state, &plan, &Input::Abort { by: None }, WallMs(0));
         if asked.is_ok() {
-            let rested = heal(after(&state, &plan, &Input::Abort), &plan);
+            let rested = heal(after(&state, &plan, &Input::Abort { by: None }), &plan);
             assert_eq!(rested.mode, Mode::Aborted, "{state:?}");
             assert_eq!(rested.cutover.authority, Side::Source, "{state:?}");
         } else {
@@ -298,7 +298,7 @@ fn a_run_that_is_told_how_far_to_go_goes_exactly_so_far() {
         assert!(state.at <= bound.steps, "went too far: {state:?}");
         if state.rests().is_some() && state.pause.is_none() {
             assert_eq!(due(&state, &plan), None, "{state:?}");
-            let later = Input::GoOnUntil { phase: "canary".into() };
+            let later = Input::GoOnUntil { phase: "canary".into(), by: None };
             assert!(decide(&state, &plan, &later, WallMs(0)).is_ok(), "{state:?}");
         }
     }
@@ -307,8 +307,8 @@ fn a_run_that_is_told_how_far_to_go_goes_exactly_so_far() {
 #[test]
 fn the_end_of_a_phase_that_is_over_is_refused() {
     let plan = plan();
-    let copy = Input::GoOnUntil { phase: "copy".into() };
-    let canary = Input::GoOnUntil { phase: "canary".into() };
+    let copy = Input::GoOnUntil { phase: "copy".into(), by: None };
+    let canary = Input::GoOnUntil { phase: "canary".into(), by: None };
     let mut state = after(&State::new(), &plan, &canary);
     while state.rests().is_none() {
         let command = due(&state, &plan).unwrap_or_else(|| panic!("{state:?}"));
@@ -316,9 +316,12 @@ fn the_end_of_a_phase_that_is_over_is_refused() {
     }
     assert_eq!(state.at, 4);
     assert!(decide(&state, &plan, &copy, WallMs(0)).is_err());
-    assert!(decide(&state, &plan, &Input::GoOnUntil { phase: "none".into() }, WallMs(0)).is_err());
+    assert!(
+        decide(&state, &plan, &Input::GoOnUntil { phase: "none".into(), by: None }, WallMs(0))
+            .is_err()
+    );
     // Back on the source, the way there begins before the canary again.
-    state = after(&state, &plan, &Input::RollBack { why: "asked".into() });
+    state = after(&state, &plan, &Input::RollBack { why: "asked".into(), by: None });
     state = after(&state, &plan, &success(&Command::SetWeight { target_permille: 0 }, &state));
     assert!(matches!(state.mode, Mode::RolledBack { .. }), "{state:?}");
     state = after(&state, &plan, &copy);
@@ -330,10 +333,30 @@ fn a_rollback_in_the_middle_of_the_copy_does_not_make_it_complete() {
     let plan = plan();
     let mut state = after(&State::new(), &plan, &Input::Restarted);
     state = after(&state, &plan, &success(&Command::Install, &state));
-    state = after(&state, &plan, &Input::RollBack { why: "asked".into() });
+    state = after(&state, &plan, &Input::RollBack { why: "asked".into(), by: None });
     assert!(matches!(state.mode, Mode::RolledBack { .. }), "{state:?}");
-    state = after(&state, &plan, &Input::GoOn);
+    state = after(&state, &plan, &Input::GoOn { by: None });
+    assert_eq!(due(&state, &plan), Some(Command::UndoCopy), "{state:?}");
+    state = after(&state, &plan, &Input::Done);
     assert_eq!(due(&state, &plan), Some(Command::Copy), "{state:?}");
+}
+
+/// Requests that go to the target are judged also while the run waits for its operator.
+#[test]
+fn the_canary_is_watched_in_a_pause_and_nothing_else_is_begun() {
+    let plan = plan();
+    let mut watched = 0_u32;
+    for state in every_state(&plan) {
+        if state.pause.is_none() || state.cutover.attempt.is_some() {
+            continue;
+        }
+        match due(&state, &plan) {
+            None => {}
+            Some(Command::Watch { .. }) => watched += 1,
+            Some(other) => panic!("{other:?} is due in {state:?}"),
+        }
+    }
+    assert!(watched > 0, "no canary was paused");
 }
 
 #[test]

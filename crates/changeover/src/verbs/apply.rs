@@ -5,13 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use changeover_engine::Report;
-use changeover_engine::protocol::{Ask, RunState};
+use changeover_engine::protocol::{Ask, RunState, RunStatus, WaitsFor};
 use changeover_journal::JournalError;
 use changeover_plan::{Plan, Step};
 use changeover_run::Mode;
 
 use crate::cli::{Apply, Global};
-use crate::follow;
+use crate::follow::{self, Followed};
 use crate::migration::{self, Journalled, Planned, Target};
 use crate::output::{Output, confirm};
 use crate::verbs::saved;
@@ -45,6 +45,7 @@ pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, 
         state_dir: planned.state_dir.clone(),
         plan: Some(planned),
         until: args.until.clone(),
+        asker: global.name.clone(),
     };
     let outcome = follow::block_on(go_on(args, &target, output));
     if let Some(file) = &args.junit {
@@ -130,8 +131,16 @@ fn no_way_back(plan: &Plan, yes: bool) -> Result<(), Report> {
 async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Report> {
     let after = Some(target.last_event().await?);
     let status = target.status().await?;
+    let waits_for_people =
+        |it: &Planned| it.plan.phases.iter().any(|p| p.entrance.approve.is_some());
+    if target.plan.as_ref().is_some_and(waits_for_people) {
+        // Whoever applies may not be whoever approves.
+        target.order(Ask::Apply).await?;
+    }
     match (&status.state, &args.until) {
         (RunState::Done, _) => output.note("this plan is done: nothing to do"),
+        // What a person stopped, a person resumes: the status says who and how.
+        (RunState::Paused { .. }, _) if status.control.paused_by.is_some() => {}
         (_, Some(phase)) => target.order(Ask::Until { phase: phase.clone() }).await?,
         // Without effect on a run that goes on to its end anyway.
         (_, None) => target.order(Ask::Retry).await?,
@@ -141,5 +150,35 @@ async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Rep
         output.line(format!("the run goes on; watch it: changeover status -w {}", target.words()));
         return Ok(exit::OK);
     }
-    verbs::rest(target, output, after, |status| status.state.is_resting(), exit::of_apply).await
+    let followed = follow_and_approve(args, target, after, output).await?;
+    Ok(verbs::show_followed(target, followed, output, exit::of_apply))
+}
+
+/// Follows to the end; with `--approve-as` it says yes on the way, with `--no-wait` it leaves where
+/// somebody else must.
+async fn follow_and_approve(
+    args: &Apply,
+    target: &Target,
+    mut after: Option<u64>,
+    output: &Output,
+) -> Result<Followed, Report> {
+    let may_say_yes = |status: &RunStatus| {
+        let asked = status.control.approval.as_ref()?;
+        let name = args.approve_as.as_ref().filter(|name| !asked.given.contains(name))?;
+        Some((name.clone(), asked.facts.clone()))
+    };
+    loop {
+        let followed = follow::until(target, output, after, |status| {
+            let waits =
+                matches!(status.state, RunState::Waiting { waits_for: WaitsFor::Approval, .. });
+            status.state.is_resting() || waits && (args.no_wait || may_say_yes(status).is_some())
+        })
+        .await?;
+        let Followed::Rested(RunState::Waiting { .. }, Some(status)) = &followed else {
+            return Ok(followed);
+        };
+        let Some((name, facts)) = may_say_yes(status) else { return Ok(followed) };
+        after = Some(status.last_event);
+        target.order_as(Some(name), Ask::Approve { facts }).await?;
+    }
 }

@@ -1,6 +1,9 @@
 //! What people see of a status.
 
-use changeover_engine::protocol::{CutoverStatus, GatesStatus};
+use changeover_engine::protocol::{
+    ApprovalStatus, ControlStatus, CutoverStatus, GatesStatus, GuardStatus, WindowStatus,
+};
+use changeover_run::{Standing, Who};
 use changeover_types::{Epoch, Side};
 
 use super::*;
@@ -28,6 +31,7 @@ fn running(step: &str) -> RunStatus {
         canary: None,
         cutover: None,
         gates: None,
+        control: ControlStatus::default(),
     }
 }
 
@@ -134,4 +138,39 @@ fn times_and_sizes() {
     );
     assert_eq!(seconds(7_260), "2 h 1 min");
     assert_eq!(share(55), "5.5 %");
+}
+
+#[test]
+fn people_clocks_and_guards_have_their_rows() {
+    let mut status = running("cutover/cutover");
+    status.state =
+        RunState::Paused { reason: "dinner".into(), next_command: "changeover resume".into() };
+    let guard = |name: &str, is, seen: &str, holds| GuardStatus {
+        name: name.into(),
+        is,
+        seen: seen.into(),
+        holds,
+    };
+    status.control = ControlStatus {
+        paused_by: Some(Who { user: "deploy".into(), name: Some("alice".into()) }),
+        approval: Some(ApprovalStatus {
+            step: "cutover/cutover".into(),
+            needed: 2,
+            from: vec!["alice".into(), "bob".into(), "carol".into()],
+            given: vec!["bob".into()],
+            facts: "00ff".into(),
+            expires: WallMs(1_800_000_000_000),
+        }),
+        window: Some(WindowStatus {
+            opens: WallMs(1_799_990_000_000),
+            closes: WallMs(1_800_000_000_000),
+        }),
+        guards: vec![
+            guard("lag", Some(Standing::Good), "0.2 s", false),
+            guard("cpu", Some(Standing::NoData), "connection refused", true),
+            guard("late", None, "", false),
+        ],
+        ..ControlStatus::default()
+    };
+    insta::assert_snapshot!(lines(&table(&status)));
 }

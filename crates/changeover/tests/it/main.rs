@@ -3,6 +3,7 @@
 
 mod attack;
 mod checks;
+mod control;
 mod cutover;
 mod faults;
 mod gates;

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
-use changeover_run::{Event as RunEvent, State};
+use changeover_run::{Event as RunEvent, Standing, State};
 use changeover_types::{Side, WallMs};
 use tokio::sync::broadcast;
 
-use super::news;
 use super::store::{self, Store};
+use super::{news, results};
 use crate::protocol::{
     CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, Event, EventKind, GatesStatus,
     RelayStatus, RunState, RunStatus, VerifyStatus,
@@ -62,6 +62,7 @@ impl Board {
             canary: None,
             cutover: None,
             gates: None,
+            control: results::first(plan),
         };
         let inner = Inner { status, recent: VecDeque::new(), number: 0, held_at: None };
         let (events, _) = broadcast::channel(EVENTS_KEPT);
@@ -87,6 +88,7 @@ impl Board {
     pub(crate) fn recall(&self, store: &mut Store) {
         for (at, event) in store.news() {
             self.note(at, &event);
+            self.follow_step(&event);
         }
         self.show(store.state());
     }
@@ -98,13 +100,20 @@ impl Board {
             if let Some((kind, text, data)) = news::told(&event) {
                 self.say_at(at, kind, text, data);
             }
-            match event {
-                RunEvent::StepDone => self.show_step(|at| at + 1),
-                RunEvent::TriedAgain { from } => self.show_step(|_| from),
-                _ => {}
-            }
+            self.follow_step(&event);
         }
         self.show(store.state());
+    }
+
+    fn follow_step(&self, event: &RunEvent) {
+        match event {
+            RunEvent::StepDone => self.show_step(|at| at + 1),
+            RunEvent::TriedAgain { from, .. } => {
+                let from = *from;
+                self.show_step(|_| from);
+            }
+            _ => {}
+        }
     }
 
     /// Tells something that is not in the journal. What was just told is not told again.
@@ -135,11 +144,11 @@ impl Board {
     fn note(&self, at: WallMs, event: &RunEvent) {
         let mut inner = self.lock();
         let Inner { status, held_at, .. } = &mut *inner;
+        results::note(&mut status.control.results, status.step.as_deref(), at, event);
         let cutover = |status: &mut RunStatus| {
             status.cutover.get_or_insert_with(CutoverStatus::default).clone()
         };
         match event {
-            RunEvent::StepBegun { .. } => {}
             RunEvent::Copied { rows, bytes, took_ms } => {
                 let copy = status.copy.get_or_insert_with(CopyStatus::default);
                 (copy.rows, copy.bytes, copy.took_ms) = (*rows, *bytes, Some(*took_ms));
@@ -190,6 +199,17 @@ impl Board {
         status.authority = state.cutover.authority;
         status.epoch = state.cutover.highest;
         status.target_permille = state.target_permille;
+        results::show(&mut status.control, state);
+    }
+
+    /// Shows what a guard's last look saw.
+    pub(crate) fn show_guard(&self, name: &str, seen: String) {
+        let mut inner = self.lock();
+        let guards = &mut inner.status.control.guards;
+        if let Some(guard) = guards.iter_mut().find(|guard| guard.name == name) {
+            guard.is = guard.is.or(Some(Standing::Good));
+            guard.seen = seen;
+        }
     }
 
     fn show_step(&self, at: impl FnOnce(usize) -> usize) {

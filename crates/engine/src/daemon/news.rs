@@ -1,7 +1,8 @@
 //! The journal's events in words.
 
 use changeover_cutover as cutover;
-use changeover_run::Event;
+use changeover_plan::show_instant;
+use changeover_run::{Consequence, Event, Who};
 use serde_json::{Value, json};
 
 use crate::protocol::EventKind;
@@ -81,28 +82,117 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
         Event::Cutover { event } => told_of_cutover(event),
         Event::Paused { pause } => Some((
             EventKind::Paused,
-            format!("{} — go on with `{}`", pause.why, pause.next),
-            Value::Null,
+            match &pause.by {
+                Some(who) => format!("{who}: {} — go on with `{}`", pause.why, pause.next),
+                None => format!("{} — go on with `{}`", pause.why, pause.next),
+            },
+            json!({"by": pause.by}),
         )),
-        Event::Resumed => plain(EventKind::Resumed, "the run goes on"),
         Event::Bounded { until: Some(bound) } => Some((
             EventKind::Progress,
             format!("the run is to rest after {} steps, in phase {}", bound.steps, bound.phase),
             json!({"phase": bound.phase}),
         )),
         Event::Bounded { until: None } => plain(EventKind::Progress, "the run goes on to its end"),
-        Event::RollbackBegun { why } => {
-            Some((EventKind::Progress, format!("going back to the source: {why}"), Value::Null))
+        Event::Resumed { by } => {
+            Some((EventKind::Resumed, format!("the run goes on{}", said_by(by)), json!({"by": by})))
         }
+        Event::RollbackBegun { why, automatic, by } => Some((
+            EventKind::Progress,
+            format!("going back to the source{}: {why}", said_by(by)),
+            json!({"automatic": automatic, "by": by}),
+        )),
         Event::RolledBack => plain(
             EventKind::Ended,
             "the source has everything again; what was copied stays and follows",
         ),
-        Event::TriedAgain { .. } => plain(EventKind::Resumed, "the plan is tried again"),
-        Event::AbortBegun => plain(EventKind::Progress, "removing everything of ours"),
+        Event::TriedAgain { by, .. } => {
+            let text = format!("the plan is tried again{}", said_by(by));
+            Some((EventKind::Resumed, text, json!({"by": by})))
+        }
+        Event::AbortBegun { by, why } => {
+            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let text = format!("removing everything of ours{}{why}", said_by(by));
+            Some((EventKind::Progress, text, json!({"by": by})))
+        }
         Event::Aborted => plain(EventKind::Ended, "aborted: everything of ours is removed"),
-        Event::FinishBegun => plain(EventKind::Progress, "ending the way back"),
+        Event::FinishBegun { by } => {
+            let text = format!("ending the way back{}", said_by(by));
+            Some((EventKind::Progress, text, json!({"by": by})))
+        }
         Event::Finished => plain(EventKind::Ended, "finished: the way back is closed"),
+        condition => told_of_condition(condition),
+    }
+}
+
+fn said_by(by: &Option<Who>) -> String {
+    by.as_ref().map(|who| format!(", says {who}")).unwrap_or_default()
+}
+
+/// What people, clocks and guards said.
+fn told_of_condition(event: &Event) -> Option<Told> {
+    let plain = |kind, text: String| Some((kind, text, Value::Null));
+    match event {
+        Event::WayBackChecked => plain(EventKind::Progress, "the source can take it back".into()),
+        Event::StepSkipped { who, why, .. } => Some((
+            EventKind::Warning,
+            format!("left out, says {who}: {why}"),
+            json!({"skipped": true, "by": who, "why": why}),
+        )),
+        Event::WindowFound { opens, closes, .. } => Some((
+            EventKind::Progress,
+            format!("the window is {} to {}", show_instant(*opens), show_instant(*closes)),
+            json!({"opens": opens, "closes": closes}),
+        )),
+        Event::WindowReached => plain(EventKind::Progress, "the window is open".into()),
+        Event::WindowClosed => {
+            plain(EventKind::Warning, "the window has closed; the next one is waited for".into())
+        }
+        Event::WindowSkipped { who, why } => Some((
+            EventKind::Warning,
+            format!("the window is not waited for, says {who}: {why}"),
+            json!({"by": who, "why": why}),
+        )),
+        Event::ApprovalAsked { needed, from, expires, facts, .. } => Some((
+            EventKind::Approval,
+            format!(
+                "waiting for {needed} of {} until {} — `changeover approve --as NAME`",
+                from.join(", "),
+                show_instant(*expires)
+            ),
+            json!({"needed": needed, "from": from, "expires": expires, "facts": facts}),
+        )),
+        Event::Approved { who, facts, .. } => Some((
+            EventKind::Approval,
+            format!("approved by {who}"),
+            json!({"by": who, "facts": facts}),
+        )),
+        Event::ApprovalRejected { who, why } => Some((
+            EventKind::Approval,
+            format!("rejected by {who}: {why}"),
+            json!({"by": who, "why": why}),
+        )),
+        Event::ApprovalVoid { why } => plain(
+            EventKind::Approval,
+            format!("the approval is void: {why}; it is asked for again"),
+        ),
+        Event::ApprovalExpired => {
+            plain(EventKind::Approval, "the time for the approval is over".into())
+        }
+        Event::DeadlineReached { .. } => {
+            plain(EventKind::Warning, "the plan's deadline has come".into())
+        }
+        Event::GuardActed { guard, why, consequence } => Some((
+            EventKind::Guard,
+            match consequence {
+                Consequence::Held => {
+                    format!("guard {guard}: {why}; nothing is begun until it is good again")
+                }
+                _ => format!("guard {guard}: {why}"),
+            },
+            json!({"guard": guard, "why": why, "consequence": consequence}),
+        )),
+        _ => None,
     }
 }
 

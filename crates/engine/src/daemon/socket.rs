@@ -7,14 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use changeover_run::Input;
+use changeover_run::{Input, Who};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
-use super::{Board, Words};
+use super::{Board, Words, who};
 use crate::Report;
 use crate::protocol::{
     Answer, Ask, Fault, LINE_MAX_BYTES, PROTOCOL_VERSION, RUN_SOCKET, Reply, Request,
@@ -60,6 +60,7 @@ pub(crate) async fn serve(listener: UnixListener, board: Arc<Board>, words: Word
 }
 
 async fn converse(stream: UnixStream, board: &Board, words: &Words) -> io::Result<()> {
+    let user = who::user(&stream)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     while let Some(line) = read_line(&mut reader).await? {
@@ -80,7 +81,8 @@ async fn converse(stream: UnixStream, board: &Board, words: &Words) -> io::Resul
         match request.ask {
             Ask::Watch { after } => return watch(&mut writer, request.id, after, board).await,
             ask => {
-                let answer = answer(ask, board, words).await;
+                let who = Who { user: user.clone(), name: request.name };
+                let answer = answer(ask, who, board, words).await;
                 send(&mut writer, request.id, answer).await?;
             }
         }
@@ -88,21 +90,27 @@ async fn converse(stream: UnixStream, board: &Board, words: &Words) -> io::Resul
     Ok(())
 }
 
-async fn answer(ask: Ask, board: &Board, words: &Words) -> Answer {
+async fn answer(ask: Ask, who: Who, board: &Board, words: &Words) -> Answer {
     let verb = ask.verb();
     let input = match ask {
         Ask::Status | Ask::Watch { .. } => return Answer::Status(Box::new(board.status())),
-        Ask::Retry => Input::GoOn,
+        Ask::Retry => Input::GoOn { by: Some(who) },
+        Ask::Until { phase } => Input::GoOnUntil { phase, by: Some(who) },
         Ask::Rest => Input::Rest,
-        Ask::Until { phase } => Input::GoOnUntil { phase },
-        Ask::Abort => Input::Abort,
-        Ask::Rollback { why } => Input::RollBack { why },
+        Ask::Apply => Input::Applied { who },
+        Ask::Pause { why } => Input::Pause { who, why },
+        Ask::Resume => Input::Resume { who },
+        Ask::Skip { step, why } => Input::Skip { step, who, why },
+        Ask::Approve { facts } => Input::Approve { who, facts },
+        Ask::Reject { facts, why } => Input::Reject { who, facts, why },
+        Ask::Abort => Input::Abort { by: Some(who) },
+        Ask::Rollback { why } => Input::RollBack { why, by: Some(who) },
         Ask::Finish { confirm } if confirm != board.status().name => {
             let report = Report::new("CO0133", "finish was not confirmed")
                 .cause(format!("`{confirm}` is not the name of this migration"));
             return Answer::Refused(Fault::from(&report));
         }
-        Ask::Finish { .. } => Input::Finish,
+        Ask::Finish { .. } => Input::Finish { by: Some(who) },
         Ask::Verify => return outcome(verb, words.verify().await),
         Ask::Shutdown => {
             words.stop().await;

@@ -104,16 +104,9 @@ impl Comparer {
             let outcome = this.compare(authority).await;
             this.busy.store(false, Ordering::SeqCst);
             match outcome {
-                Ok(report) if report.is_equal() => this.board.say(
-                    EventKind::Progress,
-                    format!("{} rows compared, none differs", report.rows_compared),
-                ),
                 Ok(report) => {
-                    let why = format!(
-                        "{} of {} rows differ between the sides",
-                        report.rows_different, report.rows_compared
-                    );
-                    words.say(Input::Alarm { why, next: "changeover verify".to_owned() }).await;
+                    let (rows, different) = (report.rows_compared, report.rows_different);
+                    words.say(Input::Compared { rows, different }).await;
                 }
                 Err(e) => {
                     let text = format!("comparing both sides: {}", chain(&e));

@@ -6,6 +6,8 @@ use changeover_run::{Mode, State};
 use changeover_types::{Epoch, Side};
 use serde::{Deserialize, Serialize};
 
+use super::control::{self, ControlStatus, WaitsFor};
+
 /// Where a run stands. Parts that do not apply, or are not known at the moment, are absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunStatus {
@@ -53,6 +55,9 @@ pub struct RunStatus {
     pub cutover: Option<CutoverStatus>,
     /// The gates.
     pub gates: Option<GatesStatus>,
+    /// What people, clocks and guards have said, and how each step ended.
+    #[serde(default)]
+    pub control: ControlStatus,
 }
 
 /// What a run is doing.
@@ -72,6 +77,15 @@ pub enum RunState {
     Resting {
         /// Which.
         phase: String,
+    },
+    /// Begins nothing until something is so; goes on by itself then.
+    Waiting {
+        /// What must be so.
+        waits_for: WaitsFor,
+        /// In words.
+        reason: String,
+        /// What a person can do about it.
+        next_command: String,
     },
     /// All steps are done; the way back is open.
     Done,
@@ -114,7 +128,7 @@ impl From<&State> for RunState {
             return RunState::Resting { phase: bound.phase.clone() };
         }
         match &state.mode {
-            Mode::Forward => RunState::Running,
+            Mode::Forward => control::waiting(state).unwrap_or(RunState::Running),
             Mode::Done => RunState::Done,
             Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
             Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },
@@ -133,6 +147,7 @@ impl RunState {
         !matches!(
             self,
             RunState::Running
+                | RunState::Waiting { .. }
                 | RunState::RollingBack { .. }
                 | RunState::Aborting
                 | RunState::Finishing
@@ -145,6 +160,7 @@ impl RunState {
         match self {
             RunState::Running => "running",
             RunState::Resting { .. } => "resting",
+            RunState::Waiting { .. } => "waiting",
             RunState::Paused { .. } => "paused",
             RunState::Done => "done",
             RunState::RollingBack { .. } => "rolling back",
@@ -322,6 +338,7 @@ impl RunStatus {
             canary: Some(CanaryStatus::default()),
             cutover: Some(CutoverStatus::default()),
             gates: Some(GatesStatus::default()),
+            control: ControlStatus::default(),
         }
     }
 }

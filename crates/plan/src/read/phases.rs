@@ -1,12 +1,12 @@
 //! `phases`.
 
 use crate::fault::FaultKind;
-use crate::model::Objectives;
+use crate::model::{Entrance, Objectives};
 use crate::reader::{Field, Fields, Reader};
 
-use super::{PhaseDraft, steps};
+use super::{PhaseDraft, approve, steps, window};
 
-const UNBUILT: &[&str] = &["approve", "window", "guards", "checks", "on_fail", "timeout"];
+const UNBUILT: &[&str] = &["guards", "checks", "on_fail", "timeout"];
 const PHASES_MAX: usize = 64;
 const STEPS_MAX: usize = 64;
 
@@ -43,6 +43,10 @@ fn phase(field: &Field<'_>, objectives: &Objectives, reader: &mut Reader) -> Opt
         let name = |t: &str| phase_name(t).then(|| t.to_owned());
         reader.parsed(&field, FaultKind::WrongValue, expected, name)
     });
+    let entrance = Entrance {
+        window: fields.get("window").and_then(|field| window::read(&field, reader)),
+        approve: fields.get("approve").and_then(|field| approve::read(&field, reader)),
+    };
     let steps_field = fields.need("steps", "a list of steps", reader);
     fields.done(UNBUILT, reader);
     let steps_field = steps_field?;
@@ -51,10 +55,10 @@ fn phase(field: &Field<'_>, objectives: &Objectives, reader: &mut Reader) -> Opt
         reader.bad(FaultKind::WrongValue, &steps_field, format!("1 to {STEPS_MAX} steps"));
     }
     let steps = items.iter().filter_map(|item| steps::read(item, objectives, reader)).collect();
-    Some(PhaseDraft { name: name.unwrap_or_default(), steps })
+    Some(PhaseDraft { name: name.unwrap_or_default(), entrance, steps })
 }
 
-fn phase_name(text: &str) -> bool {
+pub(super) fn phase_name(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
     let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
     first && text.len() <= 40 && text.bytes().all(word)

@@ -211,3 +211,31 @@ fn faults_come_in_the_order_of_the_file_and_all_at_once() {
     assert_eq!(faults[0].kind, FaultKind::Missing);
     assert_eq!(faults[4].kind, FaultKind::UnknownKey);
 }
+
+#[test]
+fn guards_approvals_windows_and_deadlines() {
+    let guards = "guards:
+  - {name: nothing, below: 1}
+  - {name: both, metric: relay.lag, exec: [x], below: 1s}
+  - {name: unit, metric: relay.lag, below: 30}
+  - {name: unit, metric: slot.retained, at_most: 20GiB}
+  - {name: limits, metric: verify.different, below: 1, at_most: 0}
+  - {name: compared, metric: relay.lag, compare: {to: target, at_most: 1.1}}
+  - {name: tls, prometheus: {url: 'https://prom', query: up}, below: 1}
+  - {name: user, prometheus: {url: 'http://me:pw@prom', query: up}, below: 1}
+  - {name: command, exec: [], below: 1}
+  - {name: limited, exec: [./check], below: 1}
+  - {name: gate, metric: gate.error_rate, below: 1%, for: 2d, every: 1ms, on_fail: cry}
+objectives: {deadline: tomorrow}
+phases:
+  - name: copy
+    approve: {from: [], count: 2}
+    window: {days: [sun, funday], between: 5-6, zone: Europe/Berlim}
+    steps: [replicate]
+  - name: cutover
+    approve: {from: [a, a, 'b c'], count: 9, within: 0s, self: maybe, on_timeout: shrug}
+    window: {days: [], between: '05:00-05:00'}
+    steps: [cutover]
+";
+    insta::assert_snapshot!(shown(&format!("{HEAD}{BOTH}{guards}")));
+}

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use changeover_types::WallMs;
+
 use changeover_plan::{
-    Against, ClientAuth, Expect, Reversible, SecretRef, Standbys, StatusRange, Step, TemplateKind,
-    Unmovable, explain, parse, template,
+    Against, ClientAuth, Expect, Outcome, Reversible, SecretRef, Standbys, StatusRange, Step,
+    TemplateKind, Unmovable, explain, parse, show_instant, template,
 };
 
 /// The plan of the design, without what is not built yet.
@@ -103,6 +105,39 @@ fn json_is_a_plan_too() {
     let plan = parse("plan.json", text).unwrap();
     let url = plan.target.postgres.unwrap().url;
     assert_eq!(url, SecretRef::Inline("postgres://u@h:5433/db".into()));
+}
+
+#[test]
+fn conditions_are_read_in_full() {
+    let text = "apiVersion: changeover/v1\nkind: Migration\nmetadata: {name: x}
+objectives: {error_rate: 1%, deadline: {at: 2026-12-13T05:00:00+01:00, on_reached: abort}}
+source: {http: {upstreams: ['http://a']}}\ntarget: {http: {upstreams: ['http://b']}}
+gates: {http: {listen: '127.0.0.1:1'}}
+guards:
+  - {name: errors, metric: gate.error_rate, compare: {to: source, at_most: 1.1x}, on_fail: hold}
+  - {name: cpu, prometheus: {url: 'http://prom:9090/', query: cpu}, below: 80%, for: 2m}
+  - {name: mine, exec: [./check, 7], on_no_data: fail, on_fail: warn}
+phases:
+  - name: all
+    window: {days: [sat], between: '22:00-02:30', zone: UTC}
+    approve: {from: [alice, bob], count: 2, within: 2h, self: false, on_timeout: rollback}
+    steps: [shift: {to: 100%}]
+";
+    let plan = parse("p", text).unwrap_or_else(|faults| panic!("{faults}"));
+    let deadline = plan.objectives.deadline.unwrap();
+    assert_eq!((deadline.at.0, deadline.on_reached), (1_797_134_400_000, Outcome::Abort));
+    let rules: Vec<(String, String)> =
+        plan.guards.iter().map(|guard| (guard.rule(), guard.consequence())).collect();
+    insta::assert_debug_snapshot!(rules);
+    let entrance = &plan.phases[0].entrance;
+    let approve = entrance.approve.as_ref().unwrap();
+    assert_eq!((approve.count, approve.self_, approve.on_timeout), (2, false, Outcome::Rollback));
+    assert_eq!(approve.within, Duration::from_secs(7200));
+    let window = entrance.window.as_ref().unwrap();
+    // A Saturday evening, and the Sunday morning that belongs to it.
+    let evening = WallMs(1_797_112_800_000);
+    assert_eq!(show_instant(window.opening(evening).opens), "2026-12-12T22:00:00Z");
+    assert_eq!(show_instant(window.opening(evening).closes), "2026-12-13T02:30:00Z");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use changeover_cutover as cutover;
 use changeover_plan::{OnFail, Plan, Step};
 use changeover_types::{CheckReport, Side, WallMs};
 
-use super::{Input, Refusal, name_of};
+use super::{Input, Refusal, automatic, entrance, name_of};
 use crate::apply::Event;
 use crate::canary::{Judged, WatchRules, Watching, watch_rules};
 use crate::due::Command;
@@ -15,7 +15,7 @@ const ROLLBACK_ATTEMPTS: u32 = 5;
 const ROLLBACK_RETRY_MS: u64 = 5_000;
 
 pub(super) fn pause(why: String, next: &str) -> Event {
-    Event::Paused { pause: Pause { why, next: next.to_owned() } }
+    Event::Paused { pause: Pause::new(why, next) }
 }
 
 /// The one table of the run: what was due and what came of it.
@@ -38,6 +38,8 @@ pub(super) fn to_due(
         (Command::Copy, Input::Failed { why, next }) => {
             vec![Event::CopyLost, pause(why.clone(), next)]
         }
+        // The canary is watched while the run waits: it fails as before, and has nothing to add.
+        (Command::Watch { .. }, Input::Failed { .. }) if state.pause.is_some() => vec![],
         (_, Input::Failed { why, next }) => vec![pause(why.clone(), next)],
 
         (Command::Install, Input::Installed { facts }) => {
@@ -56,9 +58,13 @@ pub(super) fn to_due(
             weight_set(state, plan, *target_permille, now)
         }
         (Command::Watch { step, since }, Input::Watched { watching }) => {
-            watched(state, plan, *step, watching, now.since(*since))
+            watched(state, plan, *step, watching, now.since(*since), now)
         }
-        (Command::Wait { .. }, Input::Waited) => waited(state),
+        (Command::Wait { .. }, Input::Waited) => waited(state, plan),
+        (Command::LookAtFacts | Command::WatchFacts, Input::Catalogue { catalogue }) => {
+            entrance::looked(state, plan, catalogue, now)
+        }
+        (Command::CheckWayBack, Input::Done) => vec![Event::WayBackChecked],
         (Command::RetireAborted, Input::Done) => vec![Event::Aborted],
         (Command::RetireFinished, Input::Done) => vec![Event::Finished],
         (_, _) => return Err(out_of_step(input, due)),
@@ -75,20 +81,20 @@ fn checked(state: &State, plan: &Plan, report: &CheckReport, now: WallMs) -> Vec
     let on_fail = plan.steps().nth(state.at).and_then(|placed| placed.step.on_fail());
     events.extend(match on_fail {
         _ if report.passed() => vec![Event::StepDone],
-        None | Some(OnFail::Rollback) => check_failed(state, &report.why()),
+        None | Some(OnFail::Rollback) => check_failed(state, &report.why(), now),
         Some(OnFail::Pause) => vec![pause(report.why(), "changeover apply")],
         // The rules of a plan allow it only before the cutover; if it is not possible even so, the
         // operator decides.
-        Some(OnFail::Abort) => super::operator::abort(state, now)
+        Some(OnFail::Abort) => super::operator::abort(state, None, Some(&report.why()), now)
             .unwrap_or_else(|_| vec![pause(report.why(), "changeover rollback")]),
     });
     events
 }
 
 /// A check that says no takes back what has moved; when nothing has, the operator decides.
-fn check_failed(state: &State, why: &str) -> Vec<Event> {
+fn check_failed(state: &State, why: &str, now: WallMs) -> Vec<Event> {
     if state.has_moved_something() && state.mode == Mode::Forward {
-        vec![Event::RollbackBegun { why: why.to_owned() }]
+        automatic::rollback(state, why, now)
     } else {
         vec![pause(why.to_owned(), "changeover apply")]
     }
@@ -117,12 +123,13 @@ fn watched(
     step: usize,
     watching: &Watching,
     for_: std::time::Duration,
+    now: WallMs,
 ) -> Vec<Event> {
     let mut events = vec![Event::Watched { watching: watching.clone() }];
     let Some(rules) = watch_rules(plan, step, state.canary_index) else { return events };
     match (watching.judged(&rules, for_), rules) {
         (Judged::NotYet { .. }, _) => {}
-        (Judged::Back { why }, _) => events.extend(check_failed(state, &why)),
+        (Judged::Back { why }, _) => events.extend(check_failed(state, &why, now)),
         (Judged::GoOn { why }, WatchRules::Canary { .. }) => {
             events.push(Event::WeightPassed { why });
         }
@@ -133,8 +140,11 @@ fn watched(
     events
 }
 
-fn waited(state: &State) -> Vec<Event> {
-    if state.next_attempt_at.is_some() {
+fn waited(state: &State, plan: &Plan) -> Vec<Event> {
+    if entrance::shut(state, plan).is_some() {
+        // The clock decides whether the window is open now.
+        vec![]
+    } else if state.next_attempt_at.is_some() {
         vec![Event::AttemptPutOff { until: None }]
     } else {
         vec![Event::StepDone]

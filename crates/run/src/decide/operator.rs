@@ -4,22 +4,36 @@ use changeover_cutover as cutover;
 use changeover_plan::{Plan, Step};
 use changeover_types::{Side, WallMs};
 
-use super::Refusal;
+use super::{Refusal, entrance};
 use crate::apply::Event;
-use crate::state::{Bound, Mode, State};
+use crate::control::Who;
+use crate::state::{Bound, DataStage, Mode, State};
 
-pub(super) fn go_on(state: &State, plan: &Plan, until: Option<Bound>) -> Vec<Event> {
-    let mut events = match &state.mode {
-        Mode::RolledBack { .. } => vec![Event::TriedAgain { from: tried_again_from(state, plan) }],
-        _ if state.pause.is_some() => vec![Event::Resumed],
-        _ => vec![],
+/// `apply`: it takes up what stopped by itself; what a person stopped, a person resumes.
+pub(super) fn go_on(
+    state: &State,
+    plan: &Plan,
+    until: Option<Bound>,
+    by: &Option<Who>,
+) -> Result<Vec<Event>, Refusal> {
+    let by = by.clone();
+    let mut events = match (&state.mode, &state.pause) {
+        (Mode::RolledBack { .. }, _) => {
+            vec![Event::TriedAgain { from: tried_again_from(state, plan), by }]
+        }
+        (_, Some(pause)) if let Some(who) = &pause.by => {
+            let why = format!("{who} stopped it ({}); go on with `changeover resume`", pause.why);
+            return Err(not_now("apply", &why));
+        }
+        (_, Some(_)) => vec![Event::Resumed { by }],
+        (_, None) => vec![],
     };
     // A rollback has taken the bound away with the way forward.
     let forward = matches!(state.mode, Mode::Forward | Mode::RolledBack { .. });
     if forward && state.until != until {
         events.push(Event::Bounded { until });
     }
-    events
+    Ok(events)
 }
 
 /// After a rollback the copy is still good, if it was complete: the first step that moves traffic
@@ -59,15 +73,63 @@ pub(super) fn rest(state: &State, plan: &Plan) -> Vec<Event> {
     vec![Event::Bounded { until: Some(Bound { phase: phase.unwrap_or_default(), steps }) }]
 }
 
-pub(super) fn roll_back(state: &State, why: &str, now: WallMs) -> Result<Vec<Event>, Refusal> {
+/// Only plans that ask for approvals need to know who applied them.
+pub(super) fn applied(state: &State, who: &Who) -> Vec<Event> {
+    let known = state.control.appliers.iter().any(|name| name == who.identity());
+    if known { vec![] } else { vec![Event::AppliedBy { who: who.clone() }] }
+}
+
+pub(super) fn pause(
+    state: &State,
+    who: &Who,
+    why: &str,
+    now: WallMs,
+) -> Result<Vec<Event>, Refusal> {
+    match &state.mode {
+        Mode::Done | Mode::RolledBack { .. } | Mode::Aborted | Mode::Finished => {
+            return Err(not_now("pause", "nothing is going on"));
+        }
+        Mode::Forward | Mode::RollingBack { .. } | Mode::Aborting | Mode::Finishing => {}
+    }
+    match &state.pause {
+        Some(_) => Ok(vec![]),
+        None => {
+            let why = why.to_owned();
+            Ok(super::stop_here(state, why, "changeover resume", Some(who.clone()), now))
+        }
+    }
+}
+
+/// Without effect on a run that is not paused: the word may come twice.
+pub(super) fn resume(state: &State, who: &Who) -> Vec<Event> {
+    let by = Some(who.clone());
+    state.pause.iter().map(|_| Event::Resumed { by: by.clone() }).collect()
+}
+
+pub(super) fn roll_back(
+    state: &State,
+    why: &str,
+    by: Option<&Who>,
+    now: WallMs,
+) -> Result<Vec<Event>, Refusal> {
     match &state.mode {
         Mode::Forward | Mode::Done => {
             let mut events = call_off(state, why, now);
-            events.push(Event::RollbackBegun { why: why.to_owned() });
+            // The copy is not gone on with; what it left is removed before the next one.
+            if state.data == DataStage::Copying {
+                events.push(Event::CopyLost);
+            }
+            let (why, by) = (why.to_owned(), by.cloned());
+            events.push(Event::RollbackBegun { why, automatic: false, by });
             Ok(events)
         }
+        // The operator's word goes before what the run found of the source's upstreams.
         Mode::RollingBack { .. } | Mode::RolledBack { .. } if state.pause.is_some() => {
-            Ok(vec![Event::Resumed])
+            let mut events = vec![Event::Resumed { by: by.cloned() }];
+            if state.control.way_back_unchecked {
+                events.push(Event::WayBackChecked);
+            }
+            Ok(events)
         }
         Mode::RollingBack { .. } | Mode::RolledBack { .. } => Ok(vec![]),
         Mode::Aborting | Mode::Aborted => Err(not_now("rollback", "everything is being removed")),
@@ -77,9 +139,16 @@ pub(super) fn roll_back(state: &State, why: &str, now: WallMs) -> Result<Vec<Eve
     }
 }
 
-pub(super) fn abort(state: &State, now: WallMs) -> Result<Vec<Event>, Refusal> {
+pub(super) fn abort(
+    state: &State,
+    by: Option<&Who>,
+    why: Option<&str>,
+    now: WallMs,
+) -> Result<Vec<Event>, Refusal> {
     match &state.mode {
-        Mode::Aborting if state.pause.is_some() => return Ok(vec![Event::Resumed]),
+        Mode::Aborting if state.pause.is_some() => {
+            return Ok(vec![Event::Resumed { by: by.cloned() }]);
+        }
         Mode::Aborting | Mode::Aborted => return Ok(vec![]),
         Mode::Finishing | Mode::Finished => {
             return Err(not_now("abort", "the migration is finished"));
@@ -96,20 +165,26 @@ pub(super) fn abort(state: &State, now: WallMs) -> Result<Vec<Event>, Refusal> {
         let why = format!("the grant of epoch {} is under way; wait for its end", attempt.epoch);
         return Err(not_now("abort", &why));
     }
-    let mut events = call_off(state, "the operator aborted the migration", now);
-    events.push(Event::AbortBegun);
+    let reason = why.unwrap_or("the operator aborted the migration");
+    let mut events = call_off(state, reason, now);
+    events.push(Event::AbortBegun { by: by.cloned(), why: why.map(str::to_owned) });
     Ok(events)
 }
 
-pub(super) fn finish(state: &State, plan: &Plan) -> Result<Vec<Event>, Refusal> {
+pub(super) fn finish(state: &State, plan: &Plan, by: Option<&Who>) -> Result<Vec<Event>, Refusal> {
     let at_finish_step = || {
         let present = plan.steps().nth(state.at);
         present.is_some_and(|placed| matches!(placed.step, Step::Finish))
     };
     match &state.mode {
-        Mode::Finishing if state.pause.is_some() => return Ok(vec![Event::Resumed]),
+        Mode::Finishing if state.pause.is_some() => {
+            return Ok(vec![Event::Resumed { by: by.cloned() }]);
+        }
         Mode::Finishing | Mode::Finished => return Ok(vec![]),
         Mode::Done => {}
+        Mode::Forward if entrance::shut(state, plan).is_some() => {
+            return Err(not_now("finish", "its phase may not begin yet; see its status"));
+        }
         Mode::Forward if at_finish_step() => {}
         Mode::Forward => return Err(not_now("finish", "the plan is not done; see its status")),
         Mode::RollingBack { .. } | Mode::RolledBack { .. } => {
@@ -121,10 +196,10 @@ pub(super) fn finish(state: &State, plan: &Plan) -> Result<Vec<Event>, Refusal> 
     if plan.moves_data() && state.cutover.authority != Side::Target {
         return Err(not_now("finish", "the source still has authority over the data"));
     }
-    Ok(vec![Event::FinishBegun])
+    Ok(vec![Event::FinishBegun { by: by.cloned() }])
 }
 
-fn not_now(what: &'static str, why: &str) -> Refusal {
+pub(super) fn not_now(what: &'static str, why: &str) -> Refusal {
     Refusal::NotNow { what, why: why.to_owned() }
 }
 
@@ -133,7 +208,7 @@ fn call_off_input(why: &str) -> cutover::Input {
 }
 
 /// Ends an attempt that can still be ended; one that cannot goes on to its end by itself.
-fn call_off(state: &State, why: &str, now: WallMs) -> Vec<Event> {
+pub(super) fn call_off(state: &State, why: &str, now: WallMs) -> Vec<Event> {
     cutover::decide(&state.cutover, &call_off_input(why), now)
         .unwrap_or_default()
         .into_iter()

@@ -195,7 +195,7 @@ fn failed(state: &State, program: &Program) -> Option<Event> {
     let something_moved = component.seen.moved() || others().any(Component::is_out);
     let finished = state.components.iter().find(|it| has_no_way_back(it));
     let arrived_already = !component.is_under_way() && !went_away(component);
-    let pause = |why: String, next: String| Some(Event::Paused { pause: Pause { why, next } });
+    let pause = |why: String, next: String| Some(Event::Paused { pause: Pause::new(why, &next) });
     if let Some(finished) = finished {
         let why = format!("{why} (and {} has no way back any more)", finished.name);
         return pause(why, next);
@@ -280,7 +280,7 @@ fn stuck(state: &State, next: &str) -> Option<Event> {
         _ => None,
     };
     let why = state.components.iter().find_map(reason)?;
-    Some(Event::Paused { pause: Pause { why, next: next.to_owned() } })
+    Some(Event::Paused { pause: Pause::new(why, next) })
 }
 
 fn everywhere(state: &State, what: &Order, end: &Is, done: Event) -> Option<Event> {

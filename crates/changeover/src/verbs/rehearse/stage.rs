@@ -110,7 +110,7 @@ impl Stage {
         let state_dir = parent.join(name.as_str());
         let path = state_dir.join(PLAN_FILE);
         let own = Planned { path, plan: parsed.clone(), state_dir: state_dir.clone() };
-        let target = Target { name, state_dir, plan: Some(own), until: None };
+        let target = Target { name, state_dir, plan: Some(own), until: None, asker: None };
         Ok(Stage { of: plan.name.clone(), text, target, plan: parsed })
     }
 

@@ -109,7 +109,8 @@ async fn one_life(
 /// A daemon's status as far as a program decides on it.
 fn seen(status: &RunStatus) -> Seen {
     let is = match &status.state {
-        RunState::Running => Is::Running,
+        // What it waits for, a person, a time or a guard, it goes on by itself after.
+        RunState::Running | RunState::Waiting { .. } => Is::Running,
         RunState::Resting { .. } => Is::Resting,
         RunState::Paused { reason, next_command } | RunState::Failed { reason, next_command } => {
             Is::Paused { why: reason.clone(), next: next_command.clone() }

@@ -19,7 +19,7 @@ pub(super) fn pause(state: &State, why: &str) -> Result<Vec<Event>, Refusal> {
     }
     match &state.mode {
         Mode::Forward => {
-            let pause = Pause { why: why.to_owned(), next: "changeover apply".to_owned() };
+            let pause = Pause::new(why.to_owned(), "changeover apply");
             Ok(vec![Event::Paused { pause }])
         }
         Mode::Done => Err(not_now("pause", "the program is done")),

@@ -1,0 +1,43 @@
+//! What people, clocks and guards have said, in words.
+
+use changeover_engine::protocol::{ControlStatus, GuardStatus};
+use changeover_run::Standing;
+
+use super::instant;
+
+/// The rows of the table that are about conditions.
+pub(super) fn add(add: &mut impl FnMut(&'static str, Option<String>), control: &ControlStatus) {
+    if let Some(asked) = &control.approval {
+        let given = match asked.given.as_slice() {
+            [] => String::new(),
+            given => format!(" ({} said yes)", given.join(", ")),
+        };
+        let text = format!(
+            "{} needs {} of {}{given}, until {}",
+            asked.step,
+            asked.needed,
+            asked.from.join(", "),
+            instant(asked.expires)
+        );
+        add("approval", Some(text));
+    }
+    if let Some(window) = &control.window {
+        let text = format!("opens {}, closes {}", instant(window.opens), instant(window.closes));
+        add("window", Some(text));
+    }
+    for guard in &control.guards {
+        add("guard", Some(show_guard(guard)));
+    }
+}
+
+fn show_guard(guard: &GuardStatus) -> String {
+    let is = match guard.is {
+        None => "not looked at yet",
+        Some(Standing::Good) => "good",
+        Some(Standing::Bad) => "BAD",
+        Some(Standing::NoData) => "no data",
+    };
+    let holds = if guard.holds { "; nothing is begun until it is good" } else { "" };
+    let seen = if guard.seen.is_empty() { String::new() } else { format!(": {}", guard.seen) };
+    format!("{} {is}{seen}{holds}", guard.name)
+}

@@ -1,0 +1,7 @@
+//! People, clocks and guards: what they say holds, in whichever process it is heard.
+
+mod clocks;
+mod data;
+mod guards;
+mod people;
+mod service;

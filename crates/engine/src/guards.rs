@@ -1,0 +1,134 @@
+//! Looks at what the plan's guards watch, all along, and tells the run. What a figure means is the
+//! run's business (`changeover_run::Reading`); a look that fails is a reading too: no data.
+
+mod exec;
+mod gate;
+mod prometheus;
+mod slots;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use changeover_plan::{Guard, Measure};
+use changeover_run::{Input, Reading};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::Report;
+use crate::daemon::{Board, Config, Words};
+use crate::databases::Databases;
+use crate::gates::Gates;
+use crate::relays::Relays;
+
+/// One look may take this long, a command its own time.
+const LOOK_WITHIN: Duration = Duration::from_secs(10);
+
+/// What looking needs.
+#[derive(Clone)]
+struct Eyes {
+    board: Arc<Board>,
+    relays: Relays,
+    databases: Option<Databases>,
+    gates: Option<Gates>,
+    name: String,
+    folder: PathBuf,
+}
+
+/// Begins to watch; dropping the set ends it, and every command that is running.
+///
+/// # Errors
+/// If a database's secret cannot be had.
+pub(crate) fn watch(
+    config: &Config,
+    board: &Arc<Board>,
+    relays: &Relays,
+    gates: Option<Gates>,
+    words: &Words,
+) -> Result<JoinSet<()>, Report> {
+    let folder = config.plan_path.parent().map(PathBuf::from).unwrap_or_default();
+    let eyes = Eyes {
+        board: Arc::clone(board),
+        relays: relays.clone(),
+        databases: Databases::of_plan(&config.plan, &config.plan_path)?,
+        gates,
+        name: config.plan.name.object_name(),
+        folder,
+    };
+    let mut watching = JoinSet::new();
+    for guard in &config.plan.guards {
+        watching.spawn(look_again_and_again(guard.clone(), eyes.clone(), words.clone()));
+    }
+    Ok(watching)
+}
+
+async fn look_again_and_again(guard: Guard, eyes: Eyes, words: Words) {
+    let mut tick = interval(guard.every);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut window = gate::Window::default();
+    loop {
+        tick.tick().await;
+        let Some(reading) = eyes.look(&guard, &mut window).await else { continue };
+        eyes.board.show_guard(&guard.name, shown(&guard, &reading));
+        words.say(Input::Guard { name: guard.name.clone(), reading }).await;
+    }
+}
+
+impl Eyes {
+    /// `None` until there is something to compare with.
+    async fn look(&self, guard: &Guard, window: &mut gate::Window) -> Option<Reading> {
+        let look = async {
+            match &guard.measure {
+                Measure::ErrorRate | Measure::LatencyP99 => {
+                    let permille = self.board.status().target_permille;
+                    gate::look(self.gates.as_ref(), guard, permille, window).await
+                }
+                Measure::RelayLag => Some(self.relay_lag()),
+                Measure::SlotRetained => {
+                    Some(slots::look(self.databases.as_ref(), &self.name).await)
+                }
+                // The run remembers the last comparison by itself.
+                Measure::RowsDifferent => Some(Reading::Idle),
+                Measure::Prometheus { url, query } => Some(prometheus::look(url, query).await),
+                Measure::Exec { argv, timeout } => {
+                    Some(exec::look(argv, &self.folder, *timeout).await)
+                }
+            }
+        };
+        let within = match guard.measure {
+            Measure::Exec { timeout, .. } => timeout + LOOK_WITHIN,
+            _ => LOOK_WITHIN,
+        };
+        timeout(within, look).await.unwrap_or_else(|_| {
+            Some(Reading::NoData { why: format!("no answer within {} s", within.as_secs()) })
+        })
+    }
+
+    /// How old what the applying relay has not carried over is.
+    fn relay_lag(&self) -> Reading {
+        let into = self.board.status().authority.other();
+        let status = self.relays.handle(into).map(|handle| handle.status());
+        match status {
+            Ok(status) if self.relays.is_live(into) => {
+                Reading::Figure { value: status.lag.as_secs_f64(), source: None }
+            }
+            Ok(_) | Err(_) => {
+                Reading::NoData { why: format!("the relay into the {into} is not following") }
+            }
+        }
+    }
+}
+
+/// A reading for the status.
+fn shown(guard: &Guard, reading: &Reading) -> String {
+    match reading {
+        Reading::Figure { value, source: Some(source) } => {
+            let measure = &guard.measure;
+            format!("{}, {} on the source", measure.show(*value), measure.show(*source))
+        }
+        Reading::Figure { value, source: None } => guard.measure.show(*value),
+        Reading::Passed => "exit code 0".to_owned(),
+        Reading::Failed { why } | Reading::NoData { why } => why.clone(),
+        Reading::Idle => String::new(),
+    }
+}

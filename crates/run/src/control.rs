@@ -1,0 +1,168 @@
+//! What people, clocks and guards have said in a run, as far as it still counts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use changeover_plan::{Plan, fingerprint};
+use changeover_types::WallMs;
+use serde::{Deserialize, Serialize};
+
+use crate::state::State;
+
+/// Who said something. The user is what the system knows of whoever asked; the name is their word,
+/// and worth what the socket's permissions are worth.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Who {
+    /// The user of the operating system.
+    pub user: String,
+    /// The name they gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl Who {
+    /// The name that counts: the one given, else the system's.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.user)
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) if *name != self.user => write!(f, "{name} (user {})", self.user),
+            _ => f.write_str(&self.user),
+        }
+    }
+}
+
+/// The part of the state that is about conditions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Control {
+    /// Whoever ran `apply`, by identity.
+    pub appliers: Vec<String>,
+    /// The phase that may run, by index: its window was open and its approvals were given.
+    pub opened: Option<usize>,
+    /// The window of the present phase, as far as it was looked up.
+    pub window: Option<WindowState>,
+    /// The approval that the present phase asks for or was given.
+    pub approval: Option<Approval>,
+    /// The hash of the source's catalogue when it was looked at last.
+    pub catalogue: Option<String>,
+    /// How many rows differed when both sides were compared last.
+    pub different: Option<u64>,
+    /// Guards that are not good, by name.
+    pub guards: BTreeMap<String, GuardState>,
+    /// How often the run went back by itself.
+    pub automatic_rollbacks: u32,
+    /// Whether the rollback under way has yet to look whether the source can take the requests.
+    pub way_back_unchecked: bool,
+    /// Whether the plan's deadline was reached, and its consequence drawn.
+    pub deadline_reached: bool,
+    /// Steps that were skipped, by index.
+    pub skipped: Vec<usize>,
+}
+
+/// A window that was looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowState {
+    /// The phase that has it, by index.
+    pub phase: usize,
+    /// When it opens.
+    pub opens: WallMs,
+    /// When it closes.
+    pub closes: WallMs,
+    /// Whether it has opened.
+    pub reached: bool,
+}
+
+/// An approval that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// The step that waits, as `phase/step`.
+    pub step: String,
+    /// Until when it is waited for.
+    pub expires: WallMs,
+    /// The digest of what was known when it was asked for; another one makes it void.
+    pub facts: String,
+    /// How many must say yes.
+    pub needed: usize,
+    /// Who may.
+    pub from: Vec<String>,
+    /// Who has.
+    pub given: Vec<String>,
+}
+
+impl Approval {
+    /// Whether enough have said yes.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.given.len() >= self.needed
+    }
+}
+
+/// A guard that is not good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardState {
+    /// What it is instead.
+    pub is: Standing,
+    /// Since when.
+    pub since: WallMs,
+    /// The figures.
+    pub why: String,
+    /// Whether its consequence was drawn.
+    pub acted: bool,
+    /// Whether it keeps the run from beginning anything.
+    pub holds: bool,
+}
+
+/// How a guard stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It keeps to its limit.
+    Good,
+    /// It does not.
+    Bad,
+    /// Nothing is known of it.
+    NoData,
+}
+
+impl Control {
+    /// Why the guards let nothing begin, if so.
+    #[must_use]
+    pub fn held(&self) -> Option<String> {
+        let reasons: Vec<String> = self
+            .guards
+            .iter()
+            .filter(|(_, guard)| guard.holds)
+            .map(|(name, guard)| format!("guard {name}: {}", guard.why))
+            .collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    /// What the run forgets when it turns to something else.
+    pub(crate) fn turn(&mut self) {
+        (self.opened, self.window, self.approval) = (None, None, None);
+        self.guards.clear();
+        self.way_back_unchecked = false;
+    }
+}
+
+/// The digest of what the run knows at its present step: an approval is bound to it. Growth of the
+/// tables is no part of it, a change of their shape is.
+#[must_use]
+pub fn facts_digest(state: &State, plan: &Plan) -> String {
+    let path = plan.steps().nth(state.at).map(|placed| placed.path).unwrap_or_default();
+    let different = state.control.different.map_or_else(|| "never".to_owned(), |n| n.to_string());
+    fingerprint(&[
+        &plan.digest,
+        &path,
+        state.cutover.authority.as_str(),
+        &state.cutover.authority_epoch.to_string(),
+        &state.target_permille.to_string(),
+        state.control.catalogue.as_deref().unwrap_or("unknown"),
+        &different,
+    ])
+}

@@ -6,6 +6,7 @@
 //! names mean the same), `found` (the input), `merge` (the rule), `order`, then the outputs
 //! `mermaid` and [`svg()`]; JSON is [`MapDocument`].
 
+mod candidates;
 mod cycles;
 mod document;
 mod endpoint;
@@ -20,6 +21,7 @@ mod order;
 mod svg;
 mod together;
 
+pub use candidates::{Candidate, candidates};
 pub use document::{MAP_VERSION, MapDocument};
 pub use endpoint::Endpoint;
 pub use evidence::{Evidence, Sight};

@@ -33,12 +33,12 @@ pub(super) fn run(args: &Assess, global: &Global, output: &Output) -> Result<u8,
     let gathering = changeover_engine::assess::inventory(&given.sides, now(), &progress);
     let mut inventory = follow::block_on(gathering)?;
     inventory.declared = given.declared.clone();
-    around::look(args, &mut inventory, output)?;
+    let candidates = around::look(args, &mut inventory, output)?;
     let assessment = assess(&inventory, &given.waivers);
     let code = code(&args.fail_on, &assessment);
     report::deliver(args, &inventory, &assessment, code, output)?;
     if let Some(file) = &args.write_plan {
-        given::write_plan(file, &given, &inventory, output)?;
+        given::write_plan(file, &given, &inventory, &candidates, output)?;
     }
     Ok(code)
 }

@@ -1,6 +1,7 @@
 //! The shipped binary against real PostgreSQL servers: whole migrations, killed and cut short.
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result, reason = "in a test a panic is the report")]
 
+mod around;
 mod attack;
 mod checks;
 mod control;

@@ -9,7 +9,8 @@ use changeover_assess::Inventory;
 use changeover_assess::hints::HintKind;
 use changeover_assess::inventory::{Around, Database};
 use changeover_assess::map::{
-    Discovery, Endpoint, Map, MapDocument, SourceKind, Unread, build, mermaid, svg,
+    Candidate, Discovery, Endpoint, Map, MapDocument, SourceKind, Unread, build, candidates,
+    mermaid, svg,
 };
 use changeover_discover::{
     DatabaseClients, Limits, from_activity, from_files, from_processes, from_prometheus,
@@ -31,15 +32,16 @@ enum Form {
 }
 
 /// Looks around, puts what was found where the checks look, and writes the map. Without a word
-/// about where to look, nothing is looked at and all of it stays unknown.
+/// about where to look, nothing is looked at and all of it stays unknown. Answers what a plan could
+/// name.
 pub(super) fn look(
     args: &Assess,
     inventory: &mut Inventory,
     output: &Output,
-) -> Result<(), Report> {
+) -> Result<Vec<Candidate>, Report> {
     let forms = args.map.iter().map(|file| form(file)).collect::<Result<Vec<_>, _>>()?;
     if !args.looks_around() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let now = inventory.at;
     let mut found = from_files(&args.from, args.proc, &Limits::default(), now);
@@ -65,7 +67,7 @@ pub(super) fn look(
     for (file, form) in args.map.iter().zip(forms) {
         write(file, form, &map, &found, output)?;
     }
-    Ok(())
+    Ok(candidates(&map))
 }
 
 fn form(file: &Path) -> Result<Form, Report> {
@@ -159,6 +161,19 @@ fn tell(map: &Map, found: &Discovery, output: &Output) {
         let text = format!("  not read: {}{line}: {} ({})", unread.source, unread.why, unread.next);
         output.note(plain(&text));
     }
+}
+
+/// What a plan could name, below a drafted one.
+pub(super) fn as_comments(candidates: &[Candidate]) -> String {
+    if candidates.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n# Found around it; what moves has to be named above:\n");
+    for Candidate { label, url, evidence } in candidates {
+        let place = evidence.as_ref().map(|it| format!(" ({})", it.place())).unwrap_or_default();
+        text += &format!("#   {}\n", plain(&format!("{label}: {url}{place}")));
+    }
+    text
 }
 
 /// Text from files, without what a terminal would obey.

@@ -6,11 +6,13 @@ use std::path::Path;
 
 use changeover_assess::Inventory;
 use changeover_assess::draft::{DraftInput, UrlPlace, draft};
+use changeover_assess::map::Candidate;
 use changeover_engine::Report;
 use changeover_engine::assess::{Given as Sides, GivenSide, free_addresses};
 use changeover_plan::{Answers, SecretRef};
 use changeover_types::{Declared, MigrationName, Waiver};
 
+use super::around;
 use crate::cli::{Assess, Global};
 use crate::migration;
 use crate::output::Output;
@@ -134,6 +136,7 @@ pub(super) fn write_plan(
     file: &Path,
     given: &Given,
     inventory: &Inventory,
+    candidates: &[Candidate],
     output: &Output,
 ) -> Result<(), Report> {
     let [http_gate, postgres_gate] = free_addresses(GATE_PORTS);
@@ -153,7 +156,7 @@ pub(super) fn write_plan(
         http_gate,
         postgres_gate,
     };
-    let text = draft(inventory, &input);
+    let text = draft(inventory, &input) + &around::as_comments(candidates);
     let shown = file.display().to_string();
     // What we write we can read: a draft with a fault is ours, not the operator's.
     changeover_plan::parse(&shown, &text).map_err(|faults| {

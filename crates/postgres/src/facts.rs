@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::catalog::{Catalog, Selection};
 use crate::config::ConnectConfig;
 use crate::error::Error;
+use crate::measure;
 use crate::preflight::SideFacts;
 use crate::session::Session;
 
@@ -74,6 +75,7 @@ async fn read(mut ask: Asker, gathering: &Gathering) -> Database {
     let side = ask.within(limit, async |session| Ok(SideFacts::read(session, selection).await));
     let side = side.await;
     let catalog = ask.within(limit, async |session| Catalog::read(session, selection).await).await;
+    let read_rate = read_rate(&ask, &catalog, gathering).await;
     let relations = relations::relations(&mut ask, selection, &catalog).await;
     let sequences = relations::sequences(&mut ask, selection, &catalog).await;
     let code = inside::code(&mut ask, selection, &catalog).await;
@@ -103,6 +105,7 @@ async fn read(mut ask: Asker, gathering: &Gathering) -> Database {
             "two samples of the log and of pg_stat_user_tables",
             rate::between(before, after),
         ),
+        read_bytes_s: ask.fact("a sample of the largest tables", read_rate),
         clock_skew_ms: ask.fact("clock_timestamp()", clock.clone().map(|clock| clock.skew_ms)),
         round_trip_us: ask.fact("a query's round trip", clock.map(|clock| clock.round_trip_us)),
         locale,
@@ -118,6 +121,23 @@ async fn read(mut ask: Asker, gathering: &Gathering) -> Database {
         trouble,
         schema_change,
     }
+}
+
+/// How fast the largest tables can be read from here: the copy is no faster. Asked in a session of
+/// its own, which ends with the sample.
+async fn read_rate(
+    ask: &Asker,
+    catalog: &ask::Answer<Catalog>,
+    gathering: &Gathering,
+) -> ask::Answer<u64> {
+    let catalog = catalog.as_ref().map_err(String::clone)?;
+    let each = (gathering.sample / 3).min(Duration::from_secs(1));
+    let reading = measure::read(ask.config(), catalog, each);
+    let limit = gathering.statement + 3 * each;
+    let sample = tokio::time::timeout(limit, reading).await;
+    let sample = sample.map_err(|_| format!("no sample within {} s", limit.as_secs()))?;
+    let rate = sample.map_err(|e| ask::words(&e))?.bytes_per_s();
+    rate.ok_or_else(|| "its tables are too small to say".to_owned())
 }
 
 /// A database of which nothing can be known, and why. `place` is where it should be.
@@ -145,6 +165,7 @@ pub fn unreachable(place: &str, why: &str) -> Database {
         outside: because(why, place),
         disk: because(why, place),
         rate: because(why, place),
+        read_bytes_s: because(why, place),
         trouble: because(why, place),
         schema_change: because(why, place),
         clock_skew_ms: because(why, place),

@@ -165,15 +165,18 @@ fn copy_time(inventory: &Inventory) -> Verdict {
     verdict
 }
 
-/// How long the copy takes: rows and large values over the declared rate, rounded up.
+/// How long the copy takes, rounded up: rows and large values over the declared rate, or over the
+/// rate at which the source was read, which no copy exceeds.
 pub(super) fn copy_seconds(inventory: &Inventory, verdict: &mut Verdict) -> Option<u64> {
     let source = inventory.source.database.as_deref()?;
     let tables = verdict.known("source: its tables", &source.relations)?;
     let bytes: u64 =
         tables.iter().map(|table| table.heap_bytes.saturating_add(table.toast_bytes)).sum();
-    match inventory.number(&questions::COPY_RATE) {
-        Some((rate, _)) if rate > 0 => Some(bytes.div_ceil(rate)),
+    let stated = inventory.number(&questions::COPY_RATE).map(|(rate, _)| rate);
+    match stated.or_else(|| source.read_bytes_s.get().ok().copied()) {
+        Some(rate) if rate > 0 => Some(bytes.div_ceil(rate)),
         _ => {
+            verdict.known("source: how fast it can be read", &source.read_bytes_s);
             verdict.cannot_tell(unanswered(&questions::COPY_RATE));
             None
         }

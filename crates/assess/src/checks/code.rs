@@ -2,7 +2,7 @@
 
 use changeover_types::{Answer, Side, questions};
 
-use crate::answers::unanswered;
+use crate::answers::{declared, unanswered};
 use crate::check::{Check, Owner, Verdict, both_databases, database, each_database};
 use crate::finding::Severity::{High, Medium};
 use crate::inventory::Inventory;
@@ -65,25 +65,25 @@ fn schema_changes(inventory: &Inventory) -> Verdict {
             return;
         }
         let topic = "source: its latest schema change";
-        let change = verdict.known(topic, &database.schema_change);
-        match change {
-            Some(Some(change)) => {
-                let age = change.at.map(|at| inventory.at.since(at).as_secs());
-                let when = match age {
-                    None => "is in use".to_owned(),
-                    Some(age) if age < RECENT_S => {
-                        format!("recorded a change {} ago", seconds(age))
-                    }
-                    Some(age) => {
-                        let evidence = format!("the latest is {} old", seconds(age));
-                        let missing = unanswered(&questions::SCHEMA_FROZEN);
-                        return verdict.cannot_tell(format!("{missing}; {evidence}"));
-                    }
-                };
-                let evidence = format!("{} {when}, and no freeze is declared", change.tool);
+        let change = verdict.known(topic, &database.schema_change).and_then(Option::as_ref);
+        let age = change.map(|change| change.at.map(|at| inventory.at.since(at).as_secs()));
+        let recent = match age {
+            None => None,
+            Some(None) => Some("is in use".to_owned()),
+            Some(Some(age)) if age < RECENT_S => {
+                Some(format!("recorded a change {} ago", seconds(age)))
+            }
+            Some(Some(_)) => None,
+        };
+        match (change, recent, frozen) {
+            (Some(change), Some(recent), _) => {
+                let evidence = format!("{} {recent}, and no freeze is declared", change.tool);
                 verdict.fires(Side::Source, evidence);
             }
-            Some(None) | None => verdict.cannot_tell(unanswered(&questions::SCHEMA_FROZEN)),
+            (_, _, Some((_, place))) => {
+                verdict.fires(Side::Source, declared(&questions::SCHEMA_FROZEN, place));
+            }
+            (_, _, None) => verdict.cannot_tell(unanswered(&questions::SCHEMA_FROZEN)),
         }
     })
 }

@@ -92,6 +92,7 @@ fn forget(database: &mut Database) {
         outside: unknown(),
         disk: unknown(),
         rate: unknown(),
+        read_bytes_s: unknown(),
         trouble: unknown(),
         schema_change: unknown(),
         clock_skew_ms: unknown(),

@@ -47,6 +47,8 @@ pub struct Database {
     pub disk: Fact<Disk>,
     /// How fast it changes.
     pub rate: Fact<Rate>,
+    /// How fast its largest tables can be read from here, in bytes per second.
+    pub read_bytes_s: Fact<u64>,
     /// Whether something is broken already.
     pub trouble: Fact<Trouble>,
     /// The newest change of the schema that a migrations tool (or the server) recorded.

@@ -77,6 +77,7 @@ fn of_database(side: Side, database: &Database, lines: &mut Vec<FactLine>) {
             rate.over_ms.div_ceil(1_000)
         )
     }));
+    add(line(side, "read rate", &database.read_bytes_s, |rate| format!("{}/s", bytes(*rate))));
     add(line(side, "clients", &database.activity, |activity| {
         let sessions = activity.clients.iter().map(|client| client.sessions).sum();
         let who = list(activity.clients.iter().map(|client| {

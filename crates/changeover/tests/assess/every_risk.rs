@@ -20,8 +20,10 @@ const OLD: Answers = Answers {
 const NEW: Answers =
     Answers { status: "200 OK", headers: "x-app-version: 1.5.0\r\n", body: "fine", in_time: true };
 
-/// Writes log and no row, so that the sizes in the goldens stay.
-const LOAD: &str = "SELECT pg_logical_emit_message(true, 'load', repeat('x', 1000))";
+/// Writes log and no row, so that the sizes in the goldens stay; at a pace that does not use up
+/// what the slot may retain.
+const LOAD: &str =
+    "SELECT pg_logical_emit_message(true, 'load', repeat('x', 1000)), pg_sleep(0.01)";
 
 /// The system under load, with a transaction that somebody forgot.
 struct Risky {

@@ -2,9 +2,20 @@
 
 use changeover_types::{WallMs, calendar};
 
-/// Numbers in front of these are measured.
-const UNITS: [&str; 12] =
-    ["bytes", "kB", "MB", "GB", "TB", "ms", "s", "min", "h", "d", "commits", "inserts"];
+/// Numbers in front of these are measured, and the unit follows from the number.
+const UNITS: [(&str, &str); 11] = [
+    ("bytes", "<size>"),
+    ("kB", "<size>"),
+    ("MB", "<size>"),
+    ("GB", "<size>"),
+    ("TB", "<size>"),
+    ("ms", "<time>"),
+    ("s", "<time>"),
+    ("min", "<time>"),
+    ("h", "<time>"),
+    ("d", "<time>"),
+    ("inserts", "<n> inserts"),
+];
 
 /// Masks a report; `names` are texts of this run (`127.0.0.1:40123`) and what stands for them.
 pub(crate) fn mask(text: &str, names: &[(String, &str)]) -> String {
@@ -27,7 +38,7 @@ fn now_ms() -> u64 {
 
 /// Lines of facts that hold nothing but measurements, up to the value.
 fn measured_line(line: &str) -> Option<usize> {
-    ["change rate", "round trip", "clock"].iter().find_map(|topic| {
+    ["change rate", "read rate", "round trip", "clock"].iter().find_map(|topic| {
         let after = line.find(&format!(" {topic} "))? + topic.len() + 2;
         (line.contains("source") || line.contains("target")).then_some(())?;
         (line.starts_with("| ") || line.starts_with("  source") || line.starts_with("  target"))
@@ -35,7 +46,7 @@ fn measured_line(line: &str) -> Option<usize> {
     })
 }
 
-/// `12.5 MB` as `<n> MB`.
+/// `12.5 MB` as `<size>`.
 fn numbers(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
@@ -47,9 +58,17 @@ fn numbers(line: &str) -> String {
         let word_end = word.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(word.len());
         let part_of_name = before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
         out.push_str(before);
-        let measured = !part_of_name && UNITS.contains(&&word[..word_end]);
-        out.push_str(if measured { "<n>" } else { number });
-        rest = after;
+        let unit = UNITS.iter().find(|(unit, _)| !part_of_name && *unit == &word[..word_end]);
+        match unit {
+            Some((_, mask)) => {
+                out.push_str(mask);
+                rest = &word[word_end..];
+            }
+            None => {
+                out.push_str(number);
+                rest = after;
+            }
+        }
     }
     out + rest
 }

@@ -32,7 +32,7 @@ struct Now {
 }
 
 const OPEN: &str = "(SELECT coalesce(json_agg(json_build_object('pid', a.pid, \
-    'user', a.usename, 'application', a.application_name, \
+    'user', coalesce(a.usename::text, 'unknown'), 'application', a.application_name, \
     'begun_us', (extract(epoch FROM a.xact_start)*1000000)::bigint, \
     'age_s', greatest(0, extract(epoch FROM clock_timestamp()-a.xact_start))::bigint, \
     'idle', a.state IN ('idle in transaction','idle in transaction (aborted)')) \

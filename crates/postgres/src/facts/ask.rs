@@ -18,11 +18,13 @@ pub(super) type Answer<T> = Result<T, String>;
 pub(super) struct Asker {
     session: Session,
     statement: Duration,
+    /// Why nothing more can be asked.
+    lost: Option<String>,
 }
 
 impl Asker {
     pub(super) fn new(session: Session, statement: Duration) -> Self {
-        Asker { session, statement }
+        Asker { session, statement, lost: None }
     }
 
     pub(super) fn config(&self) -> &ConnectConfig {
@@ -40,10 +42,18 @@ impl Asker {
         limit: Duration,
         with: impl AsyncFnOnce(&mut Session) -> PgResult<T>,
     ) -> Answer<T> {
+        if let Some(why) = &self.lost {
+            return Err(why.clone());
+        }
         let limit = limit + Duration::from_secs(2);
         match tokio::time::timeout(limit, with(&mut self.session)).await {
             Ok(answer) => answer.map_err(|e| words(&e)),
-            Err(_) => Err(format!("no answer within {} s", limit.as_secs())),
+            Err(_) => {
+                let why = format!("the server did not answer within {} s", limit.as_secs());
+                // What answers later would be taken for the answer to another question.
+                self.lost = Some(why.clone());
+                Err(why)
+            }
         }
     }
 

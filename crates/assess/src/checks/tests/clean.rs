@@ -15,7 +15,7 @@ use crate::inventory::{
 pub(super) const NOW: WallMs = WallMs(1_795_000_000_000);
 const DAY_MS: u64 = 86_400_000;
 
-fn seen<T>(value: T) -> Fact<T> {
+pub(super) fn seen<T>(value: T) -> Fact<T> {
     Fact::known(value, "a test", NOW)
 }
 
@@ -152,6 +152,7 @@ fn database(side: Side) -> Database {
             commits_s: 20,
             tables: Vec::new(),
         }),
+        read_bytes_s: seen(50_000_000),
         trouble: seen(Trouble::default()),
         schema_change: seen(None),
         clock_skew_ms: seen(3),

@@ -2,6 +2,7 @@
 
 use changeover_types::{Answer, TableName, questions};
 
+use super::clean::seen;
 use super::*;
 use crate::finding::Severity::{Blocker, High, Low, Medium};
 use crate::inventory::{
@@ -75,6 +76,7 @@ const CASES: &[(usize, Change, Severity, &str)] = &[
     (19, |i| orders(i).generated.push("total".into()), Medium, "public.orders: total"),
     (20, |i| schema_changed(i, Some(2)), High, "flyway_schema_history recorded a change 2 d ago"),
     (20, |i| schema_changed(i, None), High, "flyway_schema_history is in use"),
+    (20, |i| declare(i, &questions::SCHEMA_FROZEN, Answer::YesNo(false)), High, "schema_frozen"),
     (21, |i| orders(i).leaving.push("fk (a to b)".into()), High, "fk (a to b)"),
     (22, |i| orders(i).bound_columns.push("seen xid8".into()), High, "seen xid8"),
     (22, |i| of(&mut source(i).code).native_functions.push("f()".into()), High, "f()"),
@@ -102,6 +104,7 @@ const CASES: &[(usize, Change, Severity, &str)] = &[
     (31, |i| declare(i, &questions::BACKED_UP, Answer::YesNo(false)), High, "target.backed_up"),
     (31, restored_long_ago, High, "last restored 100 d ago"),
     (32, |i| declare(i, &questions::WINDOW, Answer::DurationMs(9_000)), High, "window in answers"),
+    (32, read_slowly, High, "the copy takes 2 d"),
     (33, |i| *of(&mut source(i).clock_skew_ms) = 250, High, "250 ms ahead"),
     (33, |i| *of(&mut i.target.upstreams[0].clock_skew_ms) = -4_000, High, "4000 ms behind"),
     (34, |i| certificate(i).untrusted = Some("unknown issuer".into()), Blocker, "unknown issuer"),
@@ -222,6 +225,12 @@ fn more_clients_than_half(inventory: &mut Inventory) {
 fn restored_long_ago(inventory: &mut Inventory) {
     let then = WallMs(clean::NOW.0 - 100 * DAY_MS);
     declare(inventory, &questions::RESTORED_ON, Answer::Date(then));
+}
+
+/// What was measured stands where nothing is declared.
+fn read_slowly(inventory: &mut Inventory) {
+    withhold(inventory, &questions::COPY_RATE);
+    source(inventory).read_bytes_s = seen(5_000);
 }
 
 fn certificate(inventory: &mut Inventory) -> &mut crate::inventory::Certificate {

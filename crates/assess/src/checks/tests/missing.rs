@@ -39,7 +39,8 @@ const CASES: &[(usize, Change, &str)] = &[
     (29, |i| withhold(i, &questions::SIZED_FOR_PEAK), "`target.sized_for_peak`"),
     (30, |i| withhold(i, &questions::POOL_CONNECTIONS), "`clients.pool_connections`"),
     (31, |i| withhold(i, &questions::RESTORED_ON), "`target.restored_on`"),
-    (32, |i| withhold(i, &questions::COPY_RATE), "`move.copy_rate`"),
+    (32, neither_rate, "`move.copy_rate`"),
+    (32, |i| withhold(i, &questions::WINDOW), "`move.window`"),
     (33, |i| i.source.upstreams[0].clock_skew_ms = unknown(), "https://source.example"),
     (34, |i| i.target.upstreams[0].tls = Some(unknown()), "https://target.example"),
     (35, |i| i.target.upstreams[0].health = unknown(), "the health of https://target"),
@@ -88,6 +89,11 @@ fn an_answer_of_the_good_kind_settles_what_was_seen() {
 fn limited_at_unknown_rate(inventory: &mut Inventory) {
     set(source(inventory), "max_slot_wal_keep_size", "1");
     source(inventory).rate = unknown();
+}
+
+fn neither_rate(inventory: &mut Inventory) {
+    source(inventory).read_bytes_s = unknown();
+    withhold(inventory, &questions::COPY_RATE);
 }
 
 fn no_space_known(inventory: &mut Inventory) {

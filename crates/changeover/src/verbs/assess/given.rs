@@ -9,8 +9,8 @@ use changeover_assess::draft::{DraftInput, UrlPlace, draft};
 use changeover_assess::map::Candidate;
 use changeover_engine::Report;
 use changeover_engine::assess::{Given as Sides, GivenSide, free_addresses};
-use changeover_plan::{Answers, SecretRef};
-use changeover_types::{Declared, MigrationName, Waiver};
+use changeover_plan::{Answers, Plan, SecretRef, Standbys};
+use changeover_types::{Answer, Declared, MigrationName, Waiver, questions};
 
 use super::around;
 use crate::cli::{Assess, Global};
@@ -35,7 +35,7 @@ pub(super) fn given(args: &Assess, global: &Global) -> Result<Given, Report> {
         Some(file) => {
             let planned = migration::read_plan(file, global)?;
             let sides = Sides::of_plan(&planned.plan, &planned.path, args.sample, args.limit);
-            (sides, placed(planned.plan.answers.clone(), file))
+            (sides, placed(answers_of(&planned.plan), file))
         }
         None => (by_hand(args)?, Answers::default()),
     };
@@ -46,6 +46,17 @@ pub(super) fn given(args: &Assess, global: &Global) -> Result<Given, Report> {
         answers.waivers.extend(more.waivers);
     }
     Ok(Given { sides, declared: answers.declared, waivers: answers.waivers })
+}
+
+/// What a plan declares, also by its other words.
+fn answers_of(plan: &Plan) -> Answers {
+    let mut answers = plan.answers.clone();
+    let standbys = plan.source.postgres.as_ref().map(|it| it.standbys);
+    if standbys == Some(Standbys::NotPromotable) {
+        let no = (Answer::YesNo(false), "source.postgres.standbys".to_owned());
+        answers.declared.0.entry(questions::FAILS_OVER.path()).or_insert(no);
+    }
+    answers
 }
 
 /// The answers with the file before their lines.
@@ -60,12 +71,12 @@ fn placed(mut answers: Answers, file: &Path) -> Answers {
 fn read_answers(file: &Path) -> Result<Answers, Report> {
     let shown = file.display().to_string();
     let text = fs::read_to_string(file).map_err(|e| {
-        Report::new("CO0170", format!("the answers {shown} cannot be read"))
+        Report::new("CO0050", format!("the answers {shown} cannot be read"))
             .because(&e)
             .hint("`changeover assess --questions` prints a file to fill in")
     })?;
     changeover_plan::answers(&shown, &text).map_err(|faults| {
-        let mut report = Report::new("CO0171", format!("the answers {shown} have faults"));
+        let mut report = Report::new("CO0051", format!("the answers {shown} have faults"));
         report.chain = faults.0.iter().map(ToString::to_string).collect();
         report
     })
@@ -81,14 +92,14 @@ fn by_hand(args: &Assess) -> Result<Sides, Report> {
     let nothing = |side: &GivenSide| side.database.is_none() && side.upstreams.is_empty();
     let places = !args.from.is_empty() || args.proc || !args.prometheus.is_empty();
     if nothing(&source) && nothing(&target) && !places {
-        return Err(Report::new("CO0172", "there is nothing to assess")
+        return Err(Report::new("CO0052", "there is nothing to assess")
             .hint("give a plan: changeover assess PLAN")
             .hint("or where to look: changeover assess --from DIR --proc")
             .hint("or the sides: changeover assess --source env:OLD_DATABASE_URL --target env:NEW_DATABASE_URL")
             .exit(crate::exit::USAGE));
     }
     let fault =
-        |e| Report::new("CO0173", "the name cannot be used").because(&e).exit(crate::exit::USAGE);
+        |e| Report::new("CO0053", "the name cannot be used").because(&e).exit(crate::exit::USAGE);
     let name = MigrationName::new(args.name.as_deref().unwrap_or(UNNAMED)).map_err(fault)?;
     Ok(Sides {
         name,
@@ -124,7 +135,7 @@ fn reference(text: &str) -> Result<SecretRef, Report> {
     // The same rule as in a plan: what everybody can see in a process list holds no password.
     match changeover_plan::inline_url(text) {
         Some(reference) => Ok(reference),
-        None => Err(Report::new("CO0174", "a database's place cannot be read")
+        None => Err(Report::new("CO0054", "a database's place cannot be read")
             .cause("it is neither env:NAME, nor file:PATH, nor a URL without a password")
             .hint("put the URL into an environment variable and give env:NAME")
             .exit(crate::exit::USAGE)),
@@ -160,7 +171,7 @@ pub(super) fn write_plan(
     let shown = file.display().to_string();
     // What we write we can read: a draft with a fault is ours, not the operator's.
     changeover_plan::parse(&shown, &text).map_err(|faults| {
-        let mut report = Report::new("CO0175", "no sound plan can be drafted from what was given")
+        let mut report = Report::new("CO0055", "no sound plan can be drafted from what was given")
             .hint("give both sides the same parts: --source and --target, --source-http and --target-http");
         report.chain = faults.0.iter().map(ToString::to_string).collect();
         report

@@ -40,7 +40,7 @@ pub(super) fn deliver(
             let about = about.map_or("changeover.yaml".into(), |file| file.to_string_lossy());
             let log = sarif(assessment, env!("CARGO_PKG_VERSION"), &about);
             serde_json::to_string_pretty(&log).map_err(|e| {
-                Report::new("CO0176", "the report cannot be written as SARIF").because(&e)
+                Report::new("CO0056", "the report cannot be written as SARIF").because(&e)
             })? + "\n"
         }
     };
@@ -50,7 +50,7 @@ pub(super) fn deliver(
     };
     let text = anstream::adapter::strip_str(&text).to_string();
     fs::write(file, text).map_err(|e| {
-        Report::new("CO0177", format!("the report {} cannot be written", file.display()))
+        Report::new("CO0057", format!("the report {} cannot be written", file.display()))
             .because(&e)
     })?;
     output.note(format!("wrote {}", file.display()));

@@ -240,3 +240,18 @@ fn comment(line: &str) -> String {
     let line: String = line.chars().map(|c| if safe(c) { c } else { ' ' }).collect();
     format!("{line}\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_stay_texts() {
+        let name = "a\"b\\c\n- d: #\u{85}\u{2028}";
+        assert_eq!(quoted(name), "\"a\\\"b\\\\c\\u000a- d: #\\u0085\\u2028\"");
+        assert_eq!(comment("  # a\nphases: []\u{2028}b"), "  # a phases: [] b\n");
+        assert_eq!(variable("app", 1), "APP_DATABASE_PASSWORD");
+        assert_eq!(variable("a b}", 2), "USER_2_DATABASE_PASSWORD");
+        assert_eq!(selector("public", "my.table"), "public.\"my.table\"");
+    }
+}

@@ -8,8 +8,6 @@ mod upstream;
 use changeover_types::{Declared, Side, WallMs};
 use serde::Serialize;
 
-use crate::map::Map;
-
 pub use around::{Around, Sighting};
 pub use database::{
     Activity, Available, Client, Code, Database, Disk, Extension, Locale, OpenTransaction, Outside,
@@ -29,8 +27,6 @@ pub struct Inventory {
     pub target: Environment,
     /// What files, hosts and orchestrators tell.
     pub around: Around,
-    /// The map of what was discovered; `None` if nothing was given to discover from.
-    pub map: Option<Map>,
     /// What only people know.
     pub declared: Declared,
 }
@@ -53,7 +49,6 @@ impl Inventory {
             source: Environment::default(),
             target: Environment::default(),
             around: Around::default(),
-            map: None,
             declared: Declared::default(),
         }
     }

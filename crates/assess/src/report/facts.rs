@@ -15,6 +15,8 @@ pub struct FactLine {
     pub topic: &'static str,
     /// The value, or the reason.
     pub text: String,
+    /// Who said so.
+    pub source: String,
     /// Whether it is known.
     pub known: bool,
 }
@@ -41,10 +43,11 @@ fn line<T>(
     fact: &Fact<T>,
     show: impl FnOnce(&T) -> String,
 ) -> FactLine {
-    match fact.get() {
-        Ok(value) => FactLine { side, topic, text: show(value), known: true },
-        Err(why) => FactLine { side, topic, text: why.to_owned(), known: false },
-    }
+    let (text, known) = match fact.get() {
+        Ok(value) => (show(value), true),
+        Err(why) => (why.to_owned(), false),
+    };
+    FactLine { side, topic, text, source: fact.source.clone(), known }
 }
 
 fn of_database(side: Side, database: &Database, lines: &mut Vec<FactLine>) {

@@ -104,7 +104,7 @@ fn facts(inventory: &Inventory, text: &mut String) {
     if lines.is_empty() {
         return;
     }
-    text.push_str("\n## Facts\n\n| side | fact | |\n|---|---|---|\n");
+    text.push_str("\n## Facts\n\n| side | fact | | source |\n|---|---|---|---|\n");
     for line in lines {
         let value = match line.known {
             true => inline(&line.text),
@@ -114,7 +114,8 @@ fn facts(inventory: &Inventory, text: &mut String) {
             Side::Source => "source",
             Side::Target => "target",
         };
-        text.push_str(&format!("| {side} | {} | {value} |\n", line.topic));
+        let source = inline(&line.source);
+        text.push_str(&format!("| {side} | {} | {value} | {source} |\n", line.topic));
     }
 }
 

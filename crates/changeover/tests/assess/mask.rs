@@ -25,7 +25,11 @@ pub(crate) fn mask(text: &str, names: &[(String, &str)]) -> String {
         text = text.replace(name, mask);
     }
     let lines = text.lines().map(|line| match measured_line(line) {
-        Some(end) => format!("{}<measured>", &line[..end]),
+        // In a table the source follows.
+        Some(end) => match line.strip_suffix(" |").and_then(|line| line.rsplit_once(" | ")) {
+            Some((_, source)) => format!("{}<measured> | {source} |", &line[..end]),
+            None => format!("{}<measured>", &line[..end]),
+        },
         None => numbers(line),
     });
     lines.collect::<Vec<_>>().join("\n")

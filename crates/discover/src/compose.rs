@@ -71,6 +71,11 @@ impl Service<'_> {
         component.kind = engine.map(|(_, kind)| kind).or(described.then_some(Kind::Service));
         self.names(&mut component);
         self.ports(notes, &mut component);
+        let extends = self.service.get("extends");
+        if !extends.is_null() {
+            let why = format!("{} extends another service, which is not followed", self.name);
+            notes.unread(extends.line, why, "give what `docker compose config` prints");
+        }
         self.background(notes, &mut component);
         self.volumes(notes, &mut component);
         self.health(notes, &component, described);

@@ -103,8 +103,14 @@ fn read_root(
     walk(&whole, 0, limits.depth, budget, &mut paths, found);
     let mut files: Vec<File> = Vec::new();
     let mut modules: Option<PathBuf> = None;
+    let mut seen = BTreeSet::new();
     for path in paths {
         let shown = root.shown(&path);
+        // A link inside the root and what it leads to are one file.
+        let path = fs::canonicalize(&path).unwrap_or(path);
+        if !seen.insert(path.clone()) {
+            continue;
+        }
         if path.extension().is_some_and(|end| end == "tf") {
             modules.get_or_insert(path.clone());
         }

@@ -84,6 +84,13 @@ pub(crate) fn read(root: &Root<'_>, files: &[&File], found: &mut Discovery) {
             objects.extend(items.iter().filter_map(|node| object(file, node)));
         }
     }
+    for (file, nodes) in &documents {
+        for node in nodes.iter().filter(|node| node.get("kind").text() == Some("Kustomization")) {
+            let why = "what kustomize makes of the manifests is not known";
+            let next = "give what `kubectl kustomize DIR` prints";
+            root.notes(&file.shown, found).unread(node.get("kind").line, why, next);
+        }
+    }
     for object in &objects {
         let mut notes = root.notes(&object.file.shown, found);
         match object.kind {

@@ -24,8 +24,12 @@ pub(crate) fn read(root: &Root<'_>, files: &[&File], found: &mut Discovery) {
     // Main files first, so that what they include is known as included.
     let mut ordered: Vec<&&File> = files.iter().collect();
     ordered.sort_by_key(|file| (!is_main(&file.text), file.path.clone()));
+    let has_main = files.iter().any(|file| is_main(&file.text));
     for file in ordered {
-        if !reader.included.contains(&file.path) {
+        // Debian keeps sites there that are switched off: nobody includes them.
+        let switched_off =
+            has_main && file.path.components().any(|p| p.as_os_str() == "sites-available");
+        if !reader.included.contains(&file.path) && !switched_off {
             let directives = reader.parse(file, 0, found);
             reader.whole.extend(directives);
         }
@@ -114,7 +118,16 @@ impl Reader<'_> {
             self.root.notes(&file.shown, found).unread(directive.line, why, "take the circle out");
             return Vec::new();
         }
-        let paths: Vec<String> = if pattern.contains(['*', '?', '[']) {
+        let folder = pattern.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if pattern.contains(['?', '[']) || folder.contains('*') || pattern.matches('*').count() > 1
+        {
+            let why =
+                format!("the include pattern {pattern} is more than one `*` in a file's name");
+            let next = "give what it means as a folder of its own";
+            self.root.notes(&file.shown, found).unread(directive.line, why, next);
+            return Vec::new();
+        }
+        let paths: Vec<String> = if pattern.contains('*') {
             let all = self.root.matching(&file.path, pattern);
             all.into_iter().map(|path| path.display().to_string()).collect()
         } else {

@@ -69,7 +69,11 @@ fn one_network(notes: &mut Notes<'_>, members: &[&Process]) {
     // Any member shows the tables of all; the first that still lives is asked.
     let tables =
         members.iter().find_map(|p| sockets::read(Path::new(&format!("/proc/{}/net", p.pid))).ok());
-    let Some((sockets, addresses)) = tables else { return };
+    let Some((sockets, addresses)) = tables else {
+        let why = format!("the connections in {} could not be read", notes.machine);
+        notes.unread(0, why, "run `changeover assess --proc` as root");
+        return;
+    };
     let owner: BTreeMap<u64, &Process> = members
         .iter()
         .flat_map(|process| process.sockets.iter().map(|inode| (*inode, *process)))
@@ -167,7 +171,12 @@ fn processes(notes: &mut Notes<'_>) -> Vec<Process> {
     };
     let pids =
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    for pid in pids.take(PROCESSES_MAX) {
+    for (count, pid) in pids.enumerate() {
+        if count == PROCESSES_MAX {
+            let why = format!("more than {PROCESSES_MAX} processes: the rest was not looked at");
+            notes.unread(0, why, "run it on a smaller host");
+            break;
+        }
         match process(pid) {
             Ok(Some(process)) => processes.push(process),
             Ok(None) => {}

@@ -76,6 +76,40 @@ fn nothing_outside_the_root_is_read() {
 }
 
 #[test]
+fn what_is_not_followed_is_told_and_switched_off_sites_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let site = |host: &str| format!("server {{ location / {{ proxy_pass http://{host}; }} }}\n");
+    write(
+        "nginx/nginx.conf",
+        "events {}\nhttp {\n include sites-enabled/*;\n include a/*/*.conf;\n}\n",
+    );
+    write("nginx/sites-available/on", &site("on.internal"));
+    write("nginx/sites-available/off", &site("off.internal"));
+    fs::create_dir(folder.path().join("nginx/sites-enabled")).unwrap();
+    symlink("../sites-available/on", folder.path().join("nginx/sites-enabled/on")).unwrap();
+    write(
+        "compose.yaml",
+        "services:\n  a:\n    image: x\n    extends: {file: b.yaml, service: b}\n",
+    );
+    write(
+        "kustomization.yaml",
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n",
+    );
+    let found = read(folder.path());
+    let hosts: Vec<&str> = found.links.iter().map(|link| link.to.host.as_str()).collect();
+    assert_eq!(hosts, ["on.internal"]);
+    let whys = whys(&found);
+    for expected in ["a/*/*.conf is more than", "a extends another", "what kustomize makes"] {
+        assert!(whys.contains(expected), "{expected} in {whys}");
+    }
+}
+
+#[test]
 fn bounds_are_told_not_silently_kept() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..5 {

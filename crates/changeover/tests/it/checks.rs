@@ -5,3 +5,4 @@ mod mirror;
 mod run;
 pub(crate) mod site;
 mod smoke;
+mod sql;

@@ -121,3 +121,55 @@ fn a_plan_is_drafted_that_the_program_itself_takes() {
     assert!(said.err.contains("a plan is never replaced"), "{}", said.err);
     assert_eq!(clean.system.written("shop.yaml"), draft);
 }
+
+/// The document for a change board of the plan that was drafted, without this machine's figures.
+#[test]
+fn the_drafted_plan_has_a_document_for_a_change_board() {
+    let clean = start();
+    let said = clean.assess(&["--write-plan", "shop.yaml"]);
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+    let said = clean.system.changeover("postgres", &["plan", "shop.yaml", "--document", "shop.md"]);
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+    let draft = clean.system.written("shop.yaml");
+    let mut shown = clean.mask(&clean.system.written("shop.md"));
+    let listening = draft.lines().filter_map(|line| line.trim().strip_prefix("listen: "));
+    for (address, name) in listening.zip(["<http gate>", "<postgres gate>"]) {
+        shown = shown.replace(address.trim_matches('"'), name);
+    }
+    let shown: Vec<String> = shown.lines().map(without_figures).collect();
+    insta::assert_snapshot!("clean_shop_plan", shown.join("\n"));
+}
+
+/// What is measured or drawn, by where it stands.
+fn without_figures(line: &str) -> String {
+    let until = |mark: &str| line.find(mark).map(|at| &line[..at + mark.len()]);
+    if let Some(head) = ["- **Plan:**", "- **Made:**", "- **Takes:**", "   - Takes "]
+        .into_iter()
+        .filter(|head| line.starts_with(head))
+        .find_map(until)
+    {
+        return format!("{} <measured>", head.trim_end());
+    }
+    let measured = [
+        "| rows ",
+        "| largest table ",
+        "| indexes ",
+        "| one session ",
+        "| the source's server ",
+        "| source and target answer ",
+        "| PostgreSQL of ",
+        "| pg_dump ",
+    ];
+    if let Some(head) = measured.into_iter().filter(|head| line.starts_with(head)).find_map(until) {
+        return format!("{head}… | <measured> |");
+    }
+    // The milestones' times; other tables of five columns number their rows.
+    let cells: Vec<&str> = line.split(" | ").collect();
+    let named = |cell: &str| cell.trim_start_matches("| ").starts_with(char::is_alphabetic);
+    match cells.as_slice() {
+        [phase, _, _, without, before] if named(phase) && !line.contains("Takes") => {
+            format!("{phase} | <measured> | <measured> | {without} | {before}")
+        }
+        _ => line.to_owned(),
+    }
+}

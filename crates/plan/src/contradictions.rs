@@ -3,6 +3,9 @@
 //! A contradiction is certain only if even the least estimate breaks what the plan demands; one
 //! that only the likely or the most breaks is a warning.
 
+mod clocks;
+
+use changeover_types::WallMs;
 use serde::Serialize;
 
 use crate::cost::cost;
@@ -34,11 +37,14 @@ pub fn contradictions(
     plan: &Plan,
     estimates: &Estimates,
     measures: &Measures,
+    now: WallMs,
 ) -> Vec<Contradiction> {
     let mut found = Vec::new();
     found.extend(write_pause(plan, measures));
     found.extend(unseen_latency(plan));
     found.extend(ceiling(plan, estimates));
+    found.extend(clocks::deadline(plan, estimates, now));
+    found.extend(clocks::windows(plan, estimates, now));
     found.sort_by_key(|it: &Contradiction| !it.certain);
     found
 }
@@ -117,7 +123,7 @@ mod tests {
 
     fn found(text: &str, measures: &Measures) -> Vec<Contradiction> {
         let plan = parse("p", text).unwrap_or_else(|faults| panic!("{faults}"));
-        contradictions(&plan, &estimate(&plan, measures), measures)
+        contradictions(&plan, &estimate(&plan, measures), measures, WallMs(0))
     }
 
     #[test]
@@ -139,6 +145,43 @@ mod tests {
         let seen = Measures { earlier: vec![earlier], ..Measures::default() };
         let [only] = found(template(TemplateKind::Database), &seen).try_into().unwrap();
         assert!(!only.certain && only.why.contains("900 ms"), "{only:?}");
+    }
+
+    #[test]
+    fn a_deadline_before_the_plan_can_be_over_cannot_hold() {
+        let text = |deadline: &str| {
+            let pause = format!("write_pause: 500ms\n  deadline: {deadline} ");
+            let text = template(TemplateKind::Database).replace("write_pause: 500ms ", &pause);
+            text + "phases: [{name: a, steps: [replicate, {soak: {for: 2h}}]}]\n"
+        };
+        let none = Measures::default();
+        let [only] = found(&text("1970-01-01T01:00:00Z"), &none).try_into().unwrap();
+        assert!(only.certain && only.why.contains("in 1 h"), "{only:?}");
+        assert_eq!(found(&text("1970-01-01T03:00:00Z"), &none), []);
+        // What takes at least two hours and likely more may not be over after three.
+        let slow = Measures {
+            bytes: Some(9_000_000_000),
+            read_bytes_per_s: Some(1_000_000),
+            ..Measures::default()
+        };
+        let [only] = found(&text("1970-01-01T03:30:00Z"), &slow).try_into().unwrap();
+        assert!(!only.certain, "{only:?}");
+        let over = text("1969-12-31T23:59:00Z");
+        assert!(parse("p", &over).is_err() || found(&over, &none)[0].certain);
+    }
+
+    #[test]
+    fn a_window_shorter_than_its_phase_is_told() {
+        let text = |hours: &str| {
+            let window = format!("{{days: [sat], between: \"{hours}\", zone: UTC}}");
+            template(TemplateKind::Database).to_owned()
+                + &format!(
+                    "phases: [{{name: a, window: {window}, steps: [replicate, {{soak: {{for: 2h}}}}]}}]\n"
+                )
+        };
+        let [only] = found(&text("01:00-02:00"), &Measures::default()).try_into().unwrap();
+        assert!(!only.certain && only.why.contains("2 h"), "{only:?}");
+        assert_eq!(found(&text("22:00-02:00"), &Measures::default()), []);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! from every step. One [`Document`], several forms: [`markdown`], [`html`], JSON; the terminal's is
 //! the binary's own.
 
+mod entrance;
 mod html;
 mod markdown;
 mod recovery;
@@ -95,6 +96,8 @@ pub struct Document {
     pub moves: Vec<Line>,
     /// What must hold.
     pub objectives: Vec<Line>,
+    /// What is watched all along.
+    pub guards: Vec<Line>,
     /// What happens.
     pub phases: Vec<PhaseWords>,
     /// How long it takes, in words.
@@ -200,7 +203,7 @@ pub fn document(
         .zip(&estimates.milestones)
         .map(|(phase, milestone)| PhaseWords {
             name: phase.name.clone(),
-            entrance: Vec::new(),
+            entrance: entrance::entrance(phase),
             steps: steps.by_ref().take(phase.steps.len()).collect(),
             span: milestone.span,
             reached: milestone.reached,
@@ -216,6 +219,7 @@ pub fn document(
         takes: takes(estimates),
         moves: moves(plan),
         objectives: objectives(plan, estimates),
+        guards: entrance::guards(plan),
         phases,
         measured: measured(measures),
         file: around.file,
@@ -293,6 +297,7 @@ fn objectives(plan: &Plan, estimates: &Estimates) -> Vec<Line> {
     if let Some(latency) = objectives.latency_p99 {
         lines.push(Line::new("latency, 99th percentile", show_duration(latency)));
     }
+    lines.extend(entrance::deadline(plan));
     if let (Some(prices), Some(cost)) = (&plan.cost, cost(plan, estimates)) {
         let ceiling = objectives.cost_ceiling.map(|it| format!("; at most {it:.2} is allowed"));
         let is = cost.words(&prices.currency) + &ceiling.unwrap_or_default();

@@ -41,14 +41,15 @@ pub(crate) fn of(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<
     let mut measures = looked.measures;
     measures.earlier = earlier::all(&planned.plan, &planned.state_dir, &mut measures.unknown);
     let estimates = estimate(&planned.plan, &measures);
+    let now = changeover_engine::now();
     let around = Surroundings {
         file: args.plan.display().to_string(),
         tool: format!("changeover {}", env!("CARGO_PKG_VERSION")),
-        at: view::instant(changeover_engine::now()),
+        at: view::instant(now),
         risks: looked.found.as_ref().map(|it| risks::risks(it, looked.assessment.as_ref())),
         promises: looked.found.as_ref().map(promises).unwrap_or_default(),
         tools: looked.tools,
-        contradictions: contradictions(&planned.plan, &estimates, &measures),
+        contradictions: contradictions(&planned.plan, &estimates, &measures, now),
     };
     let document = document(&planned.plan, &estimates, &measures, around);
     output.emit("plan", &planned.plan);

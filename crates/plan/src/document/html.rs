@@ -75,6 +75,7 @@ fn page(out: &mut String, document: &Document) -> std::fmt::Result {
     })?;
     table(out, "What moves", &document.moves)?;
     table(out, "Objectives", &document.objectives)?;
+    table(out, "Watched all along", &document.guards)?;
     section(out, "Steps", |out| document.phases.iter().try_for_each(|it| phase(out, it)))?;
     section(out, "Recovery plan", |out| recovery(out, &document.phases))?;
     section(out, "Risk register", |out| risks(out, document))?;

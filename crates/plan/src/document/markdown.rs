@@ -28,6 +28,7 @@ fn write(out: &mut String, document: &Document) -> std::fmt::Result {
     contradictions(out, document)?;
     lines(out, "What moves", &document.moves)?;
     lines(out, "Objectives", &document.objectives)?;
+    lines(out, "Watched all along", &document.guards)?;
     milestones(out, &document.phases)?;
     steps(out, &document.phases)?;
     recovery(out, &document.phases)?;

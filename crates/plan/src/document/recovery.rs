@@ -30,7 +30,7 @@ pub(super) fn from(plan: &Plan, index: usize, estimates: &Estimates, file: &str)
         };
     }
     let cut_over = until_here().any(|step| matches!(step, Step::Cutover { .. }));
-    let shifted = until_here().any(|step| step.moves());
+    let shifted = until_here().any(Step::moves);
     let rollback = format!("changeover rollback {file}");
     let abort = format!("changeover abort {file}");
     let measured = |span: Option<Span>, otherwise: &str| {

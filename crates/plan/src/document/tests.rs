@@ -27,7 +27,12 @@ fn made(risks: Option<Vec<Risk>>, measures: &Measures) -> Document {
         risks,
         promises: vec![("no request fails".into(), true), ("owners are kept".into(), false)],
         tools: vec![Line::new("pg_dump", "15")],
-        contradictions: crate::contradictions(&plan, &estimates, measures),
+        contradictions: crate::contradictions(
+            &plan,
+            &estimates,
+            measures,
+            changeover_types::WallMs(0),
+        ),
     };
     document(&plan, &estimates, measures, around)
 }
@@ -85,5 +90,32 @@ fn every_step_has_a_way_back_except_after_finish() {
         assert!(step.recovery.loses.starts_with("nothing"), "{}", step.path);
         let first = if step.number <= 3 { "changeover abort" } else { "changeover rollback" };
         assert!(step.recovery.commands[0].starts_with(first), "{}", step.path);
+    }
+}
+
+#[test]
+fn who_must_approve_what_when_it_may_begin_and_what_is_watched_is_said() {
+    let text = "apiVersion: changeover/v1\nkind: Migration\nmetadata: {name: shop}\n\
+        source: {postgres: {url: {env: A}}}\ntarget: {postgres: {url: {env: B}}}\n\
+        objectives: {deadline: \"2026-12-13T05:00:00+01:00\"}\n\
+        guards: [{name: lag, metric: relay.lag, below: 30s, on_fail: hold}]\n\
+        phases:\n  - {name: copy, steps: [replicate]}\n  - name: move\n    \
+        window: {days: [sat, sun], between: \"01:00-05:00\", zone: Europe/Berlin}\n    \
+        approve: {from: [alice, bob, carol], count: 2, within: 2h}\n    steps: [cutover]\n";
+    let plan = parse("p", text).unwrap_or_else(|faults| panic!("{faults}"));
+    let estimates = estimate(&plan, &Measures::default());
+    let made = document(&plan, &estimates, &Measures::default(), Surroundings::default());
+    assert!(made.phases[0].entrance.is_empty());
+    let entrance = made.phases[1].entrance.join("\n");
+    assert!(entrance.starts_with("begins only on sat, sun from 01:00 to 05:00 (Europe/Berlin)\n"));
+    assert!(entrance.contains("approved by 2 of alice, bob, carol"), "{entrance}");
+    let guards: Vec<&str> = made.guards.iter().map(|line| line.what.as_str()).collect();
+    assert!(guards.contains(&"lag"), "{guards:?}");
+    for shown in [markdown(&made), html(&made)] {
+        assert!(
+            shown.contains("approved by 2 of") && shown.contains("2026-12-13T04:00:00Z"),
+            "{shown}"
+        );
+        assert!(shown.contains("relay.lag"), "{shown}");
     }
 }

@@ -17,6 +17,10 @@ pub(super) fn show(
     output: &Output,
 ) {
     output.line(steps(document));
+    output.line(lines("Objectives", &document.objectives));
+    if !document.guards.is_empty() {
+        output.line(lines("Watched all along", &document.guards));
+    }
     output.line(milestones(document));
     output.line(recovery(document));
     output.line(entering(plan));
@@ -197,7 +201,12 @@ mod tests {
         let estimates = estimate(&plan, &measures);
         let around = Surroundings {
             file: "p.yaml".into(),
-            contradictions: changeover_plan::contradictions(&plan, &estimates, &measures),
+            contradictions: changeover_plan::contradictions(
+                &plan,
+                &estimates,
+                &measures,
+                changeover_engine::now(),
+            ),
             ..Surroundings::default()
         };
         let document = document(&plan, &estimates, &measures, around);

@@ -255,6 +255,8 @@ fn pass(notes: &mut Notes<'_>, name: &Name, pass: &Directive, upstreams: &[&Dire
     let Some(target) = pass.arguments.first() else { return };
     let bare = target.split_once("://").map_or(target.as_str(), |(_, rest)| rest);
     let bare = bare.split('/').next().unwrap_or_default();
+    // A user and password before the host are nobody's business here.
+    let bare = bare.rsplit('@').next().unwrap_or_default();
     if bare.starts_with("unix:") {
         return;
     }
@@ -302,7 +304,7 @@ fn lead(notes: &mut Notes<'_>, from: &Name, url: &str, at: &Directive, says: &st
     let mut notes =
         Notes { source: &at.file, machine: notes.machine, now: notes.now, found: notes.found };
     let Some(endpoint) = Endpoint::parse(url) else {
-        notes.unread(at.line, format!("{} is no address", at.arguments.join(" ")), "nginx -t");
+        notes.unread(at.line, format!("where {} leads is no address", at.name), "nginx -t");
         return;
     };
     let scope = notes.machine.to_owned();

@@ -110,6 +110,45 @@ fn what_is_not_followed_is_told_and_switched_off_sites_are_not_read() {
 }
 
 #[test]
+fn no_file_gives_away_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "nginx.conf",
+        "http { server {\n location /a { proxy_pass http://u:hunter2@a:1/; }\n \
+         location /b { proxy_pass http://u:hunter2@$b; }\n \
+         location /c { proxy_pass http://u:hunter2@c:x:y; }\n} }\n",
+    );
+    write("haproxy.cfg", "backend b\n option pgsql-check user hunter2\n server s 10.0.0.1:1\n");
+    write(
+        "a.service",
+        "[Service]\nExecStart=/bin/a --password hunter2 --url=redis://:hunter2@r:1 --token=hunter2\n",
+    );
+    write(
+        "compose.yaml",
+        "services:\n  a:\n    image: x\n    command: [a, --password=hunter2]\n    \
+         environment: {A_PASSWORD: hunter2, A_DSN: 'https://hunter2@e.example.com/1'}\n    \
+         healthcheck: {test: [CMD, curl, 'http://u:hunter2@localhost/h?t=hunter2']}\n",
+    );
+    write(
+        "secret.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {p: hunter2}\n",
+    );
+    write(
+        "state.json",
+        "{\"format_version\":\"1.0\",\"terraform_version\":\"1.11.4\",\"values\":{\"root_module\":\
+         {\"resources\":[{\"address\":\"aws_db_instance.a\",\"mode\":\"managed\",\"type\":\
+         \"aws_db_instance\",\"name\":\"a\",\"values\":{\"password\":\"hunter2\"}}]}}}",
+    );
+    let found = read(folder.path());
+    assert_eq!(found.read.len(), 6, "{:?}", found.read);
+    let map = build(&found);
+    let shown = format!("{found:?} {map:?} {} {}", svg(&map, "x"), mermaid(&map));
+    let at = shown.find("hunter2").map(|at| &shown[at.saturating_sub(200)..at + 7]);
+    assert_eq!(at, None);
+}
+
+#[test]
 fn bounds_are_told_not_silently_kept() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..5 {

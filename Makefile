@@ -7,13 +7,15 @@ SHELL := /bin/bash
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 
 .PHONY: help demo release test lint bench bench-copy bench-drain bench-http bench-postgres \
-        bench-pause soak clean-demo
+        bench-pause bench-canary soak clean-demo
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make demo ROLLBACK=1    goes back after writes have happened on green'
 	@echo '  make demo RATE=500      sends 500 requests a second instead of 200'
+	@echo '  make demo GREEN=broken  a new version of which 1 % of the requests fail: found and rolled back'
+	@echo '  make demo GREEN=slow    one that takes 40 % longer'
 
 release:
 	cargo build --release --locked --workspace --bins
@@ -48,6 +50,10 @@ bench-postgres: release ## CPU per query of the PostgreSQL gate beside PgBouncer
 
 bench-pause: release ## the pause that clients saw at the cutover
 	@bench/run pause
+
+bench-canary: ## simulated canaries: our verdict beside Kayenta's, thresholds and others (a few minutes)
+	cargo build --release --locked -p changeover-canary-bench
+	@nice $(BUILT)/changeover-canary-bench
 
 soak: release ## the demo again and again, there and back, for SOAK_MINUTES (60)
 	@scripts/install postgres

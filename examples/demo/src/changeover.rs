@@ -58,8 +58,14 @@ impl Changeover {
     /// Runs a verb with its progress on our terminal, and asks the run for its status meanwhile.
     ///
     /// # Errors
-    /// If it fails, or does not end.
-    pub(crate) fn watch(&self, verb: &str, seen: &mut Seen, reaper: &Reaper) -> Result<(), String> {
+    /// If it ends otherwise than with `code`, or does not end.
+    pub(crate) fn watch(
+        &self,
+        verb: &str,
+        code: i32,
+        seen: &mut Seen,
+        reaper: &Reaper,
+    ) -> Result<(), String> {
         let said = |e: std::io::Error| format!("running changeover {verb}: {e}");
         let mut command = self.command(verb, reaper);
         command.arg("--yes");
@@ -68,8 +74,10 @@ impl Changeover {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = child.try_wait().map_err(said)? {
-                if !status.success() {
-                    return Err(format!("`changeover {verb}` ended with {status}"));
+                if status.code() != Some(code) {
+                    return Err(format!(
+                        "`changeover {verb}` ended with {status}, where {code} was expected"
+                    ));
                 }
                 seen.look(&self.status(reaper)?);
                 return Ok(());
@@ -125,6 +133,7 @@ pub(crate) struct Seen {
     copying_since: Option<Instant>,
     copied_within: Option<Duration>,
     write_pause_ms_max: Option<u64>,
+    rolled_back: Option<String>,
 }
 
 impl Seen {
@@ -138,6 +147,15 @@ impl Seen {
         }
         let pause = status["cutover"]["write_pause_ms_max"].as_u64();
         self.write_pause_ms_max = self.write_pause_ms_max.max(pause);
+        if status["state"]["is"] == "rolled-back" {
+            self.rolled_back = status["state"]["why"].as_str().map(str::to_owned);
+        }
+    }
+
+    /// Why the run went back, if it did.
+    #[must_use]
+    pub(crate) fn rolled_back(&self) -> Option<&str> {
+        self.rolled_back.as_deref()
     }
 
     /// The numbers for the summary; one the run never told is absent.

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use changeover_testkit::Cluster;
 
+use crate::changeover::Seen;
 use crate::check::{self, Authority, RowsCheck};
 use crate::load::Load;
 use crate::options::Options;
 use crate::reaper::Reaper;
 use crate::spoil;
 use crate::stage;
-use crate::summary::{RunNumbers, Summary};
+use crate::summary::{Expected, Summary};
 
 /// Runs it.
 ///
@@ -33,7 +34,7 @@ pub(crate) fn run(options: &Options, reaper: &Reaper) -> Result<Summary, String>
 
     let [listen] = stage::free_addresses()?;
     let database = stage::shop_url(([127, 0, 0, 1], blue.port()).into());
-    let mut shop = stage::shop("v1", listen, &database, &options.out, reaper)?;
+    let mut shop = stage::shop("v1", listen, &database, None, &options.out, reaper)?;
     stage::wait_for_port(listen, &mut shop, "the shop", &options.out.join("shop-v1.log"))?;
     stage::wait_for_health(listen, "the shop")?;
     println!("load: {} requests a second for {} s", options.rate, options.seconds);
@@ -61,8 +62,8 @@ pub(crate) fn run(options: &Options, reaper: &Reaper) -> Result<Summary, String>
         let client = check::connect(&url).await?;
         check::check_writes(&client, &record.ledger, &before).await
     })?;
-    let run = RunNumbers { write_pause_ms_max: Some(0), copy_seconds: Some(0.0) };
-    let summary = Summary::new(record, writes, &rows, run, Authority::Blue, Authority::Blue);
+    let seen = Seen::default();
+    let summary = Summary::new(record, writes, &rows, &seen, Authority::Blue, Expected::direct());
     summary.save(&options.out)?;
     summary.print();
     Ok(summary)

@@ -11,14 +11,17 @@ use crate::changeover::{Changeover, Seen};
 use crate::check::{self, Authority, Baseline};
 use crate::children;
 use crate::load::{Load, Record};
-use crate::options::Options;
+use crate::options::{Green, Options};
 use crate::plan_file::{self, Addresses};
 use crate::reaper::Reaper;
 use crate::stage;
-use crate::summary::Summary;
+use crate::summary::{Expected, Summary};
 
 /// The load runs alone for so long before the move, and after each part of it.
 const QUIET: Duration = Duration::from_secs(3);
+
+/// What `apply` exits with when a verdict said no and everything went back.
+const ROLLED_BACK: i32 = 3;
 
 /// Writes that must have happened on green before going back.
 const WRITES_BEFORE_ROLLBACK: u64 = 200;
@@ -86,10 +89,13 @@ fn set(options: &Options, out: &Path, reaper: &Reaper) -> Result<Scene, String> 
     for (version, at) in [("v1", v1), ("v2", v2)] {
         let name = format!("the shop {version}");
         let log = out.join(format!("shop-{version}.log"));
-        let mut shop = stage::shop(version, at, &stage::shop_url(postgres_gate), out, reaper)?;
+        let fault = options.green.fault().filter(|_| version == "v2");
+        let database = stage::shop_url(postgres_gate);
+        let mut shop = stage::shop(version, at, &database, fault, out, reaper)?;
         stage::wait_for_port(at, &mut shop, &name, &log)?;
         stage::wait_for_health(at, &name)?;
-        println!("shop   {version} {at}, its database is the gate");
+        let bad = fault.map_or(String::new(), |fault| format!("; it is {fault}"));
+        println!("shop   {version} {at}, its database is the gate{bad}");
         running.push(shop);
     }
     stage::wait_for_health(http_gate, "the shop behind the gate")?;
@@ -112,7 +118,7 @@ fn play(scene: Scene, options: &Options, reaper: &Reaper) -> Result<Summary, Str
         tell(&record);
         return Err(why);
     }
-    let expected = if options.rollback { Authority::Blue } else { Authority::Green };
+    let expected = Expected::of(options);
     println!("\nload stopped; looking for every write and comparing every row");
     let summary = with_runtime(async {
         let left = check::connect(&blue.url(stage::DATABASE)).await?;
@@ -121,7 +127,7 @@ fn play(scene: Scene, options: &Options, reaper: &Reaper) -> Result<Summary, Str
         let side = if authority == Authority::Blue { &left } else { &right };
         let writes = check::check_writes(side, &record.ledger, &before).await?;
         let rows = check::compare_until_equal(&left, &right, CATCH_UP).await?;
-        Ok(Summary::new(record, writes, &rows, seen.numbers(), authority, expected))
+        Ok(Summary::new(record, writes, &rows, &seen, authority, expected))
     })?;
     summary.save(&out)?;
     summary.print();
@@ -134,12 +140,14 @@ fn move_it(
     seen: &mut Seen,
     reaper: &Reaper,
 ) -> Result<(), String> {
-    scene.changeover.watch("apply", seen, reaper)?;
+    let bad = options.green != Green::Good;
+    scene.changeover.watch("apply", if bad { ROLLED_BACK } else { 0 }, seen, reaper)?;
     let arrived = scene.load.acknowledged();
-    wait(|| scene.load.acknowledged() >= arrived + WRITES_BEFORE_ROLLBACK, "writes on green")?;
-    if options.rollback {
+    let where_ = if bad { "writes on blue" } else { "writes on green" };
+    wait(|| scene.load.acknowledged() >= arrived + WRITES_BEFORE_ROLLBACK, where_)?;
+    if options.rollback && !bad {
         println!("\n$ changeover rollback {}", options.plan.display());
-        scene.changeover.watch("rollback", seen, reaper)?;
+        scene.changeover.watch("rollback", 0, seen, reaper)?;
         let returned = scene.load.acknowledged();
         wait(|| scene.load.acknowledged() >= returned + WRITES_BEFORE_ROLLBACK, "writes on blue")?;
     }

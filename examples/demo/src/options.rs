@@ -15,6 +15,9 @@ pub(crate) struct Options {
     /// Go back after writes have happened on green.
     #[arg(long, env = "ROLLBACK", value_parser = FalseyValueParser::new())]
     pub(crate) rollback: bool,
+    /// What the new version is like. A bad one must be found at the canary and rolled back.
+    #[arg(long, env = "GREEN", value_enum, default_value_t = Green::Good)]
+    pub(crate) green: Green,
     /// The plan whose addresses are replaced by free ones.
     #[arg(long, default_value = "demo/plan.yaml")]
     pub(crate) plan: PathBuf,
@@ -33,6 +36,29 @@ pub(crate) struct Options {
     /// With --direct: damage the data before the checks, which then must fail.
     #[arg(long, value_delimiter = ',')]
     pub(crate) spoil: Vec<Spoil>,
+}
+
+/// What the new version is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Green {
+    /// As good as the old one.
+    Good,
+    /// One request in a hundred fails.
+    Broken,
+    /// Every request takes 40 % longer.
+    Slow,
+}
+
+impl Green {
+    /// The shop's own word for it.
+    #[must_use]
+    pub(crate) fn fault(self) -> Option<&'static str> {
+        match self {
+            Green::Good => None,
+            Green::Broken => Some("broken"),
+            Green::Slow => Some("slow"),
+        }
+    }
 }
 
 /// A way to damage the data.

@@ -86,13 +86,15 @@ pub(crate) fn shop(
     version: &str,
     listen: SocketAddr,
     database: &str,
+    fault: Option<&str>,
     out: &Path,
     reaper: &Reaper,
 ) -> Result<Child, String> {
     let mut command = children::command(&children::beside("changeover-shop")?, reaper.folder());
     command
         .args(["--listen", &listen.to_string(), "--version", version])
-        .env("SHOP_DATABASE_URL", database);
+        .env("SHOP_DATABASE_URL", database)
+        .args(fault.map(|fault| format!("--fault={fault}")));
     children::start(command, &out.join(format!("shop-{version}.log")))
 }
 

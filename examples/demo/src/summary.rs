@@ -5,8 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::changeover::Seen;
 use crate::check::{Authority, RowsCheck, WritesCheck};
 use crate::load::{Record, Second};
+use crate::options::{Green, Options};
 
 /// The numbers of the end.
 #[derive(Debug, Serialize)]
@@ -32,10 +34,41 @@ pub(crate) struct Summary {
     pub(crate) write_p99_ms: f64,
     pub(crate) by_v1: u64,
     pub(crate) by_v2: u64,
+    /// With a bad green: whether the canary found it.
+    pub(crate) verdict: Option<String>,
+    /// With a bad green: what it answered badly until then. Failures, or where every answer is
+    /// late, all it answered.
+    pub(crate) bad_answers_served: Option<u64>,
     /// What went wrong, in words.
     pub(crate) findings: Vec<String>,
     /// The load second by second.
     pub(crate) seconds: Vec<Second>,
+}
+
+/// How it must end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    authority: Authority,
+    /// What the new version is like, unless it is good.
+    bad: Option<Green>,
+    moved: bool,
+}
+
+impl Expected {
+    /// As the options want it.
+    #[must_use]
+    pub(crate) fn of(options: &Options) -> Expected {
+        let bad = Some(options.green).filter(|green| *green != Green::Good);
+        let back = options.rollback || bad.is_some();
+        let authority = if back { Authority::Blue } else { Authority::Green };
+        Expected { authority, bad, moved: bad.is_none() }
+    }
+
+    /// Nothing moves.
+    #[must_use]
+    pub(crate) fn direct() -> Expected {
+        Expected { authority: Authority::Blue, bad: None, moved: false }
+    }
 }
 
 /// What the run itself reports.
@@ -52,22 +85,38 @@ impl Summary {
         record: Record,
         writes: WritesCheck,
         rows: &RowsCheck,
-        run: RunNumbers,
+        seen: &Seen,
         authority: Authority,
-        expected: Authority,
+        expected: Expected,
     ) -> Summary {
-        let meter = record.meter;
+        let (meter, run) = (record.meter, seen.numbers());
+        let by_v2: u64 = meter.seconds.iter().map(|s| s.by_v2).sum();
+        let bad_answers_served = expected.bad.map(|bad| match bad {
+            Green::Good | Green::Broken => meter.failed_by_v2,
+            Green::Slow => by_v2,
+        });
         let ms = |us: u64| us as f64 / 1000.0;
+        // What a broken green failed is no fault of the move, once its canary has found it.
         let mut findings = meter.messages.clone();
+        findings
+            .retain(|_| expected.bad != Some(Green::Broken) || meter.failed > meter.failed_by_v2);
         findings.extend(writes.findings);
         findings.extend(rows.findings.iter().map(|(t, n)| format!("{n} rows differ in {t}")));
-        if authority != expected {
-            findings.push(format!("the authority is {authority}, it must be {expected}"));
+        if authority != expected.authority {
+            let wanted = expected.authority;
+            findings.push(format!("the authority is {authority}, it must be {wanted}"));
         }
-        if run.write_pause_ms_max.is_none() {
+        let verdict = expected.bad.map(|_| match seen.rolled_back() {
+            Some(_) => "rolled_back".to_owned(),
+            None => "missed".to_owned(),
+        });
+        if verdict.as_deref() == Some("missed") {
+            findings.push("the canary did not find that green is bad".to_owned());
+        }
+        if expected.moved && run.write_pause_ms_max.is_none() {
             findings.push("the run never told its write pause".to_owned());
         }
-        if run.copy_seconds.is_none() {
+        if (expected.moved || expected.bad.is_some()) && run.copy_seconds.is_none() {
             findings.push("the run never told that its copy was done".to_owned());
         }
         Summary {
@@ -82,14 +131,16 @@ impl Summary {
             write_pause_ms_max: run.write_pause_ms_max.unwrap_or(0),
             copy_seconds: run.copy_seconds.unwrap_or(0.0),
             authority: authority.to_string(),
-            authority_expected: expected.to_string(),
+            authority_expected: expected.authority.to_string(),
             slowest_write_ms: ms(meter.writes.max()),
             read_p50_ms: ms(meter.reads.value_at_quantile(0.5)),
             read_p99_ms: ms(meter.reads.value_at_quantile(0.99)),
             write_p50_ms: ms(meter.writes.value_at_quantile(0.5)),
             write_p99_ms: ms(meter.writes.value_at_quantile(0.99)),
             by_v1: meter.seconds.iter().map(|s| s.by_v1).sum(),
-            by_v2: meter.seconds.iter().map(|s| s.by_v2).sum(),
+            by_v2,
+            verdict,
+            bad_answers_served,
             findings,
             seconds: meter.seconds,
         }
@@ -98,7 +149,8 @@ impl Summary {
     /// Whether all promises held.
     #[must_use]
     pub(crate) fn is_good(&self) -> bool {
-        let faults = self.failed
+        let answered_badly = self.bad_answers_served.unwrap_or(0);
+        let faults = self.failed.saturating_sub(answered_badly)
             + self.indeterminate
             + self.writes_missing
             + self.writes_duplicated
@@ -112,10 +164,14 @@ impl Summary {
     /// The line for machines.
     #[must_use]
     pub(crate) fn line(&self) -> String {
+        let verdict = match (&self.verdict, self.bad_answers_served) {
+            (Some(verdict), Some(bad)) => format!(" verdict={verdict} bad_answers_served={bad}"),
+            _ => String::new(),
+        };
         format!(
             "demo: requests={} failed={} indeterminate={} writes_acknowledged={} \
              writes_missing={} writes_duplicated={} rows_compared={} rows_different={} \
-             write_pause_ms_max={} copy_seconds={:.1} authority={}",
+             write_pause_ms_max={} copy_seconds={:.1} authority={}{verdict}",
             self.requests,
             self.failed,
             self.indeterminate,
@@ -164,6 +220,9 @@ impl Summary {
                 "  writes paused for {} ms at most; the slowest write took {:.0} ms",
                 self.write_pause_ms_max, self.slowest_write_ms
             );
+        }
+        if let (Some(verdict), Some(bad)) = (&self.verdict, self.bad_answers_served) {
+            println!("  green is bad: {}, after {bad} bad answers", verdict.replace('_', " "));
         }
         for finding in &self.findings {
             println!("  ! {finding}");

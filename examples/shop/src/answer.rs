@@ -22,6 +22,8 @@ pub(crate) enum Refusal {
     NoDatabase(String),
     /// The database refused or failed; nothing was committed.
     Database(String),
+    /// This release fails here; nothing was done.
+    Broken(String),
     /// The connection broke while a write was under way: it may have been committed.
     Unknown(String),
 }
@@ -61,6 +63,7 @@ impl IntoResponse for Refusal {
             Refusal::Duplicate => (StatusCode::CONFLICT, true, "this id was used before".into()),
             Refusal::NoDatabase(why) => (StatusCode::SERVICE_UNAVAILABLE, true, why),
             Refusal::Database(why) => (StatusCode::INTERNAL_SERVER_ERROR, true, why),
+            Refusal::Broken(why) => (StatusCode::INTERNAL_SERVER_ERROR, true, why),
             Refusal::Unknown(why) => (StatusCode::INTERNAL_SERVER_ERROR, false, why),
         };
         if status.is_server_error() {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::answer::{Answer, Refusal};
+use crate::fault::{self, Fault};
 use crate::orders;
 use crate::pool::Pool;
 use crate::user_types::Label;
@@ -22,6 +23,7 @@ use crate::user_types::Label;
 pub(crate) struct Shop {
     pub(crate) pool: Pool,
     pub(crate) version: String,
+    pub(crate) fault: Option<Fault>,
 }
 
 /// The service.
@@ -34,6 +36,7 @@ pub(crate) fn routes(shop: Arc<Shop>) -> Router {
         .route("/search", get(search))
         .route("/customers/{id}/touch", post(touch))
         .route("/carts/{id}", put(cart))
+        .layer(middleware::from_fn_with_state(shop.clone(), fault::show))
         .layer(middleware::from_fn_with_state(shop.clone(), name_the_version))
         .with_state(shop)
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+mod fault;
 mod orders;
 mod pool;
 mod seed;
@@ -20,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::Shop;
+use crate::fault::Fault;
 use crate::pool::Pool;
 
 /// What the command line and the environment say.
@@ -38,6 +40,9 @@ struct Options {
     /// Connections to the database.
     #[arg(long, env = "SHOP_POOL", default_value_t = 16)]
     pool: usize,
+    /// Be a bad release.
+    #[arg(long, env = "SHOP_FAULT")]
+    fault: Option<Fault>,
     /// Make the schema and its rows in an empty database, then leave.
     #[arg(long)]
     load: bool,
@@ -64,7 +69,7 @@ async fn load(options: &Options) -> Result<(), String> {
 
 async fn serve(options: Options) -> Result<(), String> {
     let pool = Pool::new(&options.database, options.pool, &options.version)?;
-    let shop = Arc::new(Shop { pool, version: options.version });
+    let shop = Arc::new(Shop { pool, version: options.version, fault: options.fault });
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|e| format!("listening on {}: {e}", options.listen))?;

@@ -71,11 +71,14 @@ fn worse(verdict: Verdict) -> Alarm {
     }
 }
 
+/// The canary of `demo/plan.yaml` with the demo's load, on a fast clock.
 #[test]
 fn a_good_target_goes_through_all_weights_in_every_one_of_twenty_runs() {
+    let demo = Rules { sticky: true, at_least: Duration::from_secs(15), ..rules() };
     for seed in 1..=20 {
-        let mut canary = Canary::begin(World::new(seed, RATE), rules());
-        for (permille, proof) in [(100, 5.0), (500, 3.0)] {
+        let world = World::new(seed, RATE).with_users(20_000);
+        let mut canary = Canary::begin(world, demo.clone());
+        for (permille, proof) in [(100, 4.0), (500, 2.0)] {
             canary.at(permille, proof);
             let (verdict, _) = canary.until(GOOD, GOOD, 900);
             assert!(matches!(verdict, Verdict::Harmless { .. }), "seed {seed}: {verdict:?}");

@@ -24,6 +24,8 @@ fn histogram() -> Histogram<u64> {
 pub(crate) struct Meter {
     pub(crate) ok: u64,
     pub(crate) failed: u64,
+    /// Of the failed ones, those that v2 answered.
+    pub(crate) failed_by_v2: u64,
     pub(crate) indeterminate: u64,
     pub(crate) reads: Histogram<u64>,
     pub(crate) writes: Histogram<u64>,
@@ -50,6 +52,7 @@ impl Default for Meter {
         Meter {
             ok: 0,
             failed: 0,
+            failed_by_v2: 0,
             indeterminate: 0,
             reads: histogram(),
             writes: histogram(),
@@ -82,6 +85,7 @@ impl Meter {
             }
             Outcome::Failed(why) => {
                 self.failed += 1;
+                self.failed_by_v2 += u64::from(version.as_deref() == Some("v2"));
                 here.failed += 1;
                 keep(&mut self.messages, second, "failed", why);
             }

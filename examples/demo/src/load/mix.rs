@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::client::Reply;
 
-/// How many clients the load pretends to be.
-const SESSIONS: usize = 400;
+/// How many clients the load pretends to be. Each keeps its side and counts once for the canary's
+/// verdict, so it needs many.
+const SESSIONS: usize = 20_000;
 
 /// How many of the newest orders are read back.
 const REMEMBERED: usize = 200;

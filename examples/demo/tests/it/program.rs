@@ -8,7 +8,7 @@ pub(crate) fn demo(out: &tempfile::TempDir, arguments: &[&str]) -> Command {
     build_the_shop();
     let mut command = Command::new(env!("CARGO_BIN_EXE_changeover-demo"));
     command.arg("--direct").arg("--out").arg(out.path()).args(arguments);
-    command.env_remove("RATE").env_remove("ROLLBACK");
+    command.env_remove("RATE").env_remove("ROLLBACK").env_remove("GREEN");
     command
 }
 

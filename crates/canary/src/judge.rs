@@ -13,9 +13,10 @@ use crate::rules::Rules;
 use crate::stream::{Stream, StreamName, failures, slower};
 use crate::verdict::{Alarm, Cause, Figures, Verdict};
 
-/// With fewer bad requests than this at a weight there is nothing to compare, and a proof of the
-/// target's own rate is accepted in its place.
-const SCARCE: u64 = 10;
+/// Where hardly anything fails there is nothing to compare, and a proof of the target's own rate is
+/// accepted in its place. It is begun anew after so many failures on either side, so that it never
+/// takes the place of a comparison that could be made.
+const SCARCE: u64 = 3;
 
 /// Everything the verdict is made of. It is small, and survives its process: written down now and
 /// then with [`Judge::next_second`], it goes on from the gate's seconds after that.
@@ -29,6 +30,8 @@ pub struct Judge {
     streams: Vec<Stream>,
     breaker: Breaker,
     rate: Rate,
+    /// Failures on both sides since `rate` was begun.
+    scarce: u64,
     here: Here,
     untracked: u64,
     alarm: Option<Alarm>,
@@ -85,6 +88,7 @@ impl Judge {
             streams: StreamName::all(rules).map(|name| Stream::new(name, rules)).collect(),
             breaker: Breaker::default(),
             rate: Rate::below(rules.allowed_failures),
+            scarce: 0,
             here: Here::default(),
             untracked: 0,
             alarm: None,
@@ -129,7 +133,7 @@ impl Judge {
     fn at_another_weight(&mut self, rules: &Rules, permille: u16) {
         self.permille = permille;
         self.here = Here::default();
-        self.rate = Rate::below(rules.allowed_failures);
+        (self.rate, self.scarce) = (Rate::below(rules.allowed_failures), 0);
         self.streams.iter_mut().for_each(|stream| stream.at_another_weight(rules));
     }
 
@@ -138,6 +142,10 @@ impl Judge {
         self.here.target.add(&second.target);
         self.here.source.add(&second.source);
         self.rate.add(second.target.requests, second.target.bad);
+        self.scarce += second.target.bad + second.source.bad;
+        if self.scarce >= SCARCE && self.rate.wealth() < rules.proven_at() {
+            (self.rate, self.scarce) = (Rate::below(rules.allowed_failures), 0);
+        }
         let both = [Side::Source, Side::Target].map(|side| second.side(side));
         self.untracked +=
             both.iter().filter_map(|side| side.users.as_ref()).map(|u| u.untracked).sum::<u64>();
@@ -256,7 +264,7 @@ impl Judge {
         let mut missing = Vec::new();
         for (at, stream) in self.streams.iter().enumerate() {
             let known = at == 0 || self.limits.get(at - 1).is_some();
-            let proven = stream.harmless() >= asked || (at == 0 && self.is_rare_enough(rules));
+            let proven = stream.harmless() >= asked || (at == 0 && self.rate.wealth() >= asked);
             if known && !proven {
                 let odds = rules.proof;
                 let name = crate::verdict::name(stream.name());
@@ -272,12 +280,6 @@ impl Judge {
             }
         }
         missing
-    }
-
-    /// Too few failures to compare, and the target's own rate is proven to be low.
-    fn is_rare_enough(&self, rules: &Rules) -> bool {
-        let bad = self.here.target.bad + self.here.source.bad;
-        bad < SCARCE && self.rate.wealth() >= rules.proven_at()
     }
 
     /// What is shown.

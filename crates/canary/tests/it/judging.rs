@@ -176,6 +176,20 @@ fn a_dead_target_opens_the_breaker_within_seconds() {
     assert!(seconds <= 8, "{seconds}");
 }
 
+/// A bad minute that both sides shared does not keep a service from being proven that is well again.
+#[test]
+fn a_shared_bad_time_is_got_over() {
+    let mut canary = Canary::begin(World::new(4, RATE), rules());
+    canary.at(500, 2.0);
+    let both = Service { errors: 0.002, ..GOOD };
+    for _ in 0..8 {
+        let verdict = canary.second(both, both);
+        assert!(matches!(verdict, Verdict::NotYet { .. }), "{verdict:?}");
+    }
+    let (verdict, _) = canary.until(GOOD, GOOD, 300);
+    assert!(matches!(verdict, Verdict::Harmless { .. }), "{verdict:?}");
+}
+
 #[test]
 fn silence_is_never_success() {
     let mut canary = Canary::begin(World::new(5, RATE), rules());

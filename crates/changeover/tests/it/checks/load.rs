@@ -123,3 +123,22 @@ fn a_killed_daemon_leaves_no_load_behind_and_its_successor_begins_again() {
     assert_eq!(checks[0]["numbers"]["requests"], 600, "the whole load is sent again");
     assert!(served.load(Ordering::Relaxed) >= before + 600 - 64);
 }
+
+#[test]
+fn a_pause_stops_it_and_resuming_begins_it_again() {
+    let served = Arc::new(AtomicU64::new(0));
+    let (site, _servers) = site(&served, 0, LONG);
+    let mut apply = site.command(&["apply", "plan.yaml"]).spawn().unwrap();
+    sent(&served, 50);
+    let said = site.verb(&["pause", "plan.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    let at_the_pause = served.load(Ordering::Relaxed);
+    apply.wait().unwrap();
+    // What was on its way may have arrived; 64 connections carry no more.
+    assert!(served.load(Ordering::Relaxed) <= at_the_pause + 64);
+    let mut resumed = site.command(&["resume", "plan.yaml"]).spawn().unwrap();
+    sent(&served, 100);
+    assert_eq!(site.verb(&["abort", "plan.yaml"]).code, Some(0));
+    resumed.wait().unwrap();
+    assert!(site.checks().is_empty(), "a check that was cut short has no outcome");
+}

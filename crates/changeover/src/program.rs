@@ -65,6 +65,22 @@ pub(crate) fn run(verb: &Verb, global: &Global, output: &Output) -> Result<Optio
             Some(target) => finish(&target, global, output)?,
             None => return Ok(None),
         },
+        Verb::Pause(args) => match target::find(&args.which.migration, global)? {
+            Some(target) => pause(&target, &args.reason, output)?,
+            None => return Ok(None),
+        },
+        Verb::Resume(args) => match target::find(&args.migration, global)? {
+            Some(target) => follow::order(&target, Ask::Resume, output, exit::of_apply)?,
+            None => return Ok(None),
+        },
+        Verb::Skip(args) => match target::find(&args.which.migration, global)? {
+            Some(target) => return Err(for_one_component("skip", &target)),
+            None => return Ok(None),
+        },
+        Verb::Approve(args) => match target::find(&args.which.migration, global)? {
+            Some(target) => return Err(for_one_component("approve", &target)),
+            None => return Ok(None),
+        },
         Verb::Verify(args) => match target::find(&args.migration, global)? {
             Some(target) => return Err(for_one_component("verify", &target)),
             None => return Ok(None),
@@ -131,6 +147,13 @@ fn roll_back(target: &Target, why: &str, global: &Global, output: &Output) -> Re
     let ask = Ask::Rollback { why: why.to_owned() };
     follow::order(target, ask, output, |state| {
         verbs::wanted(state, |state| matches!(state, RunState::RolledBack { .. }))
+    })
+}
+
+fn pause(target: &Target, why: &str, output: &Output) -> Result<u8, Report> {
+    output.note("nothing new begins; whoever is on the way rests at the end of its present step");
+    follow::order(target, Ask::Pause { why: why.to_owned() }, output, |state| {
+        verbs::wanted(state, |state| matches!(state, RunState::Paused { .. }))
     })
 }
 

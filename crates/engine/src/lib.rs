@@ -38,7 +38,9 @@ pub use effects::GUARD_VERB;
 pub use facts::{facts, fresh_id, operator, tools};
 pub use measure::measure;
 pub use preflight::preflight;
-pub use program::{ComponentFiles, ProgramFiles, gates_of_program, journalled_program};
+pub use program::{
+    ComponentFiles, ProgramFiles, gates_of_program, journalled_program, shared_databases,
+};
 pub use report::Report;
 pub use settings::{make_state_dir, state_dir};
 pub use start::{Begin, ensure_daemon};

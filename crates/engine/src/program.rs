@@ -6,6 +6,7 @@
 mod board;
 mod gates;
 mod news;
+mod shared;
 mod socket;
 mod store;
 mod worker;
@@ -26,6 +27,7 @@ use crate::daemon::store::Fed;
 use crate::supervisor::write_pids;
 use board::Board;
 pub use gates::gates_of_program;
+pub use shared::shared_databases;
 use store::Store;
 use worker::Workers;
 
@@ -111,7 +113,7 @@ async fn drive(
         }
         match inbox.recv().await {
             Some(Word::FromWorker { component, generation, input }) => {
-                if workers.has_ended_or_is(component, generation)
+                if workers.takes_word_of(component, generation)
                     && let Err(refusal) = feed(program, store, board, &input)?
                 {
                     tracing::warn!(?input, "not accepted: {refusal}");

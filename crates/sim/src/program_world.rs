@@ -18,6 +18,9 @@ pub struct World {
     pub machine: State,
     /// What the components really are.
     pub real: Vec<Real>,
+    /// Answers on their way to the program: to which order, and whether it was taken. They are lost
+    /// when its daemon dies.
+    pub answers: Vec<(usize, Order, bool)>,
     /// How many failures may come yet.
     pub failures: u8,
     /// How many deaths of the program's daemon may come yet.
@@ -33,15 +36,17 @@ pub struct World {
 /// What may happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// An order reaches its component and its answer the program, which writes so many of the
-    /// records that follow before it dies; all of them for `None`.
-    Give(usize, Option<usize>),
-    /// An order reaches its component, and the program dies before the answer.
-    GiveAndDie(usize),
+    /// An order reaches its component.
+    Give(usize),
     /// An order cannot be given.
     Refuse(usize),
-    /// The program sees where a component is; as with [`Action::Give`].
+    /// The answer to an order reaches the program, which writes so many of the records that follow
+    /// before it dies; all of them for `None`.
+    Answer(usize, Option<usize>),
+    /// The program sees where a component is; as with [`Action::Answer`].
     Look(usize, Option<usize>),
+    /// The program's daemon dies.
+    Die,
     /// A component does its next step, or the next thing on its way back or out.
     Step(usize),
     /// A component pauses.
@@ -78,6 +83,7 @@ impl World {
         let mut world = World {
             machine,
             real,
+            answers: Vec::new(),
             failures,
             crashes,
             words,
@@ -97,11 +103,10 @@ impl World {
             let component = command.component();
             let cuts = |count: usize| (0..count).map(Some).filter(|_| dies);
             match &command {
-                Command::Tell { order, .. } => {
-                    let count = self.count(program, &told(component, order));
-                    actions.push(Action::Give(component, None));
-                    actions.extend(cuts(count).map(|cut| Action::Give(component, cut)));
-                    actions.extend(dies.then_some(Action::GiveAndDie(component)));
+                // The shell gives an order to its end before it does anything else there.
+                _ if self.answers.iter().any(|(it, _, _)| *it == component) => {}
+                Command::Tell { .. } => {
+                    actions.push(Action::Give(component));
                     actions.extend((self.failures > 0).then_some(Action::Refuse(component)));
                 }
                 Command::Follow { .. } => {
@@ -114,6 +119,13 @@ impl World {
                 }
             }
         }
+        for (index, answer) in self.answers.iter().enumerate() {
+            let count = self.count(program, &input_of(answer));
+            actions.push(Action::Answer(index, None));
+            let cuts = (0..count).map(Some).filter(|_| dies);
+            actions.extend(cuts.map(|cut| Action::Answer(index, cut)));
+        }
+        actions.extend((dies && !self.answers.is_empty()).then_some(Action::Die));
         for (component, real) in self.real.iter().enumerate() {
             actions.extend(real.has_next().then_some(Action::Step(component)));
             if self.failures > 0 {
@@ -136,23 +148,26 @@ impl World {
     pub fn step(&self, program: &Program, action: &Action) -> World {
         let mut next = self.clone();
         match action {
-            Action::Give(component, cut) => {
+            Action::Give(component) => {
                 if let Some(order) = self.order_due(*component) {
-                    let input = next.give(*component, &order);
-                    next.feed(program, &input, *cut);
-                }
-            }
-            Action::GiveAndDie(component) => {
-                if let Some(order) = self.order_due(*component) {
-                    next.give(*component, &order);
-                    next.crashes -= 1;
-                    next.feed(program, &Input::Restarted, None);
+                    let taken = next.real[*component].hears(&order);
+                    next.answers.push((*component, order, taken));
                 }
             }
             Action::Refuse(component) => {
                 next.failures -= 1;
-                let order = self.order_due(*component);
-                next.feed(program, &unreachable(*component, order), None);
+                if let Some(order) = self.order_due(*component) {
+                    next.answers.push((*component, order, false));
+                }
+            }
+            Action::Answer(index, cut) => {
+                let answer = next.answers.remove(*index);
+                next.feed(program, &input_of(&answer), *cut);
+            }
+            Action::Die => {
+                next.crashes -= 1;
+                next.answers.clear();
+                next.feed(program, &Input::Restarted, None);
             }
             Action::Look(component, cut) => {
                 let seen = self.real[*component].seen();
@@ -182,15 +197,6 @@ impl World {
         })
     }
 
-    /// The component's daemon hears the order; the answer of the shell.
-    fn give(&mut self, component: usize, order: &Order) -> Input {
-        if self.real[component].hears(order) {
-            told(component, order)
-        } else {
-            unreachable(component, Some(order.clone()))
-        }
-    }
-
     /// The machine hears the input; the process dies after `cut` records.
     fn feed(&mut self, program: &Program, input: &Input, cut: Option<usize>) {
         let events = decide(&self.machine, program, input, WallMs(0)).unwrap_or_default();
@@ -200,6 +206,7 @@ impl World {
         }
         if cut.is_some() {
             self.crashes -= 1;
+            self.answers.clear();
             self.feed(program, &Input::Restarted, None);
         }
     }
@@ -295,13 +302,13 @@ impl World {
     }
 }
 
-fn told(component: usize, order: &Order) -> Input {
-    Input::Told { component, order: order.clone() }
-}
-
-fn unreachable(component: usize, order: Option<Order>) -> Input {
+fn input_of((component, order, taken): &(usize, Order, bool)) -> Input {
+    let (component, order) = (*component, order.clone());
+    if *taken {
+        return Input::Told { component, order };
+    }
     let (why, next) = ("refused".to_owned(), "changeover apply".to_owned());
-    Input::Unreachable { component, order, why, next }
+    Input::Unreachable { component, order: Some(order), why, next }
 }
 
 fn said(word: Word) -> Input {

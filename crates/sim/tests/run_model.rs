@@ -139,6 +139,7 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
         Input::Restarted,
         Input::GoOn { by: None },
         Input::GoOnUntil { phase: "copy".into(), by: None },
+        Input::Rest,
         Input::GoOnUntil { phase: "canary".into(), by: None },
         Input::RollBack { why: "asked".into(), by: None },
         Input::Abort { by: None },

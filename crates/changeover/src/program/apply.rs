@@ -17,7 +17,11 @@ pub(super) fn run(args: &Apply, programmed: Programmed, output: &Output) -> Resu
         ));
     }
     let target = Target::of(programmed);
-    if let Some((meta, state)) = status::journalled(&target)? {
+    let begun = status::journalled(&target)?;
+    if let Some(programmed) = target.programmed.as_ref().filter(|_| begun.is_none()) {
+        changeover_engine::shared_databases(&programmed.files)?;
+    }
+    if let Some((meta, state)) = begun {
         match &state.mode {
             Mode::Aborted => put_aside(&target, output)?,
             _ if meta.plan_digest != digest(&target) => {

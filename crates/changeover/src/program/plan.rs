@@ -19,6 +19,9 @@ pub(super) fn run(programmed: &Programmed, args: &PlanArgs, output: &Output) -> 
     output.emit("program", &**program);
     output.emit("program_steps", &steps);
     output.line(words(program, &steps));
+    if !args.offline {
+        changeover_engine::shared_databases(&programmed.files)?;
+    }
     let mut blocked = Vec::new();
     for (component, files) in program.components.iter().zip(&programmed.files.components) {
         output.line(format!("\n== {} ({})\n", component.name, component.file.display()));

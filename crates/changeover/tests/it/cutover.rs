@@ -13,10 +13,10 @@ use crate::stage::{
 const WRITERS: i32 = 8;
 
 /// A session that holds something in an open transaction.
-struct Holder(std::sync::mpsc::Sender<()>, Option<std::thread::JoinHandle<()>>);
+pub(crate) struct Holder(std::sync::mpsc::Sender<()>, Option<std::thread::JoinHandle<()>>);
 
 impl Holder {
-    fn start(url: &str, sql: &str) -> Holder {
+    pub(crate) fn start(url: &str, sql: &str) -> Holder {
         let (url, sql) = (url.to_owned(), sql.to_owned());
         let (sender, receiver) = std::sync::mpsc::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
@@ -33,7 +33,7 @@ impl Holder {
         Holder(sender, Some(thread))
     }
 
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         self.0.send(()).unwrap();
         if let Some(thread) = self.1.take() {
             thread.join().unwrap();

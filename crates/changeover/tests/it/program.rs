@@ -2,6 +2,7 @@
 
 mod back;
 mod killed;
+mod paused;
 mod there;
 
 use std::fs;
@@ -59,8 +60,8 @@ impl Program {
             "apiVersion: changeover/v1\nkind: Migration\nmetadata: {{name: {name}_web}}\n\
              source: {{http: {{upstreams: [\"{}\"]}}}}\ntarget: {{http: {{upstreams: [\"{}\"]}}}}\n\
              gates: {{http: {{listen: \"127.0.0.1:{web_port}\"}}}}\n\
-             phases:\n  - name: canary\n    steps: [{{canary: {{weights: [50%], dwell: 1s, \
-             minimum_requests: 20, max_latency_ratio: 50x}}}}]\n  - name: all\n    \
+             phases:\n  - name: canary\n    steps: [{{canary: {{weights: [50%], at_least: 1s, \
+             proof: [5x], latency: [], warm_up: 1s}}}}]\n  - name: all\n    \
              steps: [{{shift: {{to: 100%}}}}]\n",
             web.blue.url(),
             web.green.url()
@@ -79,6 +80,13 @@ impl Program {
         let file = folder.path().join("program.yaml");
         fs::write(&file, text).unwrap();
         Program { folder, file, name: name.to_owned(), web_port, gates: None, users, orders }
+    }
+
+    /// Writes something else into one of the files before they are used.
+    fn rewrite(file: &std::path::Path, from: &str, to: &str) {
+        let text = fs::read_to_string(file).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        fs::write(file, text.replace(from, to)).unwrap();
     }
 
     fn stages(&self) -> [&Stage; 2] {

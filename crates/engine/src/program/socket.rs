@@ -69,8 +69,8 @@ async fn answer(ask: Ask, board: &Board, words: &mpsc::Sender<Word>) -> Answer {
     let refused = |report: &Report| Answer::Refused(Fault::from(report));
     let input = match ask {
         Ask::Status => return Answer::Program(Box::new(board.status())),
-        Ask::Retry => Input::GoOn,
-        Ask::Rest => Input::Pause { why: "asked for by the operator".to_owned() },
+        Ask::Retry | Ask::Resume => Input::GoOn,
+        Ask::Pause { why } => Input::Pause { why },
         Ask::Rollback { why } => Input::RollBack { why },
         Ask::Abort => Input::Abort,
         Ask::Finish { confirm } if confirm != board.status().name => {

@@ -92,7 +92,7 @@ impl Workers {
     }
 
     /// Whether a word is of the component's present worker.
-    pub(super) fn has_ended_or_is(&mut self, component: usize, generation: u64) -> bool {
+    pub(super) fn takes_word_of(&mut self, component: usize, generation: u64) -> bool {
         self.slots.get_mut(component).is_some_and(|slot| {
             let present = slot.generation == generation;
             // An order's answer is its worker's last word: what is due next may begin.

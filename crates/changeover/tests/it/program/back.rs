@@ -2,7 +2,7 @@
 
 use super::{Program, Web, at};
 use crate::gates::web::{Load, from};
-use crate::stage::Pair;
+use crate::stage::{PATIENCE, Pair, until};
 
 #[test]
 fn a_third_that_fails_takes_the_first_two_back_and_nothing_is_lost() {
@@ -46,8 +46,21 @@ fn a_third_that_fails_takes_the_first_two_back_and_nothing_is_lost() {
     }
     assert_eq!(from(&load.more(20), "green"), 20, "{}", program.report());
 
-    // By hand the same way back, and out.
+    // Somebody takes one back by its own verb while the web service needs it: the program has gone
+    // back by itself once already, so it asks; by hand it is the same way back, and out.
     program.expect("abort", 1);
+    program.orders.expect("rollback", 0);
+    let paused = until(PATIENCE, || {
+        let status = program.status();
+        (status["state"]["is"] == "paused").then_some(status)
+    });
+    let paused = paused.unwrap_or_else(|| panic!("{}", program.report()));
+    let reason = paused["state"]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("orders: it goes back") && reason.contains("once already"),
+        "{paused}"
+    );
+    assert_eq!(paused["state"]["next_command"], "changeover rollback");
     program.expect("rollback", 0);
     assert_eq!(program.status()["state"]["is"], "rolled-back", "{}", program.report());
     assert_eq!(from(&load.more(20), "blue"), 20, "{}", program.report());

@@ -112,6 +112,8 @@ fn seen(status: &RunStatus) -> Seen {
         // What it waits for, a person, a time or a guard, it goes on by itself after.
         RunState::Running | RunState::Waiting { .. } => Is::Running,
         RunState::Resting { .. } => Is::Resting,
+        // A person stopped it and will resume it: it has not failed.
+        RunState::Paused { .. } if status.control.paused_by.is_some() => Is::Running,
         RunState::Paused { reason, next_command } | RunState::Failed { reason, next_command } => {
             Is::Paused { why: reason.clone(), next: next_command.clone() }
         }

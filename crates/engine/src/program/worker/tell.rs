@@ -55,6 +55,11 @@ pub(super) async fn tell(desk: &Desk, component: usize, order: &Order) -> Result
         Some(mode) if mode.is_over() => return Ok(()),
         _ => {}
     }
+    let asks_people = plan.plan.phases.iter().any(|phase| phase.entrance.approve.is_some());
+    if asks_people && matches!(order, Order::Advance { .. }) {
+        // Whoever applies may not be whoever approves: the daemon is ours, so that is us.
+        give(files, begin, Ask::Apply).await?;
+    }
     give(files, begin, ask).await
 }
 

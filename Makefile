@@ -26,7 +26,7 @@ demo: ## installs what is missing, builds, and moves a live shop (about two minu
 	@exec $(BUILT)/changeover-demo
 
 test: ## every test, also those against real PostgreSQL servers
-	@scripts/install postgres
+	@scripts/install postgres prometheus
 	cargo test --workspace --locked
 
 lint: ## formatting and clippy, warnings refused

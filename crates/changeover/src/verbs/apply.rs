@@ -23,6 +23,7 @@ pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, 
     let planned = migration::read_plan(file, global)?;
     known_phase(&planned, args)?;
     let begun = begun(&planned, output)?;
+    let is_new = begun.is_none();
     if let Some(Journalled { state, .. }) = &begun
         && state.mode == Mode::Finished
     {
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, 
         until: args.until.clone(),
         asker: global.name.clone(),
     };
-    let outcome = follow::block_on(go_on(args, &target, output));
+    let outcome = follow::block_on(go_on(args, &target, is_new, output));
     if let Some(file) = &args.junit {
         // The run's own outcome is worth more than a fault of its file.
         match (super::junit::save(&target, file), &outcome) {
@@ -128,7 +129,7 @@ fn no_way_back(plan: &Plan, yes: bool) -> Result<(), Report> {
     Ok(())
 }
 
-async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Report> {
+async fn go_on(args: &Apply, target: &Target, is_new: bool, output: &Output) -> Result<u8, Report> {
     let after = Some(target.last_event().await?);
     let status = target.status().await?;
     let waits_for_people =
@@ -141,6 +142,8 @@ async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Rep
         (RunState::Done, _) => output.note("this plan is done: nothing to do"),
         // What a person stopped, a person resumes: the status says who and how.
         (RunState::Paused { .. }, _) if status.control.paused_by.is_some() => {}
+        // What stops a run that this very verb began is news, not something to go on from.
+        _ if is_new => {}
         (_, Some(phase)) => target.order(Ask::Until { phase: phase.clone() }).await?,
         // Without effect on a run that goes on to its end anyway.
         (_, None) => target.order(Ask::Retry).await?,

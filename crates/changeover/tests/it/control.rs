@@ -4,4 +4,5 @@ mod clocks;
 mod data;
 mod guards;
 mod people;
+mod prometheus;
 mod service;

@@ -55,7 +55,7 @@ fn only_text(args: &PlanArgs) -> Result<(), Report> {
     match asked.into_iter().find(|(_, asked)| *asked) {
         None => Ok(()),
         Some((option, _)) => {
-            Err(Report::new("CO0029", format!("{option} is not built yet for a program"))
+            Err(Report::new("CO0035", format!("{option} is not built yet for a program"))
                 .hint("give it with the plan of a component"))
         }
     }

@@ -24,7 +24,7 @@ pub fn shared_databases(files: &ProgramFiles) -> Result<(), Report> {
             let place = (config.host, config.port, config.database);
             let shown = format!("{} on {}:{}", place.2, place.0, place.1);
             if let Some(other) = owners.insert(place, owner.clone()) {
-                return Err(Report::new("CO0170", "two components have one database")
+                return Err(Report::new("CO0185", "two components have one database")
                     .cause(format!("{owner} is {shown}, and so is {other}"))
                     .hint("move one database in one component"));
             }

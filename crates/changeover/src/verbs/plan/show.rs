@@ -24,6 +24,7 @@ pub(super) fn show(
     output.line(milestones(document));
     output.line(recovery(document));
     output.line(entering(plan));
+    output.line(conditions(plan));
     output.line(lines("What the estimates stand on", &document.measured));
     output.line(lines("Tools", &document.tools));
     match found {
@@ -154,6 +155,28 @@ fn contradictions(found: &[Contradiction]) -> String {
         );
     }
     text
+}
+
+/// What may stop the run, and whom it waits for.
+fn conditions(plan: &Plan) -> String {
+    let mut text = String::from("\nWhat the run waits for, and what may stop it:\n");
+    if let Some(deadline) = plan.objectives.deadline {
+        text += &format!("  deadline    {}\n", changeover_plan::show_instant(deadline.at));
+    }
+    for phase in &plan.phases {
+        if let Some(window) = &phase.entrance.window {
+            let (from, to, zone) = (window.from, window.to, &window.zone);
+            text += &format!("  window      phase {}: {from} to {to} {zone}\n", phase.name);
+        }
+        if let Some(rule) = &phase.entrance.approve {
+            let from = rule.from.join(", ");
+            text += &format!("  approval    phase {}: {} of {from}\n", phase.name, rule.count);
+        }
+    }
+    for guard in &plan.guards {
+        text += &format!("  guard       {}; if not: {}\n", guard.rule(), guard.consequence());
+    }
+    if text.lines().count() > 2 { text } else { String::new() }
 }
 
 /// Entering and leaving are moves of live traffic too.

@@ -42,6 +42,8 @@ fn limits_decide_and_the_figures_are_kept() {
     assert_eq!((&numbers["requests"], &numbers["failed"]), (&200.into(), &0.into()));
     assert!(numbers["p99_us"].as_u64().unwrap() > 0, "{numbers}");
 
+    // Of one path only: requests on several connections arrive in no certain order.
+    let step = step.replace(", {path: /b}", "");
     let (bad, _servers) = site(&Arc::default(), 20, &step);
     let text = bad.apply(5);
     let failures = Site::failures(&bad.checks()[0]).join("\n");

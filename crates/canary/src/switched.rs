@@ -12,6 +12,11 @@ use crate::limits::Limits;
 /// is an estimate, and traffic changes over the day.
 const SLACK: f64 = 2.0;
 
+/// With fewer requests before the switch the source's rate is not known, and not knowing excuses
+/// nothing: the target is then held to [`UNKNOWN_SHARE`].
+const KNOWN_FROM_REQUESTS: u64 = 200;
+const UNKNOWN_SHARE: f64 = 0.01;
+
 /// What a switch is judged by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SwitchRules {
@@ -83,7 +88,11 @@ impl Switched {
     ) -> Switched {
         let sum = |of: fn(&Decided) -> u64| past.iter().map(|second| of(&second.source)).sum();
         let (requests, bad): (u64, u64) = (sum(|d| d.requests), sum(|d| d.bad));
-        let before = SLACK * (bad + 1) as f64 / (requests + 1) as f64;
+        let before = if requests < KNOWN_FROM_REQUESTS {
+            UNKNOWN_SHARE
+        } else {
+            SLACK * (bad + 1) as f64 / (requests + 1) as f64
+        };
         let decide_after_us = u64::try_from(rules.decide_after.as_micros()).unwrap_or(u64::MAX);
         let mut limits = Limits::new(&[0.99], decide_after_us);
         past.iter().for_each(|second| limits.learn(&second.source.latency));
@@ -182,5 +191,52 @@ impl Switched {
     #[must_use]
     pub fn has_seen_requests(&self) -> bool {
         self.requests > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: SwitchRules = SwitchRules {
+        false_alarm: 0.01,
+        decide_after: Duration::from_secs(1),
+        error_rate: None,
+        latency_p99: None,
+    };
+
+    fn second(second: u64, target_permille: u16, requests: u64, bad: u64) -> DecidedSecond {
+        let side = Decided { requests, bad, ..Decided::default() };
+        let (source, target) = if target_permille == 0 {
+            (side, Decided::default())
+        } else {
+            (Decided::default(), side)
+        };
+        DecidedSecond { second, target_permille, source, target, ..DecidedSecond::default() }
+    }
+
+    /// After a source that answered so many requests, of which so many badly, a target that fails
+    /// 8 of 100 for twenty seconds.
+    fn why_back(requests: u64, bad: u64) -> Option<String> {
+        let past = [second(0, 0, requests, bad)];
+        let mut switched = Switched::begin(&RULES, 1, 1, &past);
+        let seconds: Vec<_> = (1..=20).map(|at| second(at, 1000, 100, 8)).collect();
+        switched.take(&RULES, 1, 21, &seconds);
+        assert_eq!(switched.counts(), (2000, 160));
+        switched.why_back()
+    }
+
+    #[test]
+    fn a_source_that_failed_as_often_excuses_the_target() {
+        assert_eq!(why_back(10_000, 800), None);
+        let why = why_back(10_000, 5).unwrap();
+        assert!(why.contains("160 of 2000 requests on the target failed"), "{why}");
+    }
+
+    #[test]
+    fn a_source_of_which_little_is_known_excuses_nothing() {
+        for requests in [0, 1, 35, 199] {
+            assert!(why_back(requests, 0).is_some(), "{requests}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -43,12 +43,19 @@ pub(crate) async fn run(config: &HttpGateConfig, mirror: &Mirror, drain: Cancell
     let upstreams = Upstreams::new(config);
     let forwarder = Arc::new(Forwarder { pool: Pool::new(upstreams.len()), upstreams });
     let mut copies = JoinSet::new();
+    let mut under_way: Vec<(AbortHandle, Arc<Running>)> = Vec::new();
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
             () = drain.cancelled() => return,
-            Some(_) = copies.join_next(), if !copies.is_empty() => {}
-            () = mirror.stopped.notified() => copies.abort_all(),
+            Some(_) = copies.join_next(), if !copies.is_empty() => {
+                under_way.retain(|(copy, _)| !copy.is_finished());
+            }
+            // The word may come late: copies of the mirroring that has begun since stay.
+            () = mirror.stopped.notified() => under_way
+                .iter()
+                .filter(|(_, running)| !mirror.wants(running))
+                .for_each(|(copy, _)| copy.abort()),
             _ = look.tick() => {
                 forwarder.pool.sweep();
                 if !mirror.is_on() {
@@ -57,7 +64,9 @@ pub(crate) async fn run(config: &HttpGateConfig, mirror: &Mirror, drain: Cancell
             }
             Some(job) = jobs.recv(), if copies.len() < AT_ONCE => {
                 if mirror.wants(&job.running) {
-                    copies.spawn(compare(Arc::clone(&forwarder), job));
+                    let running = Arc::clone(&job.running);
+                    let copy = copies.spawn(compare(Arc::clone(&forwarder), job));
+                    under_way.push((copy, running));
                 }
             }
         }

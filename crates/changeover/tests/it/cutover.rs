@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use changeover_journal::Record;
 use tokio_postgres::error::SqlState;
 
 use crate::kill::side_by_side;
@@ -65,7 +66,10 @@ fn eight_writers_behind_the_gate_notice_nothing() {
 
     assert_eq!(status["state"]["is"], "done");
     assert_eq!(status["authority"], "target");
-    assert_eq!(status["cutover"]["attempts"], 1, "{}", stage.report());
+    // One moved it; any other one did not fit the write pause on a busy machine, and says so.
+    let called_off = |record: &&Record| record.body["event"]["event"] == "called-off";
+    let extra = stage.journal().iter().filter(called_off).count();
+    assert_eq!(status["cutover"]["attempts"], 1 + extra, "{}", stage.report());
     let pause = status["cutover"]["write_pause_ms_max"].as_u64().unwrap();
     let wait = status["cutover"]["longest_wait_ms"].as_u64().unwrap();
     assert!(pause < 3000, "{status}");

@@ -212,7 +212,7 @@ mod tests {
         } else {
             (Decided::default(), side)
         };
-        DecidedSecond { second, target_permille, source, target, ..DecidedSecond::default() }
+        DecidedSecond { second, target_permille, source, target }
     }
 
     /// After a source that answered so many requests, of which so many badly, a target that fails

@@ -8,9 +8,8 @@ mod board;
 mod inbox;
 mod news;
 mod results;
-pub(crate) mod socket;
+mod socket;
 pub(crate) mod store;
-mod who;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -27,7 +26,9 @@ use crate::effects::{Comparer, Effects};
 use crate::guards;
 use crate::protocol::EventKind;
 use crate::relays::Relays;
+use crate::serve;
 use crate::supervisor::write_pids;
+use socket::Desk;
 use store::{Fed, Store};
 
 pub(crate) use board::Board;
@@ -70,8 +71,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let comparer = effects.comparer();
     let guards = guards::watch(&config, &board, &relays, effects.gates(), &words)?;
     // Bound only when nothing can fail any more, so that a verb that can connect gets its answer.
-    let socket = socket::bind(&config.state_dir)?;
-    let serving = tokio::spawn(socket::serve(socket, Arc::clone(&board), words.clone()));
+    let socket = serve::bind(&config.state_dir)?;
+    let desk = Desk { board: Arc::clone(&board), words: words.clone() };
+    let serving = tokio::spawn(serve::serve(socket, desk));
     let watching = tokio::spawn(Effects::keep_gates_shown(effects.gates(), Arc::clone(&board)));
     let (plan, first) = (config.plan, config.first);
     let daemon = Daemon { store, plan, board, inbox, words, relays, effects, comparer };

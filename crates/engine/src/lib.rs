@@ -21,6 +21,7 @@ mod measure;
 mod program;
 mod relays;
 mod report;
+mod serve;
 mod settings;
 mod start;
 mod supervisor;

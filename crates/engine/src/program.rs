@@ -22,12 +22,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use crate::Report;
-use crate::daemon::socket::bind;
 use crate::daemon::store::Fed;
+use crate::serve;
 use crate::supervisor::write_pids;
 use board::Board;
 pub use gates::gates_of_program;
 pub use shared::shared_databases;
+use socket::Desk;
 use store::Store;
 use worker::Workers;
 
@@ -85,8 +86,9 @@ pub(crate) async fn run(files: ProgramFiles) -> Result<(), Report> {
     let (words, mut inbox) = mpsc::channel(256);
     let board = Board::new(&files, store.run_id());
     board.show(store.state());
-    let listener = bind(&files.state_dir)?;
-    let serving = tokio::spawn(socket::serve(listener, Arc::clone(&board), words.clone()));
+    let listener = serve::bind(&files.state_dir)?;
+    let desk = Desk { board: Arc::clone(&board), words: words.clone() };
+    let serving = tokio::spawn(serve::serve(listener, desk));
     let mut workers = Workers::new(&files, &board, &words);
     let outcome = drive(&files.program, &mut store, &mut inbox, &board, &mut workers).await;
     serving.abort();

@@ -4,22 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
-use changeover_run::{Command, Input, Mode, Reading, State, Who, apply, decide, due, wake};
-use changeover_types::{Epoch, Lsn, Side, WallMs};
-
-const PLAN: &str = r#"
-apiVersion: changeover/v1
-kind: Migration
-metadata: {name: shop}
-source:
-  http: {upstreams: ["http://127.0.0.1:8081"]}
-  postgres: {url: "postgresql://postgres@127.0.0.1:5001/shop"}
-target:
-  http: {upstreams: ["http://127.0.0.1:8082"]}
-  postgres: {url: "postgresql://postgres@127.0.0.1:5002/shop"}
-gates:
-  http: {listen: "127.0.0.1:8080"}
-"#;
+use changeover_run::{Command, Input, Mode, Reading, State, Who, decide, due, wake};
+use changeover_sim::run_shell::{self, cut_short, plan, success, without_epochs};
+use changeover_types::{Side, WallMs};
 
 const GUARDS: &str = r"
 guards:
@@ -43,45 +30,8 @@ phases:
     steps: [cutover: {attempts: 1}, shift: {to: 100%}, soak: {for: 1h}]
 ";
 
-fn plan(phases: &str) -> Plan {
-    let text = format!("{PLAN}{phases}");
-    changeover_plan::parse("plan.yaml", &text).unwrap_or_else(|faults| panic!("{faults:?}"))
-}
-
 fn who(name: &str) -> Who {
     Who { user: "root".into(), name: Some(name.into()) }
-}
-
-fn ident() -> cutover::BackendIdent {
-    cutover::BackendIdent { pid: 1, backend_start: String::new() }
-}
-
-/// The answer of a shell for which everything works.
-fn success(command: &Command) -> Input {
-    match command {
-        Command::Install => Input::Installed { facts: String::new() },
-        Command::Copy => Input::Copied { rows: 1, bytes: 1, took_ms: 1 },
-        Command::Verify => Input::Verified { rows: 1, different: 0 },
-        Command::Wait { .. } => Input::Waited,
-        Command::LookAtFacts | Command::WatchFacts => {
-            Input::Catalogue { catalogue: Some("as it was".into()) }
-        }
-        Command::BeginCutover { to } => Input::Cutover(cutover::Input::Begin {
-            to: *to,
-            highest_seen: Epoch(1),
-            write_pause_ms: 500,
-        }),
-        Command::Cutover(cutover::Command::Prepare) => {
-            Input::Cutover(cutover::Input::Prepared { lease: ident() })
-        }
-        Command::Cutover(cutover::Command::Seal) => {
-            Input::Cutover(cutover::Input::SealCommitted { lsn: Lsn(1), unsealer: Some(ident()) })
-        }
-        Command::Cutover(cutover::Command::ResolveSeal { .. }) => {
-            Input::Cutover(cutover::Input::SealResolved { committed: true })
-        }
-        _ => Input::Done,
-    }
 }
 
 fn guard(name: &str, reading: Reading) -> Input {
@@ -147,24 +97,7 @@ fn now(state: &State, plan: &Plan, input: &Input) -> WallMs {
 }
 
 fn after(state: &State, plan: &Plan, input: &Input) -> State {
-    let mut next = state.clone();
-    if let Ok(events) = decide(state, plan, input, now(state, plan, input)) {
-        events.iter().for_each(|event| apply(&mut next, event));
-    }
-    next.cutover.highest = next.cutover.highest.min(Epoch(40));
-    next
-}
-
-/// The process dies between two records of one decision and comes back (P6).
-fn cut_short(state: &State, plan: &Plan, input: &Input) -> Vec<State> {
-    let events = decide(state, plan, input, now(state, plan, input)).unwrap_or_default();
-    (1..events.len())
-        .map(|written| {
-            let mut next = state.clone();
-            events[..written].iter().for_each(|event| apply(&mut next, event));
-            after(&next, plan, &Input::Restarted)
-        })
-        .collect()
+    run_shell::after(state, plan, input, now(state, plan, input))
 }
 
 /// Whether the run is to begin nothing.
@@ -201,13 +134,7 @@ fn heal(mut state: State, plan: &Plan) -> State {
 
 /// What tells two states apart for a run: not the numbers of their epochs.
 fn shape(state: &State, plan: &Plan) -> String {
-    let mut shape = state.clone();
-    shape.cutover.highest = Epoch(0);
-    shape.cutover.authority_epoch = Epoch(0);
-    shape.cutover.last = None;
-    if let Some(attempt) = &mut shape.cutover.attempt {
-        attempt.epoch = Epoch(0);
-    }
+    let mut shape = without_epochs(state);
     // The digest holds the epoch; whether it fits is what matters.
     if let Some(asked) = &mut shape.control.approval {
         let fits = asked.facts == changeover_run::facts_digest(state, plan);
@@ -240,7 +167,7 @@ fn visit(plan: &Plan, mut look: impl FnMut(&State, &Input, &State)) -> Vec<State
             let next = after(&state, plan, &input);
             look(&state, &input, &next);
             queue.push_back(next);
-            queue.extend(cut_short(&state, plan, &input));
+            queue.extend(cut_short(&state, plan, &input, |state, input| now(state, plan, input)));
         }
         all.push(state);
     }

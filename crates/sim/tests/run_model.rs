@@ -6,24 +6,11 @@ use std::sync::OnceLock;
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
 use changeover_run::canary::{Watching, watch_rules};
-use changeover_run::{Command, Input, Mode, State, apply, decide, due};
-use changeover_types::{
-    CheckCase, CheckReport, Decided, DecidedSecond, Epoch, LatencyBucket, Lsn, Side, WallMs,
-};
+use changeover_run::{Command, Input, Mode, State, decide, due};
+use changeover_sim::run_shell::{self, checked, cut_short, without_epochs};
+use changeover_types::{Decided, DecidedSecond, LatencyBucket, Side, WallMs};
 
-const PLAN: &str = r#"
-apiVersion: changeover/v1
-kind: Migration
-metadata: {name: shop}
-source:
-  http: {upstreams: ["http://127.0.0.1:8081"]}
-  postgres: {url: "postgresql://postgres@127.0.0.1:5001/shop"}
-target:
-  http: {upstreams: ["http://127.0.0.1:8082"]}
-  postgres: {url: "postgresql://postgres@127.0.0.1:5002/shop"}
-gates:
-  http: {listen: "127.0.0.1:8080"}
-  postgres: {listen: "127.0.0.1:6432", auth: trust}
+const REST: &str = r#"  postgres: {listen: "127.0.0.1:6432", auth: trust}
 phases:
   - name: copy
     steps:
@@ -43,43 +30,14 @@ phases:
 "#;
 
 fn plan() -> Plan {
-    changeover_plan::parse("plan.yaml", PLAN).unwrap_or_else(|faults| panic!("{faults:?}"))
-}
-
-fn ident() -> cutover::BackendIdent {
-    cutover::BackendIdent { pid: 1, backend_start: String::new() }
-}
-
-fn checked(failures: &[&str]) -> Input {
-    let failures = failures.iter().map(|f| (*f).to_owned()).collect();
-    let cases = vec![CheckCase { name: "asked".into(), failures, ..CheckCase::default() }];
-    Input::Checked { report: CheckReport { cases, ..CheckReport::default() } }
+    run_shell::plan(REST)
 }
 
 /// The answer of a shell for which everything works.
 fn success(command: &Command, state: &State) -> Input {
     match command {
         Command::Watch { .. } => Input::Watched { watching: harmless(state.canary_index) },
-        Command::Install => Input::Installed { facts: String::new() },
-        Command::Copy => Input::Copied { rows: 1, bytes: 1, took_ms: 1 },
-        Command::Verify => Input::Verified { rows: 1, different: 0 },
-        Command::Check { .. } => checked(&[]),
-        Command::Wait { .. } => Input::Waited,
-        Command::BeginCutover { to } => Input::Cutover(cutover::Input::Begin {
-            to: *to,
-            highest_seen: Epoch(1),
-            write_pause_ms: 500,
-        }),
-        Command::Cutover(cutover::Command::Prepare) => {
-            Input::Cutover(cutover::Input::Prepared { lease: ident() })
-        }
-        Command::Cutover(cutover::Command::Seal) => {
-            Input::Cutover(cutover::Input::SealCommitted { lsn: Lsn(1), unsealer: Some(ident()) })
-        }
-        Command::Cutover(cutover::Command::ResolveSeal { .. }) => {
-            Input::Cutover(cutover::Input::SealResolved { committed: true })
-        }
-        _ => Input::Done,
+        _ => run_shell::success(command),
     }
 }
 
@@ -166,31 +124,12 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
 }
 
 fn after(state: &State, plan: &Plan, input: &Input) -> State {
-    let mut next = state.clone();
-    // Watched for long enough.
-    let now = WallMs(if matches!(input, Input::Watched { .. }) { 3_600_000 } else { 0 });
-    if let Ok(events) = decide(state, plan, input, now) {
-        events.iter().for_each(|event| apply(&mut next, event));
-    }
-    // Epochs count up for ever; what matters is their order, which the cutover's model checks.
-    let highest = next.cutover.highest.0;
-    if highest > 40 {
-        next.cutover.highest = Epoch(40);
-    }
-    next
+    run_shell::after(state, plan, input, now(state, input))
 }
 
-/// The process dies between two records of one decision and comes back (P6).
-fn cut_short(state: &State, plan: &Plan, input: &Input) -> Vec<State> {
-    let now = WallMs(if matches!(input, Input::Watched { .. }) { 3_600_000 } else { 0 });
-    let events = decide(state, plan, input, now).unwrap_or_default();
-    (1..events.len())
-        .map(|written| {
-            let mut next = state.clone();
-            events[..written].iter().for_each(|event| apply(&mut next, event));
-            after(&next, plan, &Input::Restarted)
-        })
-        .collect()
+/// Watched for long enough.
+fn now(_: &State, input: &Input) -> WallMs {
+    WallMs(if matches!(input, Input::Watched { .. }) { 3_600_000 } else { 0 })
 }
 
 /// Lets everything work until the run rests.
@@ -214,20 +153,13 @@ fn every_state(plan: &Plan) -> Vec<State> {
     let mut queue = VecDeque::from([first]);
     let mut all = Vec::new();
     while let Some(state) = queue.pop_front() {
-        // Two states that differ only in their epochs are the same for a run.
-        let mut shape = state.clone();
-        shape.cutover.highest = Epoch(0);
-        shape.cutover.authority_epoch = Epoch(0);
-        shape.cutover.last = None;
-        if let Some(attempt) = &mut shape.cutover.attempt {
-            attempt.epoch = Epoch(0);
-        }
+        let shape = without_epochs(&state);
         if !seen.insert(format!("{shape:?}")) {
             continue;
         }
         for input in inputs(&state, plan) {
             queue.push_back(after(&state, plan, &input));
-            queue.extend(cut_short(&state, plan, &input));
+            queue.extend(cut_short(&state, plan, &input, now));
         }
         all.push(state);
     }

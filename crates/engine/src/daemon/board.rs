@@ -1,29 +1,24 @@
 //! What everybody may know of the run: its status, and what happened lately.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
 use changeover_run::{Event as RunEvent, Standing, State};
 use changeover_types::{Side, WallMs};
-use tokio::sync::broadcast;
 
 use super::store::{self, Store};
 use super::{news, results};
 use crate::protocol::{
-    CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, Event, EventKind, GatesStatus,
-    RelayStatus, RunState, RunStatus, VerifyStatus,
+    CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, EventKind, GatesStatus, RelayStatus,
+    RunState, RunStatus, VerifyStatus,
 };
-
-/// How many events are kept for a watcher that comes late.
-const EVENTS_KEPT: usize = 1000;
+use crate::serve::{Lately, Watched};
 
 /// The board. Everybody may read it; the loop and the effects write.
 #[derive(Debug)]
 pub(crate) struct Board {
     inner: Mutex<Inner>,
-    events: broadcast::Sender<Event>,
     paths: Vec<String>,
     phases: Vec<String>,
 }
@@ -31,8 +26,7 @@ pub(crate) struct Board {
 #[derive(Debug)]
 struct Inner {
     status: RunStatus,
-    recent: VecDeque<Event>,
-    number: u64,
+    lately: Lately,
     held_at: Option<WallMs>,
 }
 
@@ -64,9 +58,8 @@ impl Board {
             gates: None,
             control: results::first(plan),
         };
-        let inner = Inner { status, recent: VecDeque::new(), number: 0, held_at: None };
-        let (events, _) = broadcast::channel(EVENTS_KEPT);
-        Arc::new(Board { inner: Mutex::new(inner), events, paths, phases })
+        let inner = Inner { status, lately: Lately::new(), held_at: None };
+        Arc::new(Board { inner: Mutex::new(inner), paths, phases })
     }
 
     /// The status as it is.
@@ -75,13 +68,8 @@ impl Board {
     }
 
     /// The events after `number` that are still known, and all that come.
-    pub(crate) fn watch(&self, after: Option<u64>) -> (Vec<Event>, broadcast::Receiver<Event>) {
-        let inner = self.lock();
-        let receiver = self.events.subscribe();
-        let known = after.map_or_else(Vec::new, |after| {
-            inner.recent.iter().filter(|event| event.number > after).cloned().collect()
-        });
-        (known, receiver)
+    pub(crate) fn watch(&self, after: Option<u64>) -> Watched {
+        self.lock().lately.watch(after)
     }
 
     /// Takes what was journalled in earlier lives: it was told then, and only its figures count.
@@ -119,7 +107,7 @@ impl Board {
     /// Tells something that is not in the journal. What was just told is not told again.
     pub(crate) fn say(&self, kind: EventKind, text: impl Into<String>) {
         let text = text.into();
-        let told = self.lock().recent.back().is_some_and(|event| event.text == text);
+        let told = self.lock().lately.last() == Some(text.as_str());
         if !told {
             self.say_at(store::now(), kind, text, serde_json::Value::Null);
         }
@@ -127,17 +115,8 @@ impl Board {
 
     fn say_at(&self, at: WallMs, kind: EventKind, text: String, data: serde_json::Value) {
         let mut inner = self.lock();
-        inner.number += 1;
-        inner.status.last_event = inner.number;
         let step = inner.status.step.clone();
-        let event = Event { number: inner.number, at, kind, step, text, data };
-        tracing::info!(kind = ?event.kind, "{}", event.text);
-        inner.recent.push_back(event.clone());
-        if inner.recent.len() > EVENTS_KEPT {
-            inner.recent.pop_front();
-        }
-        // Nobody may be watching.
-        self.events.send(event).ok();
+        inner.status.last_event = inner.lately.tell(at, step, (kind, text, data));
     }
 
     /// Figures that only the journal's events carry.

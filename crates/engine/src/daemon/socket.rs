@@ -1,178 +1,56 @@
-//! `run.sock`: verbs attach, show, ask, leave.
+//! What a run's daemon answers to verbs.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use changeover_run::{Input, Who};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinSet;
 
-use super::{Board, Words, who};
+use super::{Board, Words};
 use crate::Report;
-use crate::protocol::{
-    Answer, Ask, Fault, LINE_MAX_BYTES, PROTOCOL_VERSION, RUN_SOCKET, Reply, Request,
-    STATUS_EVERY_MS,
-};
+use crate::protocol::{Answer, Ask};
+use crate::serve::{Answers, Watched, outcome, refused};
 
-/// The bound socket; whoever holds the journal may take the place of a dead one.
-pub(crate) fn bind(state_dir: &Path) -> Result<UnixListener, Report> {
-    let path = state_dir.join(RUN_SOCKET);
-    let fault = |e: &io::Error| {
-        Report::new("CO0130", format!("cannot listen on {}", path.display())).because(e)
-    };
-    if path.exists() {
-        fs::remove_file(&path).map_err(|e| fault(&e))?;
-    }
-    let listener = UnixListener::bind(&path).map_err(|e| fault(&e))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|e| fault(&e))?;
-    Ok(listener)
+/// Shows the board, and takes orders to the loop.
+pub(super) struct Desk {
+    pub(super) board: Arc<Board>,
+    pub(super) words: Words,
 }
 
-/// Serves verbs until it is dropped; their connections go with it.
-pub(crate) async fn serve(listener: UnixListener, board: Arc<Board>, words: Words) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let (board, words) = (Arc::clone(&board), words.clone());
-                    connections.spawn(async move {
-                        if let Err(e) = converse(stream, &board, &words).await {
-                            tracing::debug!("a verb's connection ended: {e}");
-                        }
-                    });
-                }
-                Err(e) => {
-                    tracing::warn!("accepting on run.sock: {e}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-        }
+impl Answers for Desk {
+    fn status(&self) -> Answer {
+        Answer::Status(Box::new(self.board.status()))
     }
-}
 
-async fn converse(stream: UnixStream, board: &Board, words: &Words) -> io::Result<()> {
-    let user = who::user(&stream)?;
-    let (reader, mut writer) = stream.into_split();
-    let mut reader = BufReader::new(reader);
-    while let Some(line) = read_line(&mut reader).await? {
-        let request: Request = match serde_json::from_str(&line) {
-            Ok(request) => request,
-            Err(e) => {
-                let fault = Report::new("CO0131", "the daemon was asked what it does not know")
-                    .because(&e)
-                    .hint("use the same version of changeover for verbs and daemon");
-                return send(&mut writer, 0, Answer::Refused(Fault::from(&fault))).await;
+    fn watch(&self, after: Option<u64>) -> Watched {
+        self.board.watch(after)
+    }
+
+    async fn answer(&self, ask: Ask, who: Who) -> Answer {
+        let verb = ask.verb();
+        let input = match ask {
+            Ask::Status | Ask::Watch { .. } => return self.status(),
+            Ask::Retry => Input::GoOn { by: Some(who) },
+            Ask::Until { phase } => Input::GoOnUntil { phase, by: Some(who) },
+            Ask::Rest => Input::Rest,
+            Ask::Apply => Input::Applied { who },
+            Ask::Pause { why } => Input::Pause { who, why },
+            Ask::Resume => Input::Resume { who },
+            Ask::Skip { step, why } => Input::Skip { step, who, why },
+            Ask::Approve { facts } => Input::Approve { who, facts },
+            Ask::Reject { facts, why } => Input::Reject { who, facts, why },
+            Ask::Abort => Input::Abort { by: Some(who) },
+            Ask::Rollback { why } => Input::RollBack { why, by: Some(who) },
+            Ask::Finish { confirm } if confirm != self.board.status().name => {
+                let report = Report::new("CO0133", "finish was not confirmed")
+                    .cause(format!("`{confirm}` is not the name of this migration"));
+                return refused(&report);
+            }
+            Ask::Finish { .. } => Input::Finish { by: Some(who) },
+            Ask::Verify => return outcome(verb, self.words.verify().await),
+            Ask::Shutdown => {
+                self.words.stop().await;
+                return Answer::Accepted;
             }
         };
-        if request.v != PROTOCOL_VERSION {
-            let fault = Report::new("CO0132", "verb and daemon speak different versions")
-                .hint("use the same version of changeover for verbs and daemon");
-            return send(&mut writer, request.id, Answer::Refused(Fault::from(&fault))).await;
-        }
-        match request.ask {
-            Ask::Watch { after } => return watch(&mut writer, request.id, after, board).await,
-            ask => {
-                let who = Who { user: user.clone(), name: request.name };
-                let answer = answer(ask, who, board, words).await;
-                send(&mut writer, request.id, answer).await?;
-            }
-        }
+        outcome(verb, self.words.ask(input).await)
     }
-    Ok(())
-}
-
-async fn answer(ask: Ask, who: Who, board: &Board, words: &Words) -> Answer {
-    let verb = ask.verb();
-    let input = match ask {
-        Ask::Status | Ask::Watch { .. } => return Answer::Status(Box::new(board.status())),
-        Ask::Retry => Input::GoOn { by: Some(who) },
-        Ask::Until { phase } => Input::GoOnUntil { phase, by: Some(who) },
-        Ask::Rest => Input::Rest,
-        Ask::Apply => Input::Applied { who },
-        Ask::Pause { why } => Input::Pause { who, why },
-        Ask::Resume => Input::Resume { who },
-        Ask::Skip { step, why } => Input::Skip { step, who, why },
-        Ask::Approve { facts } => Input::Approve { who, facts },
-        Ask::Reject { facts, why } => Input::Reject { who, facts, why },
-        Ask::Abort => Input::Abort { by: Some(who) },
-        Ask::Rollback { why } => Input::RollBack { why, by: Some(who) },
-        Ask::Finish { confirm } if confirm != board.status().name => {
-            let report = Report::new("CO0133", "finish was not confirmed")
-                .cause(format!("`{confirm}` is not the name of this migration"));
-            return Answer::Refused(Fault::from(&report));
-        }
-        Ask::Finish { .. } => Input::Finish { by: Some(who) },
-        Ask::Verify => return outcome(verb, words.verify().await),
-        Ask::Shutdown => {
-            words.stop().await;
-            return Answer::Accepted;
-        }
-    };
-    outcome(verb, words.ask(input).await)
-}
-
-fn outcome(verb: &str, asked: Result<(), String>) -> Answer {
-    match asked {
-        Ok(()) => Answer::Accepted,
-        Err(why) => {
-            let report = Report::new("CO0134", format!("`{verb}` was not done")).cause(why);
-            Answer::Refused(Fault::from(&report))
-        }
-    }
-}
-
-async fn watch(
-    writer: &mut OwnedWriteHalf,
-    id: u64,
-    after: Option<u64>,
-    board: &Board,
-) -> io::Result<()> {
-    let (known, mut events) = board.watch(after);
-    send(writer, id, Answer::Status(Box::new(board.status()))).await?;
-    for event in known {
-        send(writer, id, Answer::Event(event)).await?;
-    }
-    let mut tick = tokio::time::interval(Duration::from_millis(STATUS_EVERY_MS));
-    loop {
-        tokio::select! {
-            event = events.recv() => match event {
-                Ok(event) => {
-                    send(writer, id, Answer::Event(event)).await?;
-                    send(writer, id, Answer::Status(Box::new(board.status()))).await?;
-                }
-                // A watcher too slow for the events still gets every status.
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return Ok(()),
-            },
-            _ = tick.tick() => send(writer, id, Answer::Status(Box::new(board.status()))).await?,
-        }
-    }
-}
-
-pub(crate) async fn send(writer: &mut OwnedWriteHalf, id: u64, answer: Answer) -> io::Result<()> {
-    let mut line = serde_json::to_vec(&Reply { v: PROTOCOL_VERSION, id, answer })?;
-    line.push(b'\n');
-    writer.write_all(&line).await
-}
-
-pub(crate) async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<String>> {
-    let mut line = String::new();
-    let limit = u64::try_from(LINE_MAX_BYTES).unwrap_or(u64::MAX);
-    let read = reader.take(limit).read_line(&mut line).await?;
-    if read == 0 {
-        return Ok(None);
-    }
-    if !line.ends_with('\n') {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long or cut short"));
-    }
-    Ok(Some(line))
 }

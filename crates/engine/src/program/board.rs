@@ -1,25 +1,20 @@
 //! What everybody may know of a program: its status, and what happened lately.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use changeover_run::Mode;
 use changeover_run::program::{Event as ProgramEvent, Is, Order, State};
 use changeover_types::{Side, WallMs};
-use tokio::sync::broadcast;
 
 use super::{ProgramFiles, news};
 use crate::daemon::store::now;
 use crate::protocol::{ComponentStatus, Event, EventKind, ProgramStatus, RunState, RunStatus};
-
-/// How many events are kept for a watcher that comes late.
-const EVENTS_KEPT: usize = 1000;
+use crate::serve::{Lately, Watched};
 
 /// The board. Everybody may read it; the loop and the workers write.
 #[derive(Debug)]
 pub(super) struct Board {
     inner: Mutex<Inner>,
-    events: broadcast::Sender<Event>,
     paths: Vec<String>,
     phases: Vec<String>,
 }
@@ -27,8 +22,7 @@ pub(super) struct Board {
 #[derive(Debug)]
 struct Inner {
     status: ProgramStatus,
-    recent: VecDeque<Event>,
-    number: u64,
+    lately: Lately,
 }
 
 impl Board {
@@ -62,9 +56,8 @@ impl Board {
             steps: paths.len(),
             components: program.components.iter().map(component).collect(),
         };
-        let inner = Inner { status, recent: VecDeque::new(), number: 0 };
-        let (events, _) = broadcast::channel(EVENTS_KEPT);
-        Arc::new(Board { inner: Mutex::new(inner), events, paths, phases })
+        let inner = Inner { status, lately: Lately::new() };
+        Arc::new(Board { inner: Mutex::new(inner), paths, phases })
     }
 
     /// The status as it is.
@@ -73,13 +66,8 @@ impl Board {
     }
 
     /// The events after `number` that are still known, and all that come.
-    pub(super) fn watch(&self, after: Option<u64>) -> (Vec<Event>, broadcast::Receiver<Event>) {
-        let inner = self.lock();
-        let receiver = self.events.subscribe();
-        let known = after.map_or_else(Vec::new, |after| {
-            inner.recent.iter().filter(|event| event.number > after).cloned().collect()
-        });
-        (known, receiver)
+    pub(super) fn watch(&self, after: Option<u64>) -> Watched {
+        self.lock().lately.watch(after)
     }
 
     /// Tells what was journalled, and shows the state that it made.
@@ -153,18 +141,9 @@ impl Board {
 
     fn say_at(&self, at: WallMs, kind: EventKind, text: String) {
         let mut inner = self.lock();
-        inner.number += 1;
-        inner.status.last_event = inner.number;
         let step = inner.status.step.clone();
-        let data = serde_json::Value::Null;
-        let event = Event { number: inner.number, at, kind, step, text, data };
-        tracing::info!(kind = ?event.kind, "{}", event.text);
-        inner.recent.push_back(event.clone());
-        if inner.recent.len() > EVENTS_KEPT {
-            inner.recent.pop_front();
-        }
-        // Nobody may be watching.
-        self.events.send(event).ok();
+        let told = (kind, text, serde_json::Value::Null);
+        inner.status.last_event = inner.lately.tell(at, step, told);
     }
 
     /// Tells that a component's daemon went away.

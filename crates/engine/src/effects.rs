@@ -20,7 +20,7 @@ use changeover_postgres::error::Result as PgResult;
 use changeover_postgres::objects::{self, Scope};
 use changeover_postgres::session::Session;
 use changeover_run::{Command, Input, State};
-use changeover_types::{MigrationName, Side, TableName};
+use changeover_types::{MigrationName, Side, Split, TableName};
 use tokio::time::sleep;
 
 use crate::Report;
@@ -54,6 +54,8 @@ pub(crate) struct Effects {
     sessions: cutover::Sessions,
     /// The target's share of requests, as the run last ordered it.
     permille: u16,
+    /// What differs for single routes.
+    split: Split,
     /// The catalogue as it was when the migration began.
     facts: Option<Fingerprint>,
     /// Who an attempt waits for at the moment, for the report when it is called off.
@@ -123,6 +125,7 @@ impl Effects {
             keeps_ownership: None,
             sessions: cutover::Sessions::default(),
             permille: 0,
+            split: Split::default(),
             facts: None,
             waiting_for: WaitingFor::default(),
         })

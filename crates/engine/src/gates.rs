@@ -9,7 +9,7 @@ use changeover_routing::mirror::{MirrorOrder, MirrorStatus};
 use changeover_routing::{
     Answer, Decisions, GateMetrics, GateStatus, OpenWork, Order, OrderNumber, Route,
 };
-use changeover_types::{Epoch, Side};
+use changeover_types::{Epoch, RouteName, Side, Split};
 
 /// An order that the gate answers at all, it answers within this.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -61,9 +61,14 @@ impl Gates {
         }
     }
 
-    /// What it decided about requests from this second of its life on, up to a minute of it.
-    pub(crate) async fn decided(&self, from: u64) -> Result<Decisions, GateError> {
-        match self.ask(Order::Decided { from }).await? {
+    /// What it decided about requests from this second of its life on, up to a minute of it: about
+    /// those of these routes, or about all if there are none.
+    pub(crate) async fn decided(
+        &self,
+        from: u64,
+        routes: &[RouteName],
+    ) -> Result<Decisions, GateError> {
+        match self.ask(Order::Decided { from, routes: routes.to_vec() }).await? {
             Answer::Decided(decisions) => Ok(decisions),
             Answer::Refused { why, .. } => Err(GateError::Refused(why)),
             Answer::Status(_) | Answer::Metrics(_) | Answer::Mirror(_) => Err(GateError::Protocol),
@@ -80,20 +85,27 @@ impl Gates {
         mirrored(self.ask(Order::MirrorStop { id }).await?)
     }
 
-    /// Sends this share of requests to the target, authority as given.
-    pub(crate) async fn route(&self, at: Epoch, route: Route) -> Result<GateStatus, GateError> {
-        self.change(at, |number| Order::Route { number, route }).await
+    /// Sends this share of requests to the target, with what differs for single routes, authority as
+    /// given.
+    pub(crate) async fn route(
+        &self,
+        at: Epoch,
+        route: Route,
+        split: Split,
+    ) -> Result<GateStatus, GateError> {
+        self.change(at, |number| Order::Route { number, route, split }).await
     }
 
-    /// The route with another authority, the share of requests as it is.
+    /// The route with another authority, the shares of requests as they are.
     pub(crate) async fn give_authority(
         &self,
         at: Epoch,
         authority: Side,
         authority_epoch: Epoch,
-        target_permille: u16,
+        (target_permille, split): (u16, &Split),
     ) -> Result<GateStatus, GateError> {
-        self.route(at, Route { target_permille, authority, authority_epoch }).await
+        let route = Route { target_permille, authority, authority_epoch };
+        self.route(at, route, split.clone()).await
     }
 
     /// Parks new work for at most `budget`.

@@ -106,6 +106,7 @@ pub(crate) fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<Ga
             target: upstreams(Side::Target)?,
             holds: plan.gates.postgres.is_none(),
             decide_after: gate.decide_after,
+            routes: Vec::new(),
             warm_up: plan
                 .steps()
                 .filter_map(|placed| match placed.step {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use changeover_routing::RouteTable;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -110,7 +111,9 @@ impl Gate {
         bind::state_dir(&config.state_dir)?;
         let control = Control::bind(&config.socket)?;
         let prove = config.postgres.is_some();
-        let shared = Shared::open(config.migration, &config.state_dir, prove)?;
+        let rules = config.http.iter().flat_map(|http| &http.routes);
+        let table = RouteTable::new(rules.map(|route| route.rule.clone()).collect());
+        let shared = Shared::open(config.migration, &config.state_dir, table, prove)?;
         let workers = config.workers.max(1);
         let http = match config.http {
             Some(http) => {

@@ -1,6 +1,6 @@
 //! What the cores of a gate share: the route, the hold, who is at work, and the counters.
 //!
-//! The request path takes no lock that another core holds: the route is one `arc-swap` load, the
+//! The request path takes no lock that another core holds: the route with its shares is one `arc-swap` load, the
 //! hold a `watch`, open work and histograms lie in per-core sinks. Orders are rare; they go through
 //! one mutex and are durable in `route.json` before they take effect and are acknowledged.
 //!
@@ -23,12 +23,13 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use changeover_routing::mirror::MirrorStatus;
 use changeover_routing::{
-    Answer, Decisions as Told, GateStatus, HoldView, Order, Readings, Route, Router, Saved,
+    Answer, Decisions as Told, GateStatus, HoldView, Order, Readings, Refusal, Route, RouteTable,
+    Router, Saved,
 };
-use changeover_types::{MigrationName, Side, Tick};
+use changeover_types::{MigrationName, RouteName, Share, Side, Tick};
 use tokio::sync::watch;
 
-pub use config::{GateConfig, HttpGateConfig, Upstream};
+pub use config::{GateConfig, GateRoute, HttpGateConfig, Upstream};
 pub use counters::{CoreCounters, PostgresCounters};
 pub use decisions::{CoreDecisions, DecideRules, Ticket};
 pub use disk::{DiskError, RouteFile};
@@ -48,9 +49,10 @@ pub struct Shared {
     migration: MigrationName,
     incarnation: u64,
     started: Instant,
+    table: RouteTable,
     router: Mutex<Router>,
     file: RouteFile,
-    route: ArcSwapOption<Route>,
+    route: ArcSwapOption<Routed>,
     hold: watch::Sender<HoldView>,
     /// Wakes whoever sleeps until the hold's deadline.
     changed: tokio::sync::Notify,
@@ -61,38 +63,68 @@ pub struct Shared {
     mirror: Mirror,
 }
 
+/// The route and what it gives to each route of the HTTP gate.
+#[derive(Debug)]
+struct Routed {
+    route: Route,
+    shares: Vec<Share>,
+}
+
+impl Routed {
+    fn of(router: &Router) -> Option<Routed> {
+        router.route().map(|route| Routed { route, shares: router.shares() })
+    }
+}
+
 impl Shared {
-    /// Reads `route.json` below `state_dir` and starts from it. With `prove` (a PostgreSQL gate is
-    /// configured) nothing goes on before the databases have proven who has authority.
+    /// Reads `route.json` below `state_dir` and starts from it, with the routes of the HTTP gate.
+    /// With `prove` (a PostgreSQL gate is configured) nothing goes on before the databases have proven who has authority.
     ///
     /// # Errors
     /// If the file is there and cannot be read or understood.
     pub fn open(
         migration: MigrationName,
         state_dir: &Path,
+        table: RouteTable,
         prove: bool,
     ) -> Result<Arc<Shared>, DiskError> {
         let file = RouteFile::new(state_dir);
         let saved = file.read()?.unwrap_or_default();
-        Ok(Arc::new(Shared::from_saved(migration, file, saved, prove)))
+        if let Some(missing) = table.missing(&saved.split) {
+            tracing::warn!(
+                route = %missing,
+                "a route that the run has moved is not in this plan: its requests go where all \
+                 others go"
+            );
+        }
+        Ok(Arc::new(Shared::from_saved(migration, file, saved, table, prove)))
     }
 
-    fn from_saved(migration: MigrationName, file: RouteFile, saved: Saved, prove: bool) -> Shared {
-        let router = Router::start(saved, prove);
+    fn from_saved(
+        migration: MigrationName,
+        file: RouteFile,
+        saved: Saved,
+        table: RouteTable,
+        prove: bool,
+    ) -> Shared {
+        let router = Router::start(saved, table.clone(), prove);
+        let decisions = Decisions::default();
+        decisions.canary_begins(Tick::default(), router.canary().unwrap_or_default());
         let started = Instant::now();
         Shared {
             mirror: Mirror::new(started),
             migration,
             incarnation: rand::random(),
             started,
-            route: ArcSwapOption::from_pointee(router.route()),
+            route: ArcSwapOption::from_pointee(Routed::of(&router)),
+            table,
             hold: watch::Sender::new(router.view()),
             router: Mutex::new(router),
             file,
             changed: tokio::sync::Notify::new(),
             work: Registry::default(),
             counters: Counters::default(),
-            decisions: Decisions::default(),
+            decisions,
             clients: AtomicU64::new(0),
         }
     }
@@ -109,7 +141,18 @@ impl Shared {
 
     /// The present route; `None` only while [`Shared::hold_view`] is not open. One atomic load.
     pub fn route(&self) -> Option<Route> {
-        self.route.load().as_deref().copied()
+        self.route.load().as_deref().map(|routed| routed.route)
+    }
+
+    /// The routes of the HTTP gate.
+    pub fn table(&self) -> &RouteTable {
+        &self.table
+    }
+
+    /// The present share of the route at this place of [`Shared::table`]; `None` as for
+    /// [`Shared::route`]. One atomic load.
+    pub fn share(&self, place: usize) -> Option<Share> {
+        self.route.load().as_deref()?.shares.get(place).copied()
     }
 
     /// The side whose database new transactions use; `None` as for [`Shared::route`].
@@ -136,7 +179,10 @@ impl Shared {
         }
         let mut router = self.lock();
         let now = self.now();
-        let mut next = *router;
+        if let Order::Decided { from, routes } = order {
+            return self.told(*from, routes, &router, now);
+        }
+        let mut next = router.clone();
         let effects = match next.handle_order(order, now) {
             Ok(effects) => effects,
             Err(refusal) => {
@@ -157,14 +203,26 @@ impl Shared {
         }
         self.adopt(&mut router, next);
         match order {
-            Order::Metrics => Answer::Metrics(self.counters.metrics(router.lapsed())),
-            Order::Decided { from } => {
-                let (seconds, next) = self.decisions.since(*from, now);
-                let present = now.0 / 1_000_000;
-                Answer::Decided(Told { incarnation: self.incarnation, next, present, seconds })
+            Order::Metrics => {
+                Answer::Metrics(self.counters.metrics(router.lapsed(), self.table.names()))
             }
             _ => Answer::Status(self.status(&router, now)),
         }
+    }
+
+    /// What was decided about the requests of these routes, or of all if there are none.
+    fn told(&self, from: u64, routes: &[RouteName], router: &Router, now: Tick) -> Answer {
+        let mut places = Vec::with_capacity(routes.len());
+        for name in routes {
+            let Some(place) = self.table.place_of(name) else {
+                let why = Refusal::UnknownRoute(name.clone()).to_string();
+                return Answer::Refused { why, obeyed: router.obeyed() };
+            };
+            places.push(place);
+        }
+        let (seconds, next) = self.decisions.since(from, &places, now);
+        let present = now.0 / 1_000_000;
+        Answer::Decided(Told { incarnation: self.incarnation, next, present, seconds })
     }
 
     /// Mirroring is no matter of the router: it changes nothing for any client.
@@ -187,7 +245,7 @@ impl Shared {
     /// If the outcome cannot be made durable; nothing changed then.
     pub fn resolve(&self, readings: Readings) -> Result<bool, DiskError> {
         let mut router = self.lock();
-        let mut next = *router;
+        let mut next = router.clone();
         let resolved = next.handle_authority(readings, self.now());
         if resolved {
             self.file.write(&next.saved())?;
@@ -202,12 +260,13 @@ impl Shared {
             let changed = self.changed.notified();
             let wake = {
                 let mut router = self.lock();
-                let mut next = *router;
+                let mut next = router.clone();
                 if let Some(lapse) = next.poll(self.now()) {
                     tracing::warn!(?lapse, "the hold lapsed: nobody renewed or released it");
                 }
+                let wake = next.wake();
                 self.adopt(&mut router, next);
-                next.wake()
+                wake
             };
             match wake {
                 Some(deadline) => {
@@ -245,12 +304,12 @@ impl Shared {
     /// A new sink for one core's counters; they are merged when metrics are asked for. Take one
     /// per core and gate, once.
     pub fn core_counters(&self) -> Arc<CoreCounters> {
-        self.counters.add_core()
+        self.counters.add_core(self.table.count())
     }
 
-    /// A new sink for what one core decides about its requests.
-    pub fn core_decisions(&self, rules: DecideRules) -> Arc<CoreDecisions> {
-        self.decisions.add_core(rules)
+    /// A new sink for what one core decides about its requests of the route at this place.
+    pub fn core_decisions(&self, place: usize, rules: DecideRules) -> Arc<CoreDecisions> {
+        self.decisions.add_core(place, rules)
     }
 
     /// Counts one client connection in.
@@ -268,6 +327,8 @@ impl Shared {
             incarnation: self.incarnation,
             obeyed: router.obeyed(),
             route: router.route(),
+            split: router.split().clone(),
+            routes: self.table.rules().to_vec(),
             hold: router.hold_status(now),
             open: self.work.list(now, LISTED_WORK),
             parked: self.counters.parked(),
@@ -280,17 +341,17 @@ impl Shared {
         if *router == next {
             return;
         }
-        if router.route() != next.route() {
-            let share = |router: &Router| router.route().map_or(0, |route| route.target_permille);
-            if share(router) == 0 && share(&next) > 0 {
-                self.decisions.canary_begins(self.now());
+        if router.route() != next.route() || router.split() != next.split() {
+            if let Some(canary) = next.canary().filter(|canary| router.canary() != Some(*canary)) {
+                self.decisions.canary_begins(self.now(), canary);
             }
-            self.route.store(next.route().map(Arc::new));
+            self.route.store(Routed::of(&next).map(Arc::new));
         }
         *router = next;
+        let present = router.view();
         self.hold.send_if_modified(|view| {
-            let differs = *view != next.view();
-            *view = next.view();
+            let differs = *view != present;
+            *view = present;
             differs
         });
         self.changed.notify_one();

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use changeover_types::{DecidedSecond, Epoch, Side};
+use changeover_types::{DecidedSecond, Epoch, RouteName, RouteRule, Side, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::mirror::{MirrorOrder, MirrorStatus};
@@ -30,7 +30,8 @@ pub struct OrderNumber {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
-    /// Share of HTTP keys that go to the target, in tenths of a per cent: 0 to 1000.
+    /// Share of HTTP keys that go to the target, in tenths of a per cent: 0 to 1000. A route that a
+    /// step of its own has moved has its own share, in the [`Split`] beside.
     pub target_permille: u16,
     /// The side whose database accepts writes.
     pub authority: Side,
@@ -62,6 +63,9 @@ pub enum Order {
     Decided {
         /// The first second that is not known yet.
         from: u64,
+        /// Of these routes' requests alone; of all if empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        routes: Vec<RouteName>,
     },
     /// Send a sample of the requests to both sides once more and compare the answers, or go on with
     /// it. It carries no number: it changes nothing for any client and lapses by itself.
@@ -77,6 +81,9 @@ pub enum Order {
         number: OrderNumber,
         /// The route.
         route: Route,
+        /// What differs for single routes.
+        #[serde(default, skip_serializing_if = "Split::is_plain")]
+        split: Split,
     },
     /// Park new work at the next safe boundary, for at most `budget_ms` from now.
     Hold {
@@ -154,6 +161,12 @@ pub struct GateStatus {
     pub obeyed: OrderNumber,
     /// The present route; `None` until the first order or the first answer of the databases.
     pub route: Option<Route>,
+    /// How single routes differ from it.
+    #[serde(default, skip_serializing_if = "Split::is_plain")]
+    pub split: Split,
+    /// The routes that it was started with, without the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteRule>,
     /// The present hold.
     pub hold: Option<HoldStatus>,
     /// Work that is under way and has not reached a safe boundary: open transactions, requests.
@@ -208,6 +221,9 @@ pub struct Decisions {
 pub struct GateMetrics {
     /// HTTP, by the environment that answered.
     pub http: BTreeMap<Side, HttpMetrics>,
+    /// The same by route, the rest among them; empty without routes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<RouteName, BTreeMap<Side, RouteMetrics>>,
     /// PostgreSQL, by the side that served.
     pub postgres: BTreeMap<Side, PostgresMetrics>,
     /// Longest time a piece of work was parked, in microseconds, since the last hold began.
@@ -227,6 +243,15 @@ pub struct HttpMetrics {
     pub errors: u64,
     /// Latency in microseconds: `(upper bound, count)` of the filled HDR buckets.
     pub latency_us: Vec<(u64, u64)>,
+}
+
+/// One route's HTTP counters of one environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteMetrics {
+    /// Requests answered or failed.
+    pub requests: u64,
+    /// Answers of 500 and above, resets and timeouts.
+    pub errors: u64,
 }
 
 /// One side's PostgreSQL counters.

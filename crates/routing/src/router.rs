@@ -2,16 +2,17 @@
 //!
 //! A hot machine: [`Router::handle_order`] and [`Router::handle_authority`] take what happens,
 //! [`Router::poll`] takes time; after either, [`Router::view`] and [`Router::route`] say how new
-//! work is treated and [`Router::wake`] when to poll again. It is `Copy`, so a shell can try an
-//! order on a copy, make the outcome durable, and only then adopt it.
+//! work is treated and [`Router::wake`] when to poll again. A shell tries an order on a clone, makes
+//! the outcome durable, and only then adopts it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use changeover_types::{Epoch, Side, Tick};
+use changeover_types::{Epoch, RouteName, Share, Side, Split, Tick};
 use serde::{Deserialize, Serialize};
 
 use crate::split::PERMILLE_ALL;
-use crate::{HoldStatus, Order, OrderNumber, Readings, Route};
+use crate::{HoldStatus, Order, OrderNumber, Readings, Route, RouteTable};
 
 /// A seal that the run announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +25,16 @@ pub struct Sealing {
 }
 
 /// What a gate must find again after it died. Durable before an order is acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saved {
     /// The highest number obeyed.
     pub obeyed: OrderNumber,
     /// The route.
     pub route: Option<Route>,
+    /// How single routes differ from it.
+    #[serde(default, skip_serializing_if = "Split::is_plain")]
+    pub split: Split,
     /// A seal announced and not yet concluded by a release.
     pub sealing: Option<Sealing>,
 }
@@ -72,7 +76,7 @@ pub enum Lapse {
 }
 
 /// Why an order is not obeyed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Something as new or newer was obeyed.
     #[error(
@@ -106,6 +110,12 @@ pub enum Refusal {
     /// A weight above the whole.
     #[error("a share of {0} in 1000 is more than everything")]
     Weight(u16),
+    /// A route that this gate does not have.
+    #[error(
+        "this gate has no route `{0}`: it was started with another plan; start it again with the \
+         run's"
+    )]
+    UnknownRoute(RouteName),
     /// A hold of no length.
     #[error("a hold of 0 ms holds nothing: give a budget")]
     NoBudget,
@@ -132,10 +142,12 @@ pub enum Refusal {
 }
 
 /// The gate's state. See the module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Router {
+    table: Arc<RouteTable>,
     obeyed: OrderNumber,
     route: Option<Route>,
+    split: Split,
     deadline: Option<Tick>,
     sealing: Option<Sealing>,
     /// Nothing opens on its own while this is set: the route must be proven first.
@@ -146,16 +158,19 @@ pub struct Router {
 impl Router {
     /// A gate that starts. With `prove` nothing goes on before [`Router::handle_authority`]
     /// proved a side or the run released it; so too if a seal was under way.
-    /// Without, and with nothing saved, the source has authority in epoch 0.
+    /// Without, and with nothing saved, the source has authority in epoch 0. A saved share of a route
+    /// that is not in the `table` any more is kept, and nothing goes by it.
     #[must_use]
-    pub fn start(saved: Saved, prove: bool) -> Router {
+    pub fn start(saved: Saved, table: RouteTable, prove: bool) -> Router {
         let doubt = prove || saved.sealing.is_some();
         let fresh =
             Route { target_permille: 0, authority: Side::Source, authority_epoch: Epoch(0) };
         let route = if doubt { saved.route } else { Some(saved.route.unwrap_or(fresh)) };
         Router {
+            table: Arc::new(table),
             obeyed: saved.obeyed,
             route,
+            split: saved.split,
             deadline: None,
             sealing: saved.sealing,
             doubt,
@@ -188,28 +203,31 @@ impl Router {
         if number <= self.obeyed {
             return Err(Refusal::Stale { given: number, obeyed: self.obeyed });
         }
-        let mut next = *self;
+        let mut next = self.clone();
         let mut effects = Effects { save: true, ..Effects::default() };
-        match *order {
+        match order {
             Order::Status
             | Order::Metrics
             | Order::Decided { .. }
             | Order::Mirror(_)
             | Order::MirrorStop { .. }
             | Order::Anew => {}
-            Order::Route { route, .. } => {
-                next.set_route(route)?;
+            Order::Route { route, split, .. } => {
+                next.set_route(*route)?;
+                next.set_split(split)?;
                 effects.routed = true;
             }
             Order::Hold { budget_ms, .. } => {
                 effects.hold_began = next.deadline.is_none();
-                next.deadline = Some(deadline(now, budget_ms)?);
+                next.deadline = Some(deadline(now, *budget_ms)?);
             }
             Order::Renew { budget_ms, .. } => {
                 next.deadline.ok_or(Refusal::NotHeld)?;
-                next.deadline = Some(deadline(now, budget_ms)?);
+                next.deadline = Some(deadline(now, *budget_ms)?);
             }
-            Order::Sealing { epoch, from, .. } => next.set_sealing(Sealing { epoch, from })?,
+            Order::Sealing { epoch, from, .. } => {
+                next.set_sealing(Sealing { epoch: *epoch, from: *from })?;
+            }
             Order::Release { .. } => {
                 next.route.ok_or(Refusal::NoRoute)?;
                 next.deadline = None;
@@ -288,6 +306,33 @@ impl Router {
         self.route
     }
 
+    /// How single routes differ from it.
+    #[must_use]
+    pub fn split(&self) -> &Split {
+        &self.split
+    }
+
+    /// The routes.
+    #[must_use]
+    pub fn table(&self) -> &RouteTable {
+        &self.table
+    }
+
+    /// The share of each route, in their order, the rest's last; nothing goes to the target while
+    /// no route is known.
+    #[must_use]
+    pub fn shares(&self) -> Vec<Share> {
+        self.table.shares(&self.split, self.route.map_or(0, |route| route.target_permille))
+    }
+
+    /// The newest canary, by its salt: of all requests that the target gets, those of the newest
+    /// salt. `None` while it gets none.
+    #[must_use]
+    pub fn canary(&self) -> Option<u64> {
+        let some = |share: &Share| share.target_permille > 0;
+        self.shares().into_iter().filter(some).map(|share| share.salt).max()
+    }
+
     /// The highest number obeyed.
     #[must_use]
     pub fn obeyed(&self) -> OrderNumber {
@@ -303,7 +348,8 @@ impl Router {
     /// What must be durable before an order is acknowledged.
     #[must_use]
     pub fn saved(&self) -> Saved {
-        Saved { obeyed: self.obeyed, route: self.route, sealing: self.sealing }
+        let (obeyed, route, sealing) = (self.obeyed, self.route, self.sealing);
+        Saved { obeyed, route, split: self.split.clone(), sealing }
     }
 
     fn begin_anew(&mut self) -> Result<Effects, Refusal> {
@@ -330,6 +376,17 @@ impl Router {
             }
         }
         self.route = Some(route);
+        Ok(())
+    }
+
+    fn set_split(&mut self, split: &Split) -> Result<(), Refusal> {
+        if let Some(over) = split.own.values().find(|own| own.target_permille > PERMILLE_ALL) {
+            return Err(Refusal::Weight(over.target_permille));
+        }
+        if let Some(unknown) = self.table.missing(split) {
+            return Err(Refusal::UnknownRoute(unknown.clone()));
+        }
+        self.split.clone_from(split);
         Ok(())
     }
 

@@ -18,6 +18,17 @@ pub fn sticky_hash(key: &[u8]) -> u64 {
         hash ^= u64::from(*byte);
         hash = hash.wrapping_mul(0x0000_0100_0000_01b3);
     }
+    mixed(hash)
+}
+
+/// Another hash of the same key for each salt; the same one without a salt. Two canaries of
+/// different salts draw the clients that keep their side independently of each other.
+#[must_use]
+pub fn salted(key_hash: u64, salt: u64) -> u64 {
+    if salt == 0 { key_hash } else { mixed(key_hash ^ mixed(salt)) }
+}
+
+fn mixed(mut hash: u64) -> u64 {
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^= hash >> 33;
@@ -70,6 +81,20 @@ mod tests {
             let off = (on_target as f64 - expected).abs();
             assert!(off < 5.0 * sigma, "{permille}: {on_target} for {expected}");
         }
+    }
+
+    /// Of those who are on the target with one salt, the usual share is there with the next.
+    #[test]
+    fn a_salt_draws_anew_and_always_the_same() {
+        let target = |n: u32, salt| {
+            side_for(salted(sticky_hash(n.to_string().as_bytes()), salt), 250) == Side::Target
+        };
+        let first: Vec<u32> = (0..100_000).filter(|n| target(*n, 1_700_000_000_000)).collect();
+        let both = first.iter().filter(|n| target(**n, 1_700_000_000_001)).count();
+        assert!((24_200..25_800).contains(&first.len()), "{}", first.len());
+        assert!((5_900..6_600).contains(&both), "{both} of {}", first.len());
+        assert_eq!(salted(7, 0), 7, "no salt, no change");
+        assert_eq!(salted(7, 1_700_000_000_000), 0x0fda_5ed5_a745_c345);
     }
 
     proptest! {

@@ -4,7 +4,7 @@
 //! need it. Reading order: [`names`] (what things are called), [`authority`] (who may write),
 //! [`time`] (two kinds of time that must not be mixed), [`stream`] (a decoded change stream),
 //! [`markers`] (the rows of our own that travel in that stream), [`decided`] (what a gate counts for
-//! the canary), [`check`] (what a check found).
+//! the canary), [`route`] (which requests go together), [`check`] (what a check found).
 
 mod authority;
 pub mod calendar;
@@ -14,6 +14,7 @@ mod declared;
 mod latency;
 mod markers;
 mod names;
+mod route;
 mod stream;
 mod time;
 
@@ -24,6 +25,7 @@ pub use declared::{Answer, AnswerKind, Declared, Question, Waiver, questions};
 pub use latency::LatencyBucket;
 pub use markers::{EpochKind, Marker, MarkerError, SignalKind, TOKEN_SETTING, seal_token};
 pub use names::{InvalidName, MigrationName, TableName, quote_ident, quote_literal};
+pub use route::{InvalidRouteName, PathRule, RouteName, RouteRule, Share, Split};
 pub use stream::{
     Change, Column, Lsn, OldRow, ParseLsnError, RelationId, ReplicaIdentity, StreamEvent,
     TableShape, Tuple, Value,

@@ -41,7 +41,7 @@ impl Effects {
         };
         let begun = Instant::now();
         loop {
-            match gates.route(cutover.highest, route).await {
+            match gates.route(cutover.highest, route, self.split.clone()).await {
                 Ok(_) => return Input::Done,
                 Err(e) if begun.elapsed() < GATE_PATIENCE => {
                     self.board.say(EventKind::Warning, format!("trying again: {}", chain(&e)));
@@ -170,13 +170,13 @@ async fn look<'a>(
 ) -> Result<&'a Watching, GateError> {
     let Some(seen) = watching else {
         let mut past = Vec::new();
-        let mut answer = gates.decided(0).await?;
+        let mut answer = gates.decided(0, &[]).await?;
         loop {
             past.append(&mut answer.seconds);
             if answer.next >= answer.present {
                 break;
             }
-            answer = gates.decided(answer.next).await?;
+            answer = gates.decided(answer.next, &[]).await?;
         }
         let begun = Watching::begin(rules, answer.incarnation, answer.next, &past);
         return Ok(watching.insert(begun));
@@ -193,7 +193,7 @@ async fn look<'a>(
 /// The next seconds. A gate that was restarted counts its own from zero again.
 async fn ask_on(gates: &Gates, seen: &Watching) -> Result<Decisions, GateError> {
     let incarnation = gates.status().await?.incarnation;
-    gates.decided(seen.next_second(incarnation)).await
+    gates.decided(seen.next_second(incarnation), &[]).await
 }
 
 fn gate_failed(error: &GateError) -> Input {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use changeover_types::Side;
+use changeover_types::{Share, Side};
 
 use crate::state::{CoreCounters, CoreDecisions, Shared, Ticket};
 
@@ -13,6 +13,8 @@ pub(super) struct Decided {
     shared: Arc<Shared>,
     counters: Arc<CoreCounters>,
     decisions: Arc<CoreDecisions>,
+    /// Of the request's route.
+    place: usize,
     side: Side,
     arrived: Instant,
     /// `None` when too many were under way to look at this one.
@@ -23,19 +25,21 @@ impl Decided {
     /// The side is drawn now; what the request waited before, in a hold, is no one's fault.
     pub(super) fn drawn(
         (shared, counters, decisions): (&Arc<Shared>, &Arc<CoreCounters>, &Arc<CoreDecisions>),
+        place: usize,
         side: Side,
-        target_permille: u16,
+        share: Share,
         key: u64,
         arrived: Instant,
     ) -> Decided {
-        let ticket = decisions.drawn(shared.now(), side, target_permille, key);
+        let ticket = decisions.drawn(shared.now(), side, share, key);
         let (shared, counters) = (Arc::clone(shared), Arc::clone(counters));
-        Decided { shared, counters, decisions: Arc::clone(decisions), side, arrived, ticket }
+        let decisions = Arc::clone(decisions);
+        Decided { shared, counters, decisions, place, side, arrived, ticket }
     }
 
     /// The head of an answer is there, or the side failed to give one.
     pub(super) fn answered(&self, error: bool) {
-        self.counters.http_request(self.side, self.arrived.elapsed(), error);
+        self.counters.http_request(self.place, self.side, self.arrived.elapsed(), error);
         if let Some(ticket) = self.ticket {
             self.decisions.answered(ticket, self.shared.now(), !error);
         }
@@ -43,7 +47,7 @@ impl Decided {
 
     /// The side broke off an answer that it had begun.
     pub(super) fn broken_off(&self) {
-        self.counters.http_broken_off(self.side);
+        self.counters.http_broken_off(self.place, self.side);
         if let Some(ticket) = self.ticket {
             self.decisions.broken_off(ticket, self.shared.now());
         }

@@ -38,7 +38,8 @@ pub(super) struct Core {
     pub(super) parking: Parking,
     pub(super) drain: CancellationToken,
     counters: Arc<CoreCounters>,
-    decisions: Arc<CoreDecisions>,
+    /// By the place of the route.
+    decisions: Vec<Arc<CoreDecisions>>,
     sticky_cookie: Option<String>,
     holds: bool,
 }
@@ -50,21 +51,36 @@ impl Core {
         drain: CancellationToken,
     ) -> Core {
         let upstreams = Upstreams::new(config);
-        let rules = DecideRules {
-            after: config.decide_after,
+        let rules = |after| DecideRules {
+            after,
             sticky: config.sticky_cookie.is_some(),
             warm_up: config.warm_up,
         };
+        let ages = config.routes.iter().map(|route| route.decide_after);
+        let ages = ages.chain([config.decide_after]).enumerate();
         Core {
             forwarder: Forwarder { pool: Pool::new(upstreams.len()), upstreams },
             parking: Parking::new(Arc::clone(&shared)),
             counters: shared.core_counters(),
-            decisions: shared.core_decisions(rules),
+            decisions: ages.map(|(place, age)| shared.core_decisions(place, rules(age))).collect(),
             sticky_cookie: config.sticky_cookie.clone(),
             holds: config.holds,
             shared,
             drain,
         }
+    }
+
+    /// The place of the request's route, by its head as the client sent it.
+    fn place_of(&self, request: &Request<Incoming>) -> usize {
+        let table = self.shared.table();
+        if table.is_plain() {
+            return table.rest();
+        }
+        // An absolute target overrides Host (RFC 9112, 3.2.2).
+        let absolute = request.uri().host();
+        let named = || request.headers().get(header::HOST)?.to_str().ok();
+        let path = request.uri().path();
+        table.choose(absolute.or_else(named), request.method().as_str(), path)
     }
 
     pub(super) fn count_client(&self) -> impl Drop + use<> {
@@ -120,15 +136,17 @@ pub(super) async fn answer(
         Ok(work) => work,
         Err(turned) => return Ok(unavailable(turned)),
     };
-    let Some(route) = core.shared.route() else {
+    let place = core.place_of(&request);
+    let (Some(share), Some(decisions)) = (core.shared.share(place), core.decisions.get(place))
+    else {
         // An open gate has a route: `Router` sees to it.
         return Ok(unavailable(Turned::TooLong));
     };
     core.shared.mirror().offer(&request, peer.client);
     let key = Key::of(request.headers(), core.sticky_cookie.as_deref());
-    let side = key.side(route.target_permille);
-    let sinks = (&core.shared, &core.counters, &core.decisions);
-    let decided = Decided::drawn(sinks, side, route.target_permille, key.hash(), arrived);
+    let side = key.side(share);
+    let sinks = (&core.shared, &core.counters, decisions);
+    let decided = Decided::drawn(sinks, place, side, share, key.hash(), arrived);
     let mut answer = forward(&core, &peer, request, side, decided, work).await?;
     if let Some(cookie) = key.set_cookie {
         answer.headers_mut().append(header::SET_COOKIE, cookie);

@@ -1,7 +1,7 @@
 //! The cookie that keeps a client on its side.
 
-use changeover_routing::{side_for, sticky_hash};
-use changeover_types::Side;
+use changeover_routing::{salted, side_for, sticky_hash};
+use changeover_types::{Share, Side};
 use http::header::{self, HeaderMap, HeaderValue};
 
 /// How long a client keeps the cookie: longer than a canary lasts, shorter than it annoys.
@@ -35,8 +35,8 @@ impl Key {
         self.hash
     }
 
-    pub(super) fn side(&self, target_permille: u16) -> Side {
-        side_for(self.hash, target_permille)
+    pub(super) fn side(&self, share: Share) -> Side {
+        side_for(salted(self.hash, share.salt), share.target_permille)
     }
 }
 
@@ -75,7 +75,8 @@ mod tests {
             headers.insert(header::COOKIE, HeaderValue::from_str(pair).unwrap());
             let returning = Key::of(&headers, Some("side"));
             assert!(returning.set_cookie.is_none());
-            assert_eq!(returning.side(500), minted.side(500));
+            let share = Share { target_permille: 500, salt: 7 };
+            assert_eq!(returning.side(share), minted.side(share));
         }
     }
 }

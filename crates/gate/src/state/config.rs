@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use changeover_types::MigrationName;
+use changeover_types::{MigrationName, RouteRule};
 
 use crate::postgres::PostgresGateConfig;
 
@@ -40,10 +40,21 @@ pub struct HttpGateConfig {
     /// Whether a hold parks HTTP requests. False when the PostgreSQL gate holds instead: requests
     /// then wait inside the application.
     pub holds: bool,
-    /// The age at which a request is decided to be good or bad, for the canary.
+    /// The age at which a request that no route takes is decided to be good or bad, for the canary.
     pub decide_after: Duration,
+    /// Routes in the order in which they are asked; a share of requests may be given to each.
+    pub routes: Vec<GateRoute>,
     /// With a sticky cookie: so long after a canary's beginning its users are not judged.
     pub warm_up: Duration,
+}
+
+/// A route of the HTTP gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateRoute {
+    /// Which requests it takes.
+    pub rule: RouteRule,
+    /// The age at which they are decided.
+    pub decide_after: Duration,
 }
 
 /// One instance of the service.

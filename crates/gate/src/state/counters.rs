@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use changeover_routing::{GateMetrics, HttpMetrics, PostgresMetrics};
-use changeover_types::Side;
+use changeover_routing::{GateMetrics, HttpMetrics, PostgresMetrics, RouteMetrics};
+use changeover_types::{RouteName, Side};
 use hdrhistogram::Histogram;
 
 /// Latencies are kept to two significant digits up to this; longer ones count as this.
@@ -16,6 +16,8 @@ const HIGHEST_LATENCY_US: u64 = 600_000_000;
 #[derive(Debug)]
 pub struct CoreCounters {
     http: [Mutex<HttpCounters>; 2],
+    /// By the route's place; empty without routes.
+    routes: Vec<[RouteCounters; 2]>,
     postgres: [PostgresCounters; 2],
 }
 
@@ -30,6 +32,12 @@ pub struct PostgresCounters {
     pub servers: AtomicU64,
     /// Sessions moved to this side while they lived.
     pub moved_in: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct RouteCounters {
+    requests: AtomicU64,
+    errors: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -52,13 +60,20 @@ fn histogram() -> Histogram<u64> {
 }
 
 impl CoreCounters {
-    fn new() -> CoreCounters {
+    /// `routes` counts the rest in: with one there is nothing to tell apart.
+    fn new(routes: usize) -> CoreCounters {
         let http = || Mutex::new(HttpCounters { requests: 0, errors: 0, latency_us: histogram() });
-        CoreCounters { http: [http(), http()], postgres: Default::default() }
+        let routes = if routes > 1 { routes } else { 0 };
+        let routes = (0..routes).map(|_| Default::default()).collect();
+        CoreCounters { http: [http(), http()], routes, postgres: Default::default() }
     }
 
-    /// Counts an HTTP request that the side answered or failed.
-    pub fn http_request(&self, side: Side, latency: Duration, error: bool) {
+    /// Counts an HTTP request of the route at this place that the side answered or failed.
+    pub fn http_request(&self, place: usize, side: Side, latency: Duration, error: bool) {
+        if let Some(route) = self.routes.get(place) {
+            route[index(side)].requests.fetch_add(1, Ordering::Relaxed);
+            route[index(side)].errors.fetch_add(u64::from(error), Ordering::Relaxed);
+        }
         let mut http = self.http[index(side)].lock().unwrap_or_else(PoisonError::into_inner);
         http.requests += 1;
         http.errors += u64::from(error);
@@ -67,7 +82,10 @@ impl CoreCounters {
     }
 
     /// Counts an answer that was already counted as begun and that the side then broke off.
-    pub fn http_broken_off(&self, side: Side) {
+    pub fn http_broken_off(&self, place: usize, side: Side) {
+        if let Some(route) = self.routes.get(place) {
+            route[index(side)].errors.fetch_add(1, Ordering::Relaxed);
+        }
         self.http[index(side)].lock().unwrap_or_else(PoisonError::into_inner).errors += 1;
     }
 
@@ -87,8 +105,8 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn add_core(&self) -> Arc<CoreCounters> {
-        let core = Arc::new(CoreCounters::new());
+    pub(super) fn add_core(&self, routes: usize) -> Arc<CoreCounters> {
+        let core = Arc::new(CoreCounters::new(routes));
         self.cores.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&core));
         core
     }
@@ -113,10 +131,15 @@ impl Counters {
         self.parked.load(Ordering::Relaxed)
     }
 
-    pub(super) fn metrics(&self, lapsed: u64) -> GateMetrics {
+    pub(super) fn metrics(
+        &self,
+        lapsed: u64,
+        routes: impl Iterator<Item = RouteName>,
+    ) -> GateMetrics {
         let cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
         let mut metrics = GateMetrics {
             http: BTreeMap::new(),
+            routes: BTreeMap::new(),
             postgres: BTreeMap::new(),
             longest_park_us: self.longest_park_us.load(Ordering::Relaxed),
             parked_total: self.parked_total.load(Ordering::Relaxed),
@@ -125,6 +148,14 @@ impl Counters {
         for side in [Side::Source, Side::Target] {
             metrics.http.insert(side, merged_http(&cores, side));
             metrics.postgres.insert(side, merged_postgres(&cores, side));
+        }
+        for (place, name) in routes.enumerate() {
+            let merged = |side| Some((side, merged_route(&cores, place, side)?));
+            let sides: BTreeMap<_, _> =
+                [Side::Source, Side::Target].into_iter().filter_map(merged).collect();
+            if !sides.is_empty() {
+                metrics.routes.insert(name, sides);
+            }
         }
         metrics
     }
@@ -149,6 +180,18 @@ fn merged_http(cores: &[Arc<CoreCounters>], side: Side) -> HttpMetrics {
         })
         .collect();
     merged
+}
+
+/// `None` where routes are not told apart.
+fn merged_route(cores: &[Arc<CoreCounters>], place: usize, side: Side) -> Option<RouteMetrics> {
+    let mut merged = RouteMetrics::default();
+    let mut known = false;
+    for route in cores.iter().filter_map(|core| core.routes.get(place)) {
+        known = true;
+        merged.requests += route[index(side)].requests.load(Ordering::Relaxed);
+        merged.errors += route[index(side)].errors.load(Ordering::Relaxed);
+    }
+    known.then_some(merged)
 }
 
 fn merged_postgres(cores: &[Arc<CoreCounters>], side: Side) -> PostgresMetrics {

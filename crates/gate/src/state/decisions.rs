@@ -39,31 +39,41 @@ pub struct DecideRules {
 /// All cores' decisions.
 #[derive(Debug, Default)]
 pub(super) struct Decisions {
-    cores: Mutex<Vec<Arc<CoreDecisions>>>,
+    /// With the place of the route whose requests they are.
+    cores: Mutex<Vec<(usize, Arc<CoreDecisions>)>>,
     users: Arc<Users>,
 }
 
 impl Decisions {
-    pub(super) fn add_core(&self, rules: DecideRules) -> Arc<CoreDecisions> {
+    pub(super) fn add_core(&self, place: usize, rules: DecideRules) -> Arc<CoreDecisions> {
         let users = rules.sticky.then(|| Arc::clone(&self.users));
         let core = Arc::new(CoreDecisions::new(rules, users));
-        self.cores.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&core));
+        let mut cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
+        cores.push((place, Arc::clone(&core)));
         core
     }
 
-    /// The target gets its first requests: users are remembered from here on.
-    pub(super) fn canary_begins(&self, now: Tick) {
-        self.users.begin(now);
+    /// The target gets the first requests of the canary of this salt: its users are remembered from
+    /// here on.
+    pub(super) fn canary_begins(&self, now: Tick, salt: u64) {
+        self.users.begin(now, salt);
     }
 
-    /// The seconds from `from` on that are over, at most some of them, and the first one not told.
-    pub(super) fn since(&self, from: u64, now: Tick) -> (Vec<DecidedSecond>, u64) {
+    /// The seconds from `from` on that are over, at most some of them, and the first one not told:
+    /// of the routes at these places, of all if there are none.
+    pub(super) fn since(
+        &self,
+        from: u64,
+        places: &[usize],
+        now: Tick,
+    ) -> (Vec<DecidedSecond>, u64) {
         let present = now.0 / 1_000_000;
         let from = from.max(present.saturating_sub(KEPT_SECONDS));
         let next = present.min(from.saturating_add(TOLD_SECONDS)).max(from);
         let mut merged: BTreeMap<(u64, u16), DecidedSecond> = BTreeMap::new();
         let cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
-        for core in cores.iter() {
+        let asked = |place: &usize| places.is_empty() || places.contains(place);
+        for (_, core) in cores.iter().filter(|(place, _)| asked(place)) {
             core.visit(now, |second| {
                 if (from..next).contains(&second.second) {
                     let key = (second.second, second.target_permille);

@@ -81,7 +81,7 @@ impl RouteFile {
     /// # Errors
     /// If any step fails; the old content is then still there.
     pub fn write(&self, saved: &Saved) -> Result<(), DiskError> {
-        let document = Document { v: VERSION, saved: *saved };
+        let document = Document { v: VERSION, saved: saved.clone() };
         let mut text = serde_json::to_vec(&document).map_err(|e| self.fault(&e))?;
         text.push(b'\n');
         let new = self.folder.join("route.json.new");

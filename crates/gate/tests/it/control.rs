@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use changeover_gate::process::{Gate, GateError};
 use changeover_routing::{Answer, Order, OrderNumber, Route};
-use changeover_types::{Epoch, Side};
+use changeover_types::{Epoch, Side, Split};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -22,7 +22,7 @@ async fn an_order_is_obeyed_once_and_never_backwards() {
     let gate = RunningGate::start(&[server.address], &[server.address]);
     let mut control = gate.control().await;
     let number = OrderNumber { epoch: Epoch(3), sequence: 7 };
-    let order = Order::Route { number, route: route(10, Side::Target, 3) };
+    let order = Order::Route { number, route: route(10, Side::Target, 3), split: Split::default() };
     assert!(matches!(control.send(order.clone()).await.unwrap(), Answer::Status(_)));
     let lower = OrderNumber { epoch: Epoch(2), sequence: 900 };
     for refused in [order, Order::Hold { number: lower, budget_ms: 100 }] {
@@ -33,7 +33,8 @@ async fn an_order_is_obeyed_once_and_never_backwards() {
         assert!(why.contains("not newer than 3/7"), "{why}");
     }
     let next = OrderNumber { epoch: Epoch(3), sequence: 8 };
-    let back = Order::Route { number: next, route: route(10, Side::Source, 2) };
+    let back =
+        Order::Route { number: next, route: route(10, Side::Source, 2), split: Split::default() };
     assert!(matches!(control.send(back).await.unwrap(), Answer::Refused { .. }));
     assert_eq!(gate.status().await.route, Some(route(10, Side::Target, 3)));
 }
@@ -45,7 +46,12 @@ async fn a_restarted_gate_has_its_route_and_its_number() {
     let number = OrderNumber { epoch: Epoch(2), sequence: 5 };
     let first = {
         let gate = RunningGate::start_in(Arc::clone(&folder), &[server.address], &[server.address]);
-        gate.order(Order::Route { number, route: route(250, Side::Source, 1) }).await
+        gate.order(Order::Route {
+            number,
+            route: route(250, Side::Source, 1),
+            split: Split::default(),
+        })
+        .await
     };
     let gate = RunningGate::start_in(folder, &[server.address], &[server.address]);
     let second = gate.status().await;

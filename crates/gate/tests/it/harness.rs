@@ -13,7 +13,7 @@ use changeover_gate::control::ControlClient;
 use changeover_gate::process::Gate;
 use changeover_gate::state::{GateConfig, HttpGateConfig, Upstream};
 use changeover_routing::{Answer, GateMetrics, GateStatus, Order, OrderNumber, Route};
-use changeover_types::{DecidedSecond, Epoch, MigrationName, Side};
+use changeover_types::{DecidedSecond, Epoch, MigrationName, RouteName, Side, Split};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
@@ -67,6 +67,7 @@ pub(crate) fn config(folder: &Path, source: &[SocketAddr], target: &[SocketAddr]
             holds: true,
             decide_after: Duration::from_millis(400),
             warm_up: Duration::ZERO,
+            routes: Vec::new(),
         }),
         postgres: None,
     }
@@ -93,7 +94,7 @@ impl RunningGate {
         RunningGate::start_with(folder, config)
     }
 
-    fn start_with(folder: Arc<TempDir>, config: GateConfig) -> RunningGate {
+    pub(crate) fn start_with(folder: Arc<TempDir>, config: GateConfig) -> RunningGate {
         let gate = Gate::bind(config).unwrap();
         let address = gate.http_address().unwrap();
         let drain = CancellationToken::new();
@@ -131,10 +132,16 @@ impl RunningGate {
 
     /// Every second that is over and still known.
     pub(crate) async fn decided(&self) -> Vec<DecidedSecond> {
+        self.decided_of(&[]).await
+    }
+
+    /// The same of some routes alone.
+    pub(crate) async fn decided_of(&self, routes: &[RouteName]) -> Vec<DecidedSecond> {
         let mut all = Vec::new();
         let mut from = 0;
         loop {
-            match self.control().await.send(Order::Decided { from }).await.unwrap() {
+            let order = Order::Decided { from, routes: routes.to_vec() };
+            match self.control().await.send(order).await.unwrap() {
                 Answer::Decided(mut some) => {
                     all.append(&mut some.seconds);
                     if some.next >= some.present {
@@ -150,7 +157,14 @@ impl RunningGate {
     pub(crate) async fn weight(&self, target_permille: u16) {
         let number = self.number();
         let route = Route { target_permille, authority: Side::Source, authority_epoch: Epoch(1) };
-        self.order(Order::Route { number, route }).await;
+        self.order(Order::Route { number, route, split: Split::default() }).await;
+    }
+
+    /// The common share, and what differs for single routes.
+    pub(crate) async fn split(&self, target_permille: u16, split: Split) -> GateStatus {
+        let number = self.number();
+        let route = Route { target_permille, authority: Side::Source, authority_epoch: Epoch(1) };
+        self.order(Order::Route { number, route, split }).await
     }
 
     pub(crate) async fn hold(&self, budget_ms: u64) {

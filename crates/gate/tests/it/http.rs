@@ -5,5 +5,6 @@ mod deciding;
 mod failing;
 mod holding;
 mod mirror;
+mod routes;
 mod smuggling;
 mod splitting;

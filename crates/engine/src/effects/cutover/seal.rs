@@ -151,7 +151,12 @@ impl Effects {
     pub(super) async fn flip(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         if let Some(gates) = &self.gates {
             let routed = gates
-                .give_authority(attempt.epoch, attempt.to(), attempt.epoch, self.permille)
+                .give_authority(
+                    attempt.epoch,
+                    attempt.to(),
+                    attempt.epoch,
+                    (self.permille, &self.split),
+                )
                 .await;
             let released = match routed {
                 Ok(_) => gates.release(attempt.epoch).await,

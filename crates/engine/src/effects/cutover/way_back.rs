@@ -95,7 +95,8 @@ impl Effects {
     pub(super) async fn give_back(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         let Some(gates) = &self.gates else { return Ok(Input::Done) };
         let epoch = attempt.epoch.next();
-        let routed = gates.give_authority(epoch, attempt.from, epoch, self.permille).await;
+        let routed =
+            gates.give_authority(epoch, attempt.from, epoch, (self.permille, &self.split)).await;
         let released = match routed {
             Ok(_) => gates.release(epoch).await,
             Err(e) => Err(e),

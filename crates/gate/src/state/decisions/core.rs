@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use changeover_types::{Decided, DecidedSecond, FirstEvents, LatencyBucket, Side, Tick};
+use changeover_types::{Decided, DecidedSecond, FirstEvents, LatencyBucket, Share, Side, Tick};
 
 use super::users::Users;
 use super::{DecideRules, KEPT_SECONDS};
@@ -41,7 +41,7 @@ struct Inner {
 struct Pending {
     drawn: Tick,
     side: Side,
-    target_permille: u16,
+    share: Share,
     key: u64,
     latency: LatencyBucket,
     good: bool,
@@ -77,7 +77,7 @@ impl CoreDecisions {
     }
 
     /// A request's side was drawn. `None` if there are too many to look at.
-    pub fn drawn(&self, now: Tick, side: Side, target_permille: u16, key: u64) -> Option<Ticket> {
+    pub fn drawn(&self, now: Tick, side: Side, share: Share, key: u64) -> Option<Ticket> {
         let mut inner = self.lock();
         self.decide(&mut inner, now);
         if inner.pending.len() >= MOST_PENDING {
@@ -87,14 +87,7 @@ impl CoreDecisions {
         let drawn = inner.pending.back().map_or(now, |last| last.drawn.max(now));
         let number = inner.first + inner.pending.len() as u64;
         let latency = LatencyBucket::NEVER;
-        inner.pending.push_back(Pending {
-            drawn,
-            side,
-            target_permille,
-            key,
-            latency,
-            good: false,
-        });
+        inner.pending.push_back(Pending { drawn, side, share, key, latency, good: false });
         Some(Ticket { number, drawn })
     }
 
@@ -143,20 +136,21 @@ impl CoreDecisions {
             inner.first += 1;
             let second = at.0 / 1_000_000;
             let same = |open: &Open| {
-                open.second == second && open.target_permille == pending.target_permille
+                open.second == second && open.target_permille == pending.share.target_permille
             };
             if !inner.open.as_ref().is_some_and(same) {
                 inner.close();
             }
             let open = inner.open.get_or_insert_with(|| Open {
                 second,
-                target_permille: pending.target_permille,
+                target_permille: pending.share.target_permille,
                 sides: Default::default(),
             });
             open.sides[usize::from(pending.side == Side::Target)].add(
                 &pending,
                 self.users.as_deref().filter(|users| {
-                    pending.drawn >= users.begun().after(self.warm_up_of(&pending))
+                    users.salt() == pending.share.salt
+                        && pending.drawn >= users.begun().after(self.warm_up_of(&pending))
                 }),
             );
         }
@@ -164,7 +158,7 @@ impl CoreDecisions {
 
     fn warm_up_of(&self, pending: &Pending) -> Duration {
         // Without a canary nobody is remembered.
-        let canary = (1..1000).contains(&pending.target_permille);
+        let canary = (1..1000).contains(&pending.share.target_permille);
         if canary { self.rules.warm_up } else { Duration::MAX }
     }
 
@@ -232,6 +226,10 @@ mod tests {
     const RULES: DecideRules =
         DecideRules { after: Duration::from_secs(1), sticky: false, warm_up: Duration::ZERO };
 
+    fn share(target_permille: u16) -> Share {
+        Share { target_permille, salt: 0 }
+    }
+
     fn ms(ms: u64) -> Tick {
         Tick(ms * 1000)
     }
@@ -245,8 +243,8 @@ mod tests {
     #[test]
     fn a_request_is_decided_at_its_age_and_not_when_it_is_answered() {
         let core = CoreDecisions::new(RULES, None);
-        let in_time = core.drawn(ms(100), Side::Target, 50, 1).unwrap();
-        let late = core.drawn(ms(200), Side::Source, 50, 2).unwrap();
+        let in_time = core.drawn(ms(100), Side::Target, share(50), 1).unwrap();
+        let late = core.drawn(ms(200), Side::Source, share(50), 2).unwrap();
         core.answered(in_time, ms(900), true);
         core.answered(late, ms(1201), true);
         assert!(seconds(&core, ms(1999)).is_empty(), "the second is not over");
@@ -261,8 +259,8 @@ mod tests {
     #[test]
     fn an_answer_that_breaks_off_is_bad_if_it_does_so_in_time() {
         let core = CoreDecisions::new(RULES, None);
-        let early = core.drawn(ms(0), Side::Target, 50, 1).unwrap();
-        let later = core.drawn(ms(1), Side::Target, 50, 1).unwrap();
+        let early = core.drawn(ms(0), Side::Target, share(50), 1).unwrap();
+        let later = core.drawn(ms(1), Side::Target, share(50), 1).unwrap();
         core.answered(early, ms(5), true);
         core.answered(later, ms(5), true);
         core.broken_off(early, ms(500));
@@ -275,7 +273,7 @@ mod tests {
     fn one_second_at_two_weights_is_told_twice() {
         let core = CoreDecisions::new(RULES, None);
         for permille in [50, 50, 250] {
-            let ticket = core.drawn(ms(10), Side::Source, permille, 1).unwrap();
+            let ticket = core.drawn(ms(10), Side::Source, share(permille), 1).unwrap();
             core.answered(ticket, ms(20), true);
         }
         let weights: Vec<_> = seconds(&core, ms(3000))
@@ -290,9 +288,9 @@ mod tests {
         let rules = DecideRules { sticky: true, warm_up: Duration::from_secs(5), ..RULES };
         let users = Arc::new(Users::default());
         let core = CoreDecisions::new(rules, Some(Arc::clone(&users)));
-        users.begin(ms(1000));
+        users.begin(ms(1000), 0);
         for (at, permille) in [(2000, 50), (7000, 50), (7100, 50), (8000, 0), (9000, 1000)] {
-            core.drawn(ms(at), Side::Source, permille, 1).unwrap();
+            core.drawn(ms(at), Side::Source, share(permille), 1).unwrap();
         }
         let told: Vec<_> = seconds(&core, ms(20_000))
             .iter()
@@ -301,11 +299,29 @@ mod tests {
         assert_eq!(told, [None, Some((1, 1)), None, None]);
     }
 
+    /// A route that was left at a share of its own is no part of the next canary.
+    #[test]
+    fn users_of_another_canary_are_left_out() {
+        let rules = DecideRules { sticky: true, ..RULES };
+        let users = Arc::new(Users::default());
+        let core = CoreDecisions::new(rules, Some(Arc::clone(&users)));
+        users.begin(ms(0), 2);
+        for salt in [1, 2] {
+            let share = Share { target_permille: 50, salt };
+            core.drawn(ms(1000 * salt), Side::Target, share, 1).unwrap();
+        }
+        let told: Vec<_> = seconds(&core, ms(9000))
+            .iter()
+            .map(|s| s.target.users.as_ref().map(|users| users.bad))
+            .collect();
+        assert_eq!(told, [None, Some(1)]);
+    }
+
     #[test]
     fn old_seconds_are_forgotten() {
         let core = CoreDecisions::new(RULES, None);
         for second in 0..2 * KEPT_SECONDS {
-            core.drawn(ms(second * 1000), Side::Source, 0, 1).unwrap();
+            core.drawn(ms(second * 1000), Side::Source, share(0), 1).unwrap();
         }
         let kept = seconds(&core, ms(2 * KEPT_SECONDS * 1000 + 5000)).len();
         assert!((kept as u64) <= KEPT_SECONDS + 2, "{kept}");

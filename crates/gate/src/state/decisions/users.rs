@@ -18,6 +18,7 @@ const MOST_IN_SHARD: usize = 4096;
 pub(super) struct Users {
     shards: Vec<Mutex<HashMap<u64, User>>>,
     begun_us: AtomicU64,
+    salt: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,13 +42,15 @@ impl Default for Users {
         Users {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             begun_us: AtomicU64::new(0),
+            salt: AtomicU64::new(0),
         }
     }
 }
 
 impl Users {
-    /// Forgets all, for a new canary.
-    pub(super) fn begin(&self, now: Tick) {
+    /// Forgets all, for a new canary: that of this salt.
+    pub(super) fn begin(&self, now: Tick, salt: u64) {
+        self.salt.store(salt, Ordering::Relaxed);
         self.begun_us.store(now.0, Ordering::Relaxed);
         for shard in &self.shards {
             shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -57,6 +60,11 @@ impl Users {
     /// When the present canary began.
     pub(super) fn begun(&self) -> Tick {
         Tick(self.begun_us.load(Ordering::Relaxed))
+    }
+
+    /// Which canary it is: requests of another one are not noted.
+    pub(super) fn salt(&self) -> u64 {
+        self.salt.load(Ordering::Relaxed)
     }
 
     /// Notes a decided request; `None` if there is no room for its user.
@@ -97,7 +105,7 @@ mod tests {
         assert_eq!((third.first_bad, third.slowest_before), (true, Some(step(100))));
         let fourth = users.note(7, step(1), true).unwrap();
         assert_eq!((fourth.first_bad, fourth.bad_before), (false, true));
-        users.begin(Tick(5));
+        users.begin(Tick(5), 0);
         assert_eq!(
             users.note(7, step(1), true).unwrap(),
             Meant { first_bad: true, bad_before: false, slowest_before: None, is_slowest: true }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use changeover_gate::state::Shared;
-use changeover_routing::{Reading, Readings};
+use changeover_routing::{Reading, Readings, RouteTable};
 use changeover_types::{MigrationName, Side};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -90,7 +90,7 @@ async fn a_gate_that_must_prove_its_route_first_lets_requests_wait() {
     // Requests are not held when the PostgreSQL gate holds, but they need a route.
     http.holds = false;
     let name = MigrationName::new("shop").unwrap();
-    let shared = Shared::open(name, folder.path(), true).unwrap();
+    let shared = Shared::open(name, folder.path(), RouteTable::default(), true).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let drain = CancellationToken::new();

@@ -14,9 +14,9 @@ use changeover_gate::state::Shared;
 use changeover_pgwire::backend::BackendMessage;
 use changeover_pgwire::frame::{Phase, take_frame};
 use changeover_pgwire::{Frame, frontend};
-use changeover_routing::{Answer, GateMetrics, GateStatus, Order, OrderNumber, Route};
+use changeover_routing::{Answer, GateMetrics, GateStatus, Order, OrderNumber, Route, RouteTable};
 use changeover_testkit::{Cluster, ClusterConfig};
-use changeover_types::{Epoch, MigrationName, Side};
+use changeover_types::{Epoch, MigrationName, Side, Split};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -35,7 +35,7 @@ pub(super) struct TestGate {
 impl TestGate {
     pub(super) fn start(config: PostgresGateConfig, folder: &Path, prove: bool) -> TestGate {
         let name = MigrationName::new("shop").unwrap();
-        let shared = Shared::open(name, folder, prove).unwrap();
+        let shared = Shared::open(name, folder, RouteTable::default(), prove).unwrap();
         let drain = CancellationToken::new();
         let (tell, told) = std::sync::mpsc::channel();
         let (for_thread, stop) = (Arc::clone(&shared), drain.clone());
@@ -70,7 +70,8 @@ impl TestGate {
 
     pub(super) fn route(&self, authority: Side, epoch: u64) {
         let route = Route { target_permille: 0, authority, authority_epoch: Epoch(epoch) };
-        self.obey(&Order::Route { number: self.number(), route });
+        let split = Split::default();
+        self.obey(&Order::Route { number: self.number(), route, split });
     }
 
     pub(super) fn hold(&self, budget_ms: u64) {

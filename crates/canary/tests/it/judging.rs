@@ -21,6 +21,7 @@ fn rules() -> Rules {
         at_least: Duration::from_secs(10),
         allowed_failures: 0.01,
         latency_p99: None,
+        outside: vec![],
     }
 }
 

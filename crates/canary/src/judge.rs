@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use changeover_types::{Decided, DecidedSecond, LatencyBucket, Side};
+use changeover_types::{Decided, DecidedSecond, LatencyBucket, Side, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::breaker::Breaker;
 use crate::harmless::Rate;
 use crate::histogram::Histogram;
 use crate::limits::Limits;
+use crate::outside::Paired;
 use crate::rules::Rules;
 use crate::stream::{Stream, StreamName, failures, slower};
 use crate::verdict::{Alarm, Cause, Figures, Verdict};
@@ -28,6 +29,9 @@ pub struct Judge {
     warm_up_left: u64,
     limits: Limits,
     streams: Vec<Stream>,
+    /// As [`Rules::outside`].
+    #[serde(default)]
+    outside: Vec<Paired>,
     breaker: Breaker,
     rate: Rate,
     /// Failures on both sides since `rate` was begun.
@@ -86,6 +90,7 @@ impl Judge {
             warm_up_left: rules.warm_up_seconds,
             limits,
             streams: StreamName::all(rules).map(|name| Stream::new(name, rules)).collect(),
+            outside: rules.outside.iter().map(|_| Paired::default()).collect(),
             breaker: Breaker::default(),
             rate: Rate::below(rules.allowed_failures),
             scarce: 0,
@@ -135,6 +140,7 @@ impl Judge {
         self.here = Here::default();
         (self.rate, self.scarce) = (Rate::below(rules.allowed_failures), 0);
         self.streams.iter_mut().for_each(|stream| stream.at_another_weight(rules));
+        self.outside.iter_mut().for_each(Paired::at_another_weight);
     }
 
     fn judge(&mut self, rules: &Rules, second: &DecidedSecond) {
@@ -172,6 +178,33 @@ impl Judge {
             let cause = Cause::Breaker { target, target_bad, source, source_bad };
             self.alarm = Some(Alarm { cause, figures: self.figures() });
         }
+    }
+
+    /// Takes in what the metric at this index of [`Rules::outside`] gave when both sides were asked:
+    /// the source's value and the target's, or why there is none.
+    pub fn take_outside(
+        &mut self,
+        rules: &Rules,
+        at: usize,
+        asked: WallMs,
+        pair: Result<(f64, f64), String>,
+    ) {
+        let Some((rule, paired)) = rules.outside.get(at).zip(self.outside.get_mut(at)) else {
+            return;
+        };
+        paired.add(rule, asked, pair);
+        let (wealth, alarm_at) = (paired.against(), rules.outside_alarm_at());
+        if wealth >= alarm_at && self.alarm.is_none() {
+            let (name, seen) = (rule.name.clone(), paired.seen(rule));
+            let cause = Cause::Outside { name, seen, wealth, alarm_at };
+            self.alarm = Some(Alarm { cause, figures: self.figures() });
+        }
+    }
+
+    /// The metrics from outside, as [`Rules::outside`].
+    #[must_use]
+    pub fn outside(&self) -> &[Paired] {
+        &self.outside
     }
 
     fn cause(&self, at: usize, rules: &Rules) -> Cause {
@@ -242,11 +275,24 @@ impl Judge {
     /// Nobody goes on with a target that there is evidence against, whatever else is proven.
     fn doubt(&self, rules: &Rules) -> Option<String> {
         let (stream, wealth) = self.strongest()?;
-        (wealth >= rules.proven_at()).then(|| {
-            format!(
+        if wealth >= rules.proven_at() {
+            return Some(format!(
                 "doubt about {stream} to be settled: {wealth:.0} to 1 that there are more of them \
                  on the target, {:.0} to 1 is the end",
                 rules.alarm_at()
+            ));
+        }
+        let (rule, wealth) = rules
+            .outside
+            .iter()
+            .zip(self.outside.iter().map(Paired::against))
+            .max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        (wealth >= rules.proven_at()).then(|| {
+            format!(
+                "doubt about {} to be settled: {wealth:.0} to 1 that it is worse on the target, \
+                 {:.0} to 1 is the end",
+                rule.name,
+                rules.outside_alarm_at()
             )
         })
     }
@@ -277,6 +323,13 @@ impl Judge {
                     text += ", and most of its users were counted already";
                 }
                 missing.push(text);
+            }
+        }
+        // They prove nothing; but what cannot be seen cannot object.
+        for (rule, paired) in rules.outside.iter().zip(&self.outside) {
+            if !paired.speaks() {
+                let why = paired.silence().map_or(String::new(), |it| format!(" ({})", it.why));
+                missing.push(format!("values of {} on both sides{why}", rule.name));
             }
         }
         missing

@@ -26,7 +26,8 @@
 //!
 //! Reading order: [`Grid`], [`Evidence`], [`Limits`] (what "slow" means), [`Harmless`] (proof that
 //! it is not worse), [`Judge`] (all of it over a canary's life). [`Switched`] judges where there is
-//! no concurrent source, and [`Paired`] judges metrics from outside; both claim less.
+//! no concurrent source, and [`Paired`] judges metrics from outside, which can only object; both
+//! claim less.
 
 mod breaker;
 mod evidence;
@@ -47,7 +48,7 @@ pub use grid::Grid;
 pub use harmless::{Harmless, Rate};
 pub use judge::Judge;
 pub use limits::Limits;
-pub use outside::{OutsideVerdict, Paired};
+pub use outside::{OutsideRule, Paired, Silence};
 pub use rules::Rules;
 pub use stream::{Bad, Stream, StreamName};
 pub use switched::{SwitchRules, Switched};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::outside::OutsideRule;
+
 /// The rules at one weight. All but `proof` and `at_least` are the same over a canary's life.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
@@ -28,13 +30,15 @@ pub struct Rules {
     pub allowed_failures: f64,
     /// A p99 of the target above this is worse, whatever the source's is.
     pub latency_p99: Option<Duration>,
+    /// Metrics from outside, each a stream of its own.
+    pub outside: Vec<OutsideRule>,
 }
 
 impl Rules {
     /// How many streams share the probability of a false alarm.
     #[must_use]
     pub fn streams(&self) -> usize {
-        1 + self.quantiles.len()
+        1 + self.quantiles.len() + self.outside.len()
     }
 
     /// The wealth at which a stream rolls back: `m/α` by Bonferroni; with sticky users two
@@ -43,6 +47,12 @@ impl Rules {
     pub fn alarm_at(&self) -> f64 {
         let processes = if self.sticky { 2.0 } else { 1.0 };
         processes * self.streams() as f64 / self.false_alarm
+    }
+
+    /// The same for a metric from outside, which is one process however sticky users are.
+    #[must_use]
+    pub fn outside_alarm_at(&self) -> f64 {
+        self.streams() as f64 / self.false_alarm
     }
 
     /// The wealth at which a proof counts.

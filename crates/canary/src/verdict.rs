@@ -55,6 +55,17 @@ pub enum Cause {
         /// See [`crate::Rules::alarm_at`].
         alarm_at: f64,
     },
+    /// A metric from outside.
+    Outside {
+        /// As the plan calls it.
+        name: String,
+        /// What was seen, in numbers.
+        seen: String,
+        /// The evidence, and how much was asked for.
+        wealth: f64,
+        /// See [`crate::Rules::outside_alarm_at`].
+        alarm_at: f64,
+    },
     /// The breaker opened: figures of five seconds.
     Breaker {
         /// Requests on the target.
@@ -140,6 +151,11 @@ impl fmt::Display for Alarm {
                     bad.target + bad.source,
                 )
             }
+            Cause::Outside { name, seen, wealth, alarm_at } => write!(
+                f,
+                "{name}, from outside: {seen}; {wealth:.0} to 1 against chance, if pairs would \
+                 fall either way (asked for: {alarm_at:.0})"
+            ),
             Cause::Breaker { target, target_bad, source, source_bad } => write!(
                 f,
                 "{target_bad} of {target} requests on the target failed within five seconds, \

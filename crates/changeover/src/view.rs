@@ -1,8 +1,9 @@
 //! A run's status in words. Pure, so that what people see is tested.
 
 use changeover_engine::protocol::{
-    CanaryStatus, CopyStatus, RelayStatus, RunState, RunStatus, VerifyStatus,
+    CanaryStatus, CopyStatus, OutsideStatus, RelayStatus, RunState, RunStatus, VerifyStatus,
 };
+use changeover_plan::show_instant;
 use changeover_types::WallMs;
 use jiff::Timestamp;
 
@@ -149,11 +150,26 @@ fn show_canary(canary: &CanaryStatus) -> String {
     };
     let waiting =
         canary.waiting_for.as_ref().map_or(String::new(), |what| format!("; waits for {what}"));
+    let outside: String = canary.outside.iter().map(show_outside).collect();
+    let limit = match (canary.late, canary.until) {
+        (true, _) => "; out of time".to_owned(),
+        (false, Some(until)) => format!("; to be through by {}", show_instant(until)),
+        (false, None) => String::new(),
+    };
     format!(
-        "{} on the target, {} requests there, {} failed{p99}{against}{waiting}",
+        "{} on the target, {} requests there, {} failed{p99}{against}{outside}{waiting}{limit}",
         share(canary.weight_permille),
         grouped(canary.target_requests),
         grouped(canary.target_errors),
+    )
+}
+
+fn show_outside(metric: &OutsideStatus) -> String {
+    let OutsideStatus { name, seen, against, back_at, silent } = metric;
+    let now = silent.as_ref().map_or(String::new(), |why| format!(" (no value now: {why})"));
+    format!(
+        "; from outside, which can only object, {name}: {seen}{now}, {against:.1} to 1, back at \
+         {back_at:.0}"
     )
 }
 

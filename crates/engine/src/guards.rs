@@ -3,7 +3,7 @@
 
 mod exec;
 mod gate;
-mod prometheus;
+pub(crate) mod prometheus;
 mod slots;
 
 use std::path::PathBuf;

@@ -19,8 +19,8 @@ pub(crate) use control::asked as approval_asked;
 pub use control::{ApprovalStatus, ControlStatus, GuardStatus, StepResult, WaitsFor, WindowStatus};
 pub use program::{ComponentStatus, ProgramStatus};
 pub use status::{
-    CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, GatesStatus, RelayStatus, RunState,
-    RunStatus, VerifyStatus,
+    CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, GatesStatus, OutsideStatus, RelayStatus,
+    RunState, RunStatus, VerifyStatus,
 };
 
 /// The version of this protocol; both ends refuse another.

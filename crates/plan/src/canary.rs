@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::outside::{Outside, WhenStuck};
 use crate::units::{show_duration, show_permille};
 
 /// A canary: a growing share of the requests, each judged against the source's of the same moment.
@@ -22,6 +23,12 @@ pub struct Canary {
     pub latency: Vec<f64>,
     /// So long after its beginning the target is not judged.
     pub warm_up: Duration,
+    /// Metrics from outside, which can object and prove nothing.
+    pub outside: Vec<Outside>,
+    /// So long it may take through all its weights.
+    pub within: Option<Duration>,
+    /// What happens when it took longer.
+    pub on_timeout: WhenStuck,
 }
 
 /// A switch at once, watched, with an instant way back.
@@ -42,6 +49,9 @@ impl Default for Canary {
             false_alarm: 0.01,
             latency: vec![0.5, 0.9, 0.99, 0.999],
             warm_up: Duration::from_secs(5),
+            outside: Vec::new(),
+            within: None,
+            on_timeout: WhenStuck::Hold,
             weights,
         }
     }
@@ -69,10 +79,23 @@ pub(crate) fn explain(canary: &Canary) -> String {
     let step = |(weight, proof): (&u16, &f64)| format!("{} ({proof}x)", show_permille(*weight));
     let steps: Vec<String> = canary.weights.iter().zip(&canary.proof).map(step).collect();
     let quantiles: Vec<String> = canary.latency.iter().map(|q| show_quantile(*q)).collect();
+    let outside: Vec<String> = canary.outside.iter().map(Outside::words).collect();
+    let outside = match outside.as_slice() {
+        [] => String::new(),
+        all => format!(
+            "; also judged, from outside, by {}: these can take it back and prove nothing, and the \
+             probability holds for them only if each pair of values is as likely to fall either way",
+            all.join(", ")
+        ),
+    };
+    let within = canary.within.map_or(String::new(), |within| {
+        let (within, then) = (show_duration(within), canary.on_timeout.words());
+        format!("; if it is not through within {within}, {then}")
+    });
     format!(
         "send {} of the requests to the target, each for at least {} and until it is proven that a \
          bad request is less than so many times as likely there; judged by failures{}{}; a target \
-         that is not worse is rolled back with a probability of at most {} %",
+         that is not worse is rolled back with a probability of at most {} %{outside}{within}",
         steps.join(", then "),
         show_duration(canary.at_least),
         if quantiles.is_empty() { "" } else { " and latency at " },

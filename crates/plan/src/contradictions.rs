@@ -3,6 +3,7 @@
 //! A contradiction is certain only if even the least estimate breaks what the plan demands; one
 //! that only the likely or the most breaks is a warning.
 
+mod canary;
 mod clocks;
 
 use changeover_types::WallMs;
@@ -42,6 +43,7 @@ pub fn contradictions(
     let mut found = Vec::new();
     found.extend(write_pause(plan, measures));
     found.extend(unseen_latency(plan));
+    found.extend(canary::canaries(plan, estimates, now));
     found.extend(ceiling(plan, estimates));
     found.extend(clocks::deadline(plan, estimates, now));
     found.extend(clocks::windows(plan, estimates, now));

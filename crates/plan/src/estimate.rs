@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::checks::{Load, Traffic};
 use crate::model::{Plan, Step};
+use crate::outside::WhenStuck;
 use crate::units::show_duration;
 pub(crate) use copy::size;
 pub(crate) use span::rounded;
@@ -157,7 +158,10 @@ fn step(plan: &Plan, step: &Step, path: &str, measures: &Measures) -> (Option<Sp
                 "{} at each of {weights} weights; longer while requests or evidence are too few",
                 show_duration(canary.at_least),
             );
-            (Some(Span { least_ms: least, likely_ms: least, most_ms: None }), basis)
+            // Another end than going back leaves it where it is.
+            let ends = canary.on_timeout == WhenStuck::Rollback;
+            let most_ms = canary.within.filter(|_| ends).map(millis);
+            (Some(Span { least_ms: least, likely_ms: least, most_ms }), basis)
         }
         Step::Cutover { attempts, retry_after } => {
             cutover(path, millis(plan.objectives.write_pause), *attempts, *retry_after, measures)

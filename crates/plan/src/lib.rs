@@ -25,6 +25,7 @@ mod fault;
 pub mod json_path;
 mod model;
 mod node;
+mod outside;
 mod program;
 mod read;
 mod reader;
@@ -51,6 +52,7 @@ pub use model::{
     HttpGate, HttpSide, Limit, Measure, Objectives, OnNoData, Opening, Outcome, Phase, PlacedStep,
     Plan, PostgresGate, PostgresSide, Reaction, SecretRef, Standbys, Step, Unmovable, Window,
 };
+pub use outside::{Outside, WhenStuck};
 pub use program::{
     Component, ExplainedProgramStep, Leg, OnComponentFail, PlacedProgramStep, Program,
     ProgramPhase, ProgramStep, ProgramStepKind, Unloaded, explain_program, is_program,

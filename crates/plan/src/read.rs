@@ -12,6 +12,7 @@ mod guards;
 mod load;
 mod mirror;
 mod on_fail;
+mod outside;
 mod phases;
 mod rehearsal;
 mod run;

@@ -88,6 +88,18 @@ pub enum Event {
         #[serde(default)]
         why: String,
     },
+    /// The present canary is to be through its weights by then.
+    CanaryLimited {
+        /// When.
+        until: WallMs,
+    },
+    /// It was not.
+    CanaryLate {
+        /// When that was seen.
+        at: WallMs,
+        /// What it waited for.
+        why: String,
+    },
     /// A switch at once did well for as long as it was watched.
     SwitchPassed {
         /// In numbers.
@@ -309,6 +321,8 @@ pub fn apply(state: &mut State, event: &Event) {
         }
         Event::Watched { watching } => state.watching = Some(watching.clone()),
         Event::WeightPassed { .. } => state.canary_index += 1,
+        Event::CanaryLimited { until } => state.canary_until = Some(*until),
+        Event::CanaryLate { .. } => state.canary_late = true,
         Event::SwitchPassed { .. } => {}
         Event::AttemptPutOff { until } => {
             if until.is_some() {
@@ -322,6 +336,9 @@ pub fn apply(state: &mut State, event: &Event) {
             state.pause = None;
             state.attempts_used = 0;
             state.next_attempt_at = None;
+            if std::mem::take(&mut state.canary_late) {
+                state.canary_until = None;
+            }
         }
         Event::Bounded { until } => state.until.clone_from(until),
         Event::RollbackBegun { why, automatic, .. } => {
@@ -425,6 +442,7 @@ fn turn(state: &mut State, mode: Mode) {
 fn begin_afresh(state: &mut State) {
     state.since = None;
     state.canary_index = 0;
+    (state.canary_until, state.canary_late) = (None, false);
     state.watching = None;
     state.attempts_used = 0;
     state.next_attempt_at = None;

@@ -1,5 +1,8 @@
 //! Watching a target that has requests: by a canary's judge, or after a switch at once.
 
+mod clock;
+mod outside;
+
 use std::time::Duration;
 
 use changeover_canary::{Judge, Rules, SwitchRules, Switched, Verdict};
@@ -15,6 +18,10 @@ const DOUBT: f64 = 0.05;
 
 /// A target of fewer processes than this is judged with the guard.
 const GUARDED_BELOW: usize = 3;
+
+pub(crate) use clock::{begins, late, out_of_time};
+pub(crate) use outside::silenced;
+pub use outside::{OutsideSeen, outside_due, outside_seen};
 
 /// By what the present step is judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +63,7 @@ pub fn watch_rules(plan: &Plan, step: usize, canary_index: usize) -> Option<Watc
                 at_least: canary.at_least,
                 allowed_failures: plan.objectives.error_rate.unwrap_or(ALLOWED_FAILURES),
                 latency_p99: plan.objectives.latency_p99,
+                outside: canary.outside.iter().map(outside::rule).collect(),
             };
             let target_permille = *canary.weights.get(canary_index)?;
             Some(WatchRules::Canary { rules, target_permille })
@@ -185,3 +193,6 @@ impl Watching {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use changeover_plan::Plan;
 use changeover_types::{CheckReport, WallMs};
 
 use crate::apply::{Event, apply};
-use crate::canary::Watching;
+use crate::canary::{self, Watching};
 use crate::control::Who;
 use crate::due::{Command, due};
 use crate::guard::{self, Reading};
@@ -238,6 +238,9 @@ pub fn decide(
             if events.is_empty() {
                 events = entrance::deadline(state, plan, now);
             }
+            if events.is_empty() {
+                events = canary::out_of_time(state, plan, now);
+            }
             events
         }
         Input::Cutover(input)
@@ -341,7 +344,8 @@ fn next_by_itself(state: &State, plan: &Plan, now: WallMs) -> Option<Event> {
                 entrance::next(state, plan, &placed, now)
             }
             Some(_) if state.since.is_none() => Some(Event::StepBegun { at: now }),
-            Some(placed) => answer::ends_by_itself(state, placed.step),
+            Some(placed) => answer::ends_by_itself(state, placed.step)
+                .or_else(|| canary::begins(state, plan, now)),
         },
         Mode::RollingBack { .. } if !state.has_moved_something() => Some(Event::RolledBack),
         _ => None,

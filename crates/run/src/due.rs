@@ -4,6 +4,7 @@ use changeover_cutover as cutover;
 use changeover_plan::{PlacedStep, Plan, Step};
 use changeover_types::{Side, WallMs};
 
+use crate::canary;
 use crate::decide::entrance;
 use crate::state::{DataStage, Mode, State};
 
@@ -217,5 +218,6 @@ pub fn ask_for_finish_at(state: &State, plan: &Plan) -> Option<WallMs> {
 #[must_use]
 pub fn wake(state: &State, plan: &Plan) -> Option<WallMs> {
     let of_cutover = cutover::wake(&state.cutover);
-    of_cutover.into_iter().chain(entrance::wake(state, plan)).min()
+    let of_run = [entrance::wake(state, plan), canary::late(state, plan)];
+    of_cutover.into_iter().chain(of_run.into_iter().flatten()).min()
 }

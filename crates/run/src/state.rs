@@ -25,6 +25,12 @@ pub struct State {
     pub since: Option<WallMs>,
     /// Which weight of the present canary is being watched.
     pub canary_index: usize,
+    /// By when the present canary is to be through its weights, if the plan says so.
+    #[serde(default)]
+    pub canary_until: Option<WallMs>,
+    /// Whether it was not.
+    #[serde(default)]
+    pub canary_late: bool,
     /// What was seen of the target in the present step, if it is watched.
     #[serde(default)]
     pub watching: Option<Watching>,
@@ -60,6 +66,8 @@ impl State {
             at: 0,
             since: None,
             canary_index: 0,
+            canary_until: None,
+            canary_late: false,
             watching: None,
             data: DataStage::Nothing,
             facts: None,

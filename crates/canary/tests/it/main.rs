@@ -2,4 +2,5 @@
 
 mod golden;
 mod judging;
+mod outside;
 mod world;

@@ -40,7 +40,7 @@ impl World {
         self.second
     }
 
-    fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         // xorshift64*
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;

@@ -87,6 +87,16 @@ fn every_step_says_what_it_does() {
         against: Some("3.2 to 1 by failures".into()),
         back_at: Some(500.0),
         waiting_for: Some("4 s more at this share".into()),
+        outside: vec![OutsideStatus {
+            name: "cpu".into(),
+            seen: "the target's value was above the source's in 3 of 5 pairs, last 0.5 against 0.4"
+                .into(),
+            against: 1.26,
+            back_at: 600.0,
+            silent: Some("target: http://p:9090: the query gives no series".into()),
+        }],
+        until: Some(WallMs(1_782_000_000_000)),
+        late: false,
     });
     let mut cutover = running("cutover/cutover");
     cutover.cutover = Some(CutoverStatus {

@@ -2,4 +2,5 @@
 
 mod canary;
 mod killed;
+mod outside;
 pub(crate) mod web;

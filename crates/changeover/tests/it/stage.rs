@@ -6,6 +6,7 @@
 
 mod check;
 mod plan;
+mod prometheus;
 mod schema;
 mod verbs;
 mod writer;
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 
 pub(crate) use check::{Sampler, holds};
 pub(crate) use plan::{Gate, PlanText};
+pub(crate) use prometheus::Prometheus;
 pub(crate) use verbs::{Ran, Running};
 pub(crate) use writer::{Fate, Ledger, Path as WritePath, Writers};
 

@@ -28,6 +28,8 @@ struct Inner {
     status: RunStatus,
     lately: Lately,
     held_at: Option<WallMs>,
+    /// By when the canary is to be through, and whether it was not.
+    limit: (Option<WallMs>, bool),
 }
 
 impl Board {
@@ -58,7 +60,7 @@ impl Board {
             gates: None,
             control: results::first(plan),
         };
-        let inner = Inner { status, lately: Lately::new(), held_at: None };
+        let inner = Inner { status, lately: Lately::new(), held_at: None, limit: (None, false) };
         Arc::new(Board { inner: Mutex::new(inner), paths, phases })
     }
 
@@ -172,7 +174,11 @@ impl Board {
 
     fn show(&self, state: &State) {
         let mut inner = self.lock();
-        let status = &mut inner.status;
+        inner.limit = (state.canary_until, state.canary_late);
+        let Inner { status, limit, .. } = &mut *inner;
+        if let Some(canary) = &mut status.canary {
+            (canary.until, canary.late) = *limit;
+        }
         status.state = RunState::from(state);
         self.place(status, state.at);
         status.authority = state.cutover.authority;
@@ -229,7 +235,9 @@ impl Board {
 
     /// Shows what the canary's judge sees.
     pub(crate) fn show_canary(&self, canary: Option<CanaryStatus>) {
-        self.lock().status.canary = canary;
+        let mut inner = self.lock();
+        let (until, late) = inner.limit;
+        inner.status.canary = canary.map(|canary| CanaryStatus { until, late, ..canary });
     }
 
     /// Shows how long the longest client waited.

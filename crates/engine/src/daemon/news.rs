@@ -72,6 +72,12 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             format!("the canary does well at this share: {why}"),
             Value::Null,
         )),
+        Event::CanaryLimited { until } => Some((
+            EventKind::Progress,
+            format!("the canary is to be through by {}", show_instant(*until)),
+            json!({"until": until}),
+        )),
+        Event::CanaryLate { why, .. } => Some((EventKind::Warning, why.clone(), Value::Null)),
         Event::SwitchPassed { why } => {
             Some((EventKind::Progress, format!("the target does well: {why}"), Value::Null))
         }

@@ -1,19 +1,22 @@
 //! Weights, and the watch over a target that has requests.
 
+mod outside;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use changeover_routing::{Decisions, Route};
-use changeover_run::canary::{Judged, WatchRules, Watching, watch_rules};
+use changeover_run::canary::{Judged, WatchRules, Watching, outside_seen, watch_rules};
 use changeover_run::{Input, State};
 use changeover_types::WallMs;
 use tokio::time::{Instant, sleep};
 
+use self::outside::Asking;
 use super::Effects;
 use crate::daemon::Board;
 use crate::daemon::store::now;
 use crate::gates::{GateError, Gates};
-use crate::protocol::{CanaryStatus, EventKind, GatesStatus};
+use crate::protocol::{CanaryStatus, EventKind, GatesStatus, OutsideStatus};
 use crate::report::chain;
 
 /// A gate that does not answer for this long stops the run.
@@ -70,16 +73,20 @@ impl Effects {
         let begun = Instant::now();
         let mut watching = state.watching.clone();
         let mut silent_since: Option<Instant> = None;
+        let plan = Arc::clone(&self.plan);
+        let mut asking = Asking::of(&plan, step);
         loop {
             match look(&gates, &rules, &mut watching).await {
                 Ok(seen) => {
                     silent_since = None;
+                    let taken = asking.go_on(&rules, seen, since);
                     let watched = now().since(since);
                     let judged = seen.judged(&rules, watched);
                     self.show_watch(&rules, seen, &judged, watched);
                     let is_first = state.watching.is_none();
                     let decided = !matches!(judged, Judged::NotYet { .. });
-                    if is_first || decided || begun.elapsed() > NOTE_EVERY {
+                    // A pair is written down at once: nobody else has kept it.
+                    if is_first || decided || taken || begun.elapsed() > NOTE_EVERY {
                         return Input::Watched { watching: seen.clone() };
                     }
                 }
@@ -123,6 +130,16 @@ impl Effects {
                 (status.target_requests, status.target_errors) = switched.counts();
             }
         }
+        let outside = outside_seen(rules, seen).into_iter();
+        status.outside = outside
+            .map(|it| OutsideStatus {
+                name: it.name,
+                seen: it.seen,
+                against: it.against,
+                back_at: it.back_at,
+                silent: it.silent,
+            })
+            .collect();
         if let Judged::NotYet { waiting_for } = judged {
             status.waiting_for = Some(waiting_for.clone());
         }
@@ -167,7 +184,7 @@ async fn look<'a>(
     gates: &Gates,
     rules: &WatchRules,
     watching: &'a mut Option<Watching>,
-) -> Result<&'a Watching, GateError> {
+) -> Result<&'a mut Watching, GateError> {
     let Some(seen) = watching else {
         let mut past = Vec::new();
         let mut answer = gates.decided(0, &[]).await?;

@@ -31,31 +31,45 @@ struct Series {
 
 /// Asks once.
 pub(super) async fn look(url: &str, query: &str) -> Reading {
-    let path = format!("/api/v1/query?query={}", encoded(query));
-    let figure = match http::get(url, &path).await {
-        Ok(answer) => figure(answer.status, &answer.body),
-        Err(why) => Err(why),
-    };
-    match figure {
-        Ok(value) => Reading::Figure { value, source: None },
+    match ask(url, query, None).await {
+        Ok((_, value)) => Reading::Figure { value, source: None },
         Err(why) => Reading::NoData { why: format!("{url}: {why}") },
     }
 }
 
-fn figure(status: u16, body: &[u8]) -> Result<f64, String> {
+/// Asks the same of both sides for one instant, which the server itself names.
+///
+/// # Errors
+/// In words: which side gave no figure, and why.
+pub(crate) async fn pair(url: &str, queries: [&str; 2]) -> Result<(f64, f64), String> {
+    let of = |side: &'static str| move |why: String| format!("{side}: {url}: {why}");
+    let (at, source) = ask(url, queries[0], None).await.map_err(of("source"))?;
+    let (_, target) = ask(url, queries[1], Some(at)).await.map_err(of("target"))?;
+    Ok((source, target))
+}
+
+/// The figure and the instant that it is of, in seconds.
+async fn ask(url: &str, query: &str, at: Option<f64>) -> Result<(f64, f64), String> {
+    let at = at.map_or(String::new(), |at| format!("&time={at}"));
+    let path = format!("/api/v1/query?query={}{at}", encoded(query));
+    let answer = http::get(url, &path).await?;
+    figure(answer.status, &answer.body)
+}
+
+fn figure(status: u16, body: &[u8]) -> Result<(f64, f64), String> {
     let reply: Reply = serde_json::from_slice(body)
         .map_err(|_| format!("answers {status}, and not as Prometheus does"))?;
     if reply.status != "success" {
         return Err(format!("answers {status}: {}", reply.error));
     }
-    let number = |text: &str| {
+    let number = |(at, text): &(f64, String)| {
         let value: f64 = text.parse().map_err(|_| format!("the figure is {text}"))?;
-        if value.is_nan() { Err("the figure is NaN".to_owned()) } else { Ok(value) }
+        if value.is_nan() { Err("the figure is NaN".to_owned()) } else { Ok((*at, value)) }
     };
     match reply.data {
-        Some(Data::Scalar((_, text))) => number(&text),
+        Some(Data::Scalar(value)) => number(&value),
         Some(Data::Vector(series)) => match series.as_slice() {
-            [one] => number(&one.value.1),
+            [one] => number(&one.value),
             [] => Err("the query gives no series".to_owned()),
             several => Err(format!("the query gives {} series instead of one", several.len())),
         },
@@ -91,12 +105,12 @@ mod tests {
             )
         };
         let one = r#"{"metric":{"a":"b"},"value":[1435781451.781,"0.25"]}"#;
-        assert_eq!(asked(&vector(one)), Ok(0.25));
+        assert_eq!(asked(&vector(one)), Ok((1_435_781_451.781, 0.25)));
         assert!(asked(&vector("")).unwrap_err().contains("no series"));
         assert!(asked(&vector(&format!("{one},{one}"))).unwrap_err().contains("2 series"));
         assert!(asked(&vector(&one.replace("0.25", "NaN"))).unwrap_err().contains("NaN"));
         let scalar = r#"{"status":"success","data":{"resultType":"scalar","result":[1.5,"7"]}}"#;
-        assert_eq!(asked(scalar), Ok(7.0));
+        assert_eq!(asked(scalar), Ok((1.5, 7.0)));
         let bad = r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#;
         assert!(figure(400, bad.as_bytes()).unwrap_err().contains("400: parse error"));
         assert!(asked("<html>").unwrap_err().contains("not as Prometheus"));

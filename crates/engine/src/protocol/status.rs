@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use changeover_run::{Mode, State};
-use changeover_types::{Epoch, Side};
+use changeover_types::{Epoch, Side, WallMs};
 use serde::{Deserialize, Serialize};
 
 use super::control::{self, ControlStatus, WaitsFor};
@@ -278,6 +278,32 @@ pub struct CanaryStatus {
     /// Why it neither goes on nor back yet.
     #[serde(default)]
     pub waiting_for: Option<String>,
+    /// Metrics from outside.
+    #[serde(default)]
+    pub outside: Vec<OutsideStatus>,
+    /// By when it is to be through its weights.
+    #[serde(default)]
+    pub until: Option<WallMs>,
+    /// Whether it was not.
+    #[serde(default)]
+    pub late: bool,
+}
+
+/// A metric from outside. Its claim is weaker than that of requests: it holds only if each pair of
+/// values is as likely to fall either way while the target is not worse.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutsideStatus {
+    /// As the plan calls it.
+    pub name: String,
+    /// The values, in words.
+    pub seen: String,
+    /// How many to one against the target.
+    pub against: f64,
+    /// At this many everything goes back.
+    pub back_at: f64,
+    /// Why there is no value at the moment, if so.
+    #[serde(default)]
+    pub silent: Option<String>,
 }
 
 /// The cutover, and the rollback, which is the same with the sides swapped.

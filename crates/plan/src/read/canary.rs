@@ -8,7 +8,7 @@ use crate::model::Step;
 use crate::reader::{Field, Fields, Reader};
 use crate::units;
 
-use super::{duration, percentage};
+use super::{duration, outside, percentage};
 
 const WEIGHTS_MAX: usize = 50;
 const QUANTILES_MAX: usize = 8;
@@ -39,7 +39,29 @@ pub(super) fn canary(fields: &mut Fields<'_>, reader: &mut Reader) -> Step {
     if let Some(read) = fields.get("warm_up").and_then(|f| duration(&f, limits, reader)) {
         canary.warm_up = read;
     }
+    canary.outside =
+        fields.get("outside").map_or(Vec::new(), |field| outside::read(&field, reader));
+    within(fields, &mut canary, reader);
     Step::Canary(canary)
+}
+
+fn within(fields: &mut Fields<'_>, canary: &mut Canary, reader: &mut Reader) {
+    let (field, on_timeout) = (fields.get("within"), fields.get("on_timeout"));
+    if let (Some(on_timeout), None) = (&on_timeout, &field) {
+        reader.bad(FaultKind::Contradiction, on_timeout, "`within` beside it");
+    }
+    if let Some(then) = on_timeout.and_then(|field| reader.word(&field, &outside::STUCK)) {
+        canary.on_timeout = then;
+    }
+    let Some(field) = field else { return };
+    canary.within = duration(&field, (Duration::from_secs(1), WEEK), reader);
+    let weights = u32::try_from(canary.weights.len()).unwrap_or(u32::MAX);
+    let least = canary.at_least.saturating_mul(weights);
+    if canary.within.is_some_and(|within| within <= least) {
+        let (each, least) = (units::show_duration(canary.at_least), units::show_duration(least));
+        let expected = format!("more than {least}: {weights} weights of at least {each}");
+        reader.bad(FaultKind::Contradiction, &field, expected);
+    }
 }
 
 pub(super) fn blue_green(fields: &mut Fields<'_>, reader: &mut Reader) -> Step {

@@ -162,7 +162,7 @@ fn argv(field: &Field<'_>, reader: &mut Reader) -> Option<Vec<String>> {
     items.iter().map(|item| word(item, reader)).collect()
 }
 
-fn query(field: &Field<'_>, reader: &mut Reader) -> Option<Measure> {
+pub(super) fn query(field: &Field<'_>, reader: &mut Reader) -> Option<Measure> {
     let mut fields = reader.map(field)?;
     let expected = "a Prometheus server like http://10.0.0.9:9090";
     let url = fields.need("url", expected, reader).and_then(|field| {

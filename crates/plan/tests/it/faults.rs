@@ -239,3 +239,25 @@ phases:
 ";
     insta::assert_snapshot!(shown(&format!("{HEAD}{BOTH}{guards}")));
 }
+
+#[test]
+fn canaries_that_are_wrong() {
+    insta::assert_snapshot!(shown(&format!(
+        "{HEAD}{BOTH}phases:
+  - name: a
+    steps:
+      - canary:
+          at_least: 10m
+          within: 30m
+          on_timeout: promote
+          outside:
+            - {{name: cpu, prometheus: {{url: \"http://a:1\", query: 'rate(x{{side=\"$side\"}}[5m])'}}, every: 30s}}
+            - {{name: cpu, prometheus: {{url: \"http://a:1\", query: 'y{{side=\"$side\"}}'}}}}
+            - {{name: CPU, prometheus: {{url: \"https://a:1\", query: 'x{{side=\"blue\"}}'}}, worse: bigger, margin: 10, on_no_data: ignore}}
+            - {{name: one, prometheus: {{url: \"http://a:1\", query: 'x'}}, sides: {{source: a}}, no_data_for: 0s}}
+            - {{name: two, prometheus: {{url: \"http://a:1\", query: 'rate(x{{s=\"$side\"}}[2h])'}}, sides: {{source: a, target: a}}}}
+            - {{exec: [check], every: 500ms}}
+      - canary: {{weights: [60%], on_timeout: hold, outside: cpu}}
+"
+    )));
+}

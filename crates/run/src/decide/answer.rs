@@ -6,7 +6,7 @@ use changeover_types::{CheckReport, Side, WallMs};
 
 use super::{Input, Refusal, automatic, entrance, name_of};
 use crate::apply::Event;
-use crate::canary::{Judged, WatchRules, Watching, watch_rules};
+use crate::canary::{Judged, WatchRules, Watching, silenced, watch_rules};
 use crate::due::Command;
 use crate::state::{DataStage, Mode, Pause, State};
 
@@ -128,7 +128,9 @@ fn watched(
     let mut events = vec![Event::Watched { watching: watching.clone() }];
     let Some(rules) = watch_rules(plan, step, state.canary_index) else { return events };
     match (watching.judged(&rules, for_), rules) {
-        (Judged::NotYet { .. }, _) => {}
+        (Judged::NotYet { .. }, _) => {
+            events.extend(silenced(state, plan, step, watching, now));
+        }
         (Judged::Back { why }, _) => events.extend(check_failed(state, &why, now)),
         (Judged::GoOn { why }, WatchRules::Canary { .. }) => {
             events.push(Event::WeightPassed { why });

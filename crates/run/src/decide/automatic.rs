@@ -1,7 +1,7 @@
 //! What the run does to itself: going back, once; removing itself; stopping where it is.
 
 use changeover_cutover as cutover;
-use changeover_plan::Outcome;
+use changeover_plan::{Outcome, WhenStuck};
 use changeover_types::{Side, WallMs};
 
 use super::operator;
@@ -72,6 +72,16 @@ pub(crate) fn outcome(state: &State, outcome: Outcome, why: &str, now: WallMs) -
         Outcome::Hold => stop_here(state, why.to_owned(), "changeover resume", None, now),
         Outcome::Rollback => rollback(state, why, now),
         Outcome::Abort => abort(state, why, now),
+    }
+}
+
+/// What becomes of a canary that gets nowhere.
+pub(crate) fn stuck(state: &State, then: WhenStuck, why: String, now: WallMs) -> Vec<Event> {
+    match then {
+        WhenStuck::Hold => vec![],
+        WhenStuck::Pause if state.pause.is_some() => vec![],
+        WhenStuck::Pause => stop_here(state, why, "changeover resume", None, now),
+        WhenStuck::Rollback => rollback(state, &why, now),
     }
 }
 

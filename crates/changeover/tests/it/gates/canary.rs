@@ -19,14 +19,14 @@ use crate::faults::program::{Said, changeover, has};
 use crate::stage::{PATIENCE, Stage, free_port, until};
 
 /// A service of requests alone, with its gate.
-struct Service {
-    folder: TempDir,
-    port: u16,
+pub(super) struct Service {
+    pub(super) folder: TempDir,
+    pub(super) port: u16,
     gate: Child,
 }
 
 impl Service {
-    fn start(blue: &Upstream, green: &[&Upstream], steps: &str) -> Service {
+    pub(super) fn start(blue: &Upstream, green: &[&Upstream], steps: &str) -> Service {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let urls = |side: &[&Upstream]| {
             side.iter().map(|it| format!("\"{}\"", it.url())).collect::<Vec<_>>().join(", ")
@@ -55,8 +55,24 @@ impl Service {
         service
     }
 
-    fn verb(&self, verb: &str) -> Said {
+    pub(super) fn verb(&self, verb: &str) -> Said {
         changeover(self.folder.path(), &[verb, "plan.yaml", "--json", "--yes"], &[])
+    }
+
+    /// Ends the daemon as an outage would, and waits for the next one.
+    pub(super) fn kill_daemon(&self) {
+        let file = self.folder.path().join("state/web/run.pid");
+        let old = fs::read_to_string(&file).unwrap();
+        Stage::signal(old.trim().parse().unwrap(), "KILL");
+        let anew = || fs::read_to_string(&file).ok().filter(|pid| !pid.is_empty() && *pid != old);
+        assert!(until(PATIENCE, anew).is_some(), "no other daemon comes");
+    }
+
+    /// What the status says of the canary, if a daemon answers.
+    pub(super) fn canary(&self) -> Option<Value> {
+        let said = self.verb("status");
+        let lines = said.out.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        lines.map(|line| line["canary"].clone()).rfind(|canary| !canary.is_null())
     }
 
     fn socket(&self) -> PathBuf {
@@ -92,7 +108,7 @@ impl Drop for Service {
 }
 
 /// The last result line of a verb.
-fn result(said: &Said) -> Value {
+pub(super) fn result(said: &Said) -> Value {
     let mut lines = said.out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let last = lines.rfind(|line| line["type"] == "result");
     last.unwrap_or_else(|| panic!("no result: {}", said.all()))
@@ -183,21 +199,12 @@ fn the_verdict_survives_kill_9_of_the_daemon() {
     let _load = Load::start(service.port);
     std::thread::scope(|scope| {
         let apply = scope.spawn(|| service.verb("apply"));
-        let seen = || {
-            let said = service.verb("status");
-            let lines = said.out.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
-            lines.filter_map(|line| line["canary"]["target_requests"].as_u64()).next_back()
-        };
+        let seen = || service.canary()?["target_requests"].as_u64();
         let mut before = 0;
         for _ in 0..3 {
             let more = until(PATIENCE, || seen().filter(|seen| *seen > before + 50));
             before = more.unwrap_or_else(|| panic!("it does not go on after {before} requests"));
-            let file = service.folder.path().join("state/web/run.pid");
-            let old = fs::read_to_string(&file).unwrap();
-            Stage::signal(old.trim().parse().unwrap(), "KILL");
-            let anew =
-                || fs::read_to_string(&file).ok().filter(|pid| !pid.is_empty() && *pid != old);
-            assert!(until(PATIENCE, anew).is_some(), "no other daemon comes");
+            service.kill_daemon();
             let after = until(PATIENCE, seen).expect("a canary in the status");
             assert!(after >= before, "{after} requests are known of {before}");
         }

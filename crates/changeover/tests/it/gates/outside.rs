@@ -1,0 +1,59 @@
+//! A canary that is also judged by a metric of a real Prometheus.
+
+use serde_json::Value;
+
+use super::canary::{Service, result};
+use super::web::{Load, Upstream, from};
+use crate::faults::program::has;
+use crate::stage::{PATIENCE, Prometheus, until};
+
+const BOTH_AS_BUSY: &str = "busy{side=\"blue\"} 1\nbusy{side=\"green\"} 1\n";
+
+fn pairs(metric: &Value) -> Option<u64> {
+    let seen = metric["seen"].as_str()?;
+    let words: Vec<&str> = seen.split(' ').collect();
+    let at = words.iter().position(|word| word.starts_with("pairs"))?;
+    words[at - 1].parse().ok()
+}
+
+/// Every request is good: only the metric tells. It survives a dead daemon, its silence is no
+/// success, and what it says at last takes the canary back, with its name.
+#[test]
+fn a_metric_from_outside_takes_back_a_canary_whose_requests_are_all_good() {
+    let prometheus = Prometheus::start(BOTH_AS_BUSY);
+    let (blue, green) = (Upstream::start("blue"), Upstream::start("green"));
+    let steps = format!(
+        "{{canary: {{weights: [50%], at_least: 5m, latency: [], warm_up: 1s, false_alarm: 20%, \
+         outside: [{{name: busy, prometheus: {{url: \"http://127.0.0.1:{}\", \
+         query: 'max(busy{{side=\"$side\"}})'}}, sides: {{source: blue, target: green}}, \
+         every: 1s}}]}}}}",
+        prometheus.port
+    );
+    let service = Service::start(&blue, &[&green], &steps);
+    let load = Load::start(service.port);
+    let metric = || Some(service.canary()?["outside"][0].clone());
+    std::thread::scope(|scope| {
+        let apply = scope.spawn(|| service.verb("apply"));
+        let before = until(PATIENCE, || pairs(&metric()?).filter(|pairs| *pairs >= 2));
+        service.kill_daemon();
+        let after = until(PATIENCE, || pairs(&metric()?));
+        assert!(before.is_some() && after >= before, "{before:?} became {after:?}");
+
+        prometheus.says("busy{side=\"blue\"} 1\n");
+        let silent = until(PATIENCE, || metric()?["silent"].as_str().map(str::to_owned));
+        has(&silent.expect("no silence"), &["target: http://127.0.0.1:", "no series"]);
+        let waits = || service.canary()?["waiting_for"].as_str().map(str::to_owned);
+        has(&waits().unwrap(), &["values of busy on both sides"]);
+
+        prometheus.says("busy{side=\"blue\"} 1\nbusy{side=\"green\"} 2\n");
+        let said = apply.join().unwrap();
+        assert_eq!(said.code, Some(3), "{}", said.all());
+        let why = result(&said)["state"]["why"].as_str().unwrap().to_owned();
+        let seen = "busy, from outside: the target's value was more than 10 % above the source's";
+        has(&why, &[seen, ", last 2 against 1; ", "to 1 against chance", "(asked for: 10)"]);
+    });
+    load.more(5);
+    assert_eq!(from(&load.more(50), "blue"), 50, "green is still asked");
+    let failed = load.since(0).into_iter().filter(|a| !a.as_ref().is_ok_and(|g| g.status == 200));
+    assert_eq!(failed.count(), 0);
+}

@@ -9,6 +9,7 @@ pub(crate) mod data;
 mod following;
 mod retire;
 mod traffic;
+mod way_back;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -169,7 +170,9 @@ impl Effects {
             }
             Command::LookAtFacts => self.look_at_facts().await,
             Command::WatchFacts => self.watch_facts(state).await,
-            Command::CheckWayBack => self.check_way_back(state.cutover.authority).await,
+            Command::CheckWayBack { by_itself } => {
+                self.look_at_way_back(*by_itself, &state.cutover).await
+            }
             Command::BeginCutover { to } => self.begin_cutover(*to, state).await,
             Command::Cutover(command) => match &state.cutover.attempt {
                 Some(attempt) => Input::Cutover(self.cut_over(command, attempt).await),

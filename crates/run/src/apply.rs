@@ -5,7 +5,7 @@ use changeover_types::{CheckReport, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
-use crate::control::{Approval, GuardState, Standing, Who, WindowState};
+use crate::control::{Approval, GuardState, Standing, WayBack, Who, WindowState};
 use crate::guard::Consequence;
 use crate::state::{Bound, DataStage, Mode, Pause, State};
 
@@ -142,8 +142,12 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Who>,
     },
-    /// The source can take everything back.
-    WayBackChecked,
+    /// The way back was looked at, and is taken.
+    WayBackChecked {
+        /// What stands against it; only a person goes back all the same.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        against: Vec<String>,
+    },
     /// The source has everything again.
     RolledBack,
     /// After a rollback the plan is tried again from this step on.
@@ -344,9 +348,9 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::RollbackBegun { why, automatic, .. } => {
             turn(state, Mode::RollingBack { why: why.clone() });
             state.control.automatic_rollbacks += u32::from(*automatic);
-            state.control.way_back_unchecked = *automatic;
+            state.control.way_back = if *automatic { WayBack::ToProve } else { WayBack::ToTell };
         }
-        Event::WayBackChecked => state.control.way_back_unchecked = false,
+        Event::WayBackChecked { .. } => state.control.way_back = WayBack::Clear,
         Event::RolledBack => {
             let why = match &state.mode {
                 Mode::RollingBack { why } => why.clone(),

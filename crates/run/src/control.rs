@@ -56,12 +56,26 @@ pub struct Control {
     pub guards: BTreeMap<String, GuardState>,
     /// How often the run went back by itself.
     pub automatic_rollbacks: u32,
-    /// Whether the rollback under way has yet to look whether the source can take the requests.
-    pub way_back_unchecked: bool,
+    /// What is known of the way of the rollback under way.
+    #[serde(default)]
+    pub way_back: WayBack,
     /// Whether the plan's deadline was reached, and its consequence drawn.
     pub deadline_reached: bool,
     /// Steps that were skipped, by index.
     pub skipped: Vec<usize>,
+}
+
+/// What is known of the way back before the first step on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WayBack {
+    /// It was looked at, or there is none to look at.
+    #[default]
+    Clear,
+    /// The run goes back by itself: only if the source can take everything.
+    ToProve,
+    /// A person says so: what stands against it is told, and they are obeyed.
+    ToTell,
 }
 
 /// A window that was looked up.
@@ -146,7 +160,7 @@ impl Control {
     pub(crate) fn turn(&mut self) {
         (self.opened, self.window, self.approval) = (None, None, None);
         self.guards.clear();
-        self.way_back_unchecked = false;
+        self.way_back = WayBack::Clear;
     }
 }
 

@@ -151,6 +151,11 @@ pub enum Input {
         /// Its outcome.
         report: CheckReport,
     },
+    /// The due look at the way back is done.
+    WayBack {
+        /// What stands against it, unknown things included.
+        against: Vec<String>,
+    },
     /// What was seen of the target that is due to be watched.
     Watched {
         /// All of it.

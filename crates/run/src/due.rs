@@ -5,6 +5,7 @@ use changeover_plan::{PlacedStep, Plan, Step};
 use changeover_types::{Side, WallMs};
 
 use crate::canary;
+use crate::control::WayBack;
 use crate::decide::entrance;
 use crate::state::{DataStage, Mode, State};
 
@@ -58,8 +59,11 @@ pub enum Command {
     LookAtFacts,
     /// Look at it again and again while an approval is waited for; answer when it has changed.
     WatchFacts,
-    /// Before the run goes back by itself: can the source take everything?
-    CheckWayBack,
+    /// Before anything goes back: can the source take everything? Answered by what stands against it.
+    CheckWayBack {
+        /// Nobody waits for the answer, so that it may be looked for patiently.
+        by_itself: bool,
+    },
     /// A step of the cutover protocol.
     Cutover(cutover::Command),
     /// Remove everything of ours from both sides.
@@ -196,8 +200,9 @@ fn towards(to: Side, state: &State) -> Command {
 
 /// Weights first, then authority.
 fn rolling_back(state: &State) -> Option<Command> {
-    if state.control.way_back_unchecked {
-        return Some(Command::CheckWayBack);
+    if state.control.way_back != WayBack::Clear {
+        let by_itself = state.control.way_back == WayBack::ToProve;
+        return Some(Command::CheckWayBack { by_itself });
     }
     if state.target_permille > 0 {
         return Some(Command::SetWeight { target_permille: 0 });

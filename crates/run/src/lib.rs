@@ -18,7 +18,9 @@ pub mod program;
 mod state;
 
 pub use apply::{Event, apply};
-pub use control::{Approval, Control, GuardState, Standing, Who, WindowState, facts_digest};
+pub use control::{
+    Approval, Control, GuardState, Standing, WayBack, Who, WindowState, facts_digest,
+};
 pub use decide::{Input, Refusal, decide};
 pub use due::{Command, Relays, ask_for_finish_at, due, relays, wake};
 pub use guard::{Consequence, Reading};

@@ -39,6 +39,7 @@ pub fn success(command: &Command) -> Input {
         Command::Verify => Input::Verified { rows: 1, different: 0 },
         Command::Check { .. } => checked(&[]),
         Command::Wait { .. } => Input::Waited,
+        Command::CheckWayBack { .. } => Input::WayBack { against: vec![] },
         Command::LookAtFacts | Command::WatchFacts => {
             Input::Catalogue { catalogue: Some("as it was".into()) }
         }

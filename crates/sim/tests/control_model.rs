@@ -74,6 +74,9 @@ fn answers(state: &State, plan: &Plan) -> Vec<Input> {
     answers.push(Input::Failed { why: "failed".into(), next: "changeover apply".into() });
     match command {
         Command::Verify => answers.push(Input::Verified { rows: 2, different: 1 }),
+        Command::CheckWayBack { .. } => {
+            answers.push(Input::WayBack { against: vec!["it is full".into()] });
+        }
         Command::LookAtFacts | Command::WatchFacts => {
             answers.push(Input::Catalogue { catalogue: Some("changed".into()) });
         }

@@ -112,6 +112,7 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
         Command::Verify => inputs.push(Input::Verified { rows: 2, different: 1 }),
         Command::Watch { .. } => inputs.push(Input::Watched { watching: worse() }),
         Command::Check { .. } => inputs.push(checked(&["bad"])),
+        Command::CheckWayBack { .. } => inputs.push(Input::WayBack { against: vec!["no".into()] }),
         Command::Cutover(cutover::Command::Seal | cutover::Command::Grant) => {
             inputs.push(Input::Cutover(cutover::Input::InDoubt));
         }
@@ -257,6 +258,8 @@ fn the_end_of_a_phase_that_is_over_is_refused() {
     );
     // Back on the source, the way there begins before the canary again.
     state = after(&state, &plan, &Input::RollBack { why: "asked".into(), by: None });
+    assert_eq!(due(&state, &plan), Some(Command::CheckWayBack { by_itself: false }));
+    state = after(&state, &plan, &Input::WayBack { against: vec!["it is full".into()] });
     state = after(&state, &plan, &success(&Command::SetWeight { target_permille: 0 }, &state));
     assert!(matches!(state.mode, Mode::RolledBack { .. }), "{state:?}");
     state = after(&state, &plan, &copy);

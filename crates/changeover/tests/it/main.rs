@@ -3,6 +3,7 @@
 
 mod around;
 mod attack;
+mod boundaries;
 mod checks;
 mod control;
 mod cutover;

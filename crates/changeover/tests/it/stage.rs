@@ -4,7 +4,7 @@
 //! A [`Pair`] owns two clusters and stays on the test's own thread. A [`Stage`] is one migration
 //! on it, in databases of its own; stages of one pair may run side by side. Drop the stage first.
 
-mod check;
+pub(crate) mod check;
 mod plan;
 mod prometheus;
 mod schema;

@@ -139,7 +139,14 @@ fn said_by(by: &Option<Who>) -> String {
 fn told_of_condition(event: &Event) -> Option<Told> {
     let plain = |kind, text: String| Some((kind, text, Value::Null));
     match event {
-        Event::WayBackChecked => plain(EventKind::Progress, "the source can take it back".into()),
+        Event::WayBackChecked { against } if against.is_empty() => {
+            plain(EventKind::Progress, "the source can take it back".into())
+        }
+        Event::WayBackChecked { against } => Some((
+            EventKind::Warning,
+            format!("going back because somebody says so, although {}", against.join("; ")),
+            json!({"against": against}),
+        )),
         Event::StepSkipped { who, why, .. } => Some((
             EventKind::Warning,
             format!("left out, says {who}: {why}"),

@@ -64,7 +64,9 @@ pub(super) fn to_due(
         (Command::LookAtFacts | Command::WatchFacts, Input::Catalogue { catalogue }) => {
             entrance::looked(state, plan, catalogue, now)
         }
-        (Command::CheckWayBack, Input::Done) => vec![Event::WayBackChecked],
+        (Command::CheckWayBack { by_itself }, Input::WayBack { against }) => {
+            vec![way_back(*by_itself, against)]
+        }
         (Command::RetireAborted, Input::Done) => vec![Event::Aborted],
         (Command::RetireFinished, Input::Done) => vec![Event::Finished],
         (_, _) => return Err(out_of_step(input, due)),
@@ -73,6 +75,18 @@ pub(super) fn to_due(
 
 fn out_of_step(input: &Input, due: Option<&Command>) -> Refusal {
     Refusal::OutOfStep { input: format!("{input:?}"), due: name_of(due) }
+}
+
+/// A run goes back by itself only where everything can be taken; a person is told what cannot.
+fn way_back(by_itself: bool, against: &[String]) -> Event {
+    if !by_itself || against.is_empty() {
+        return Event::WayBackChecked { against: against.to_vec() };
+    }
+    let why = format!(
+        "the way back is not ready, so the traffic stays where it is: {}",
+        against.join("; ")
+    );
+    pause(why, "changeover rollback")
 }
 
 /// A check that says no makes happen what its step says.

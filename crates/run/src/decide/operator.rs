@@ -6,7 +6,7 @@ use changeover_types::{Side, WallMs};
 
 use super::{Refusal, entrance};
 use crate::apply::Event;
-use crate::control::Who;
+use crate::control::{WayBack, Who};
 use crate::state::{Bound, DataStage, Mode, State};
 
 /// `apply`: it takes up what stopped by itself; what a person stopped, a person resumes.
@@ -123,11 +123,12 @@ pub(super) fn roll_back(
             events.push(Event::RollbackBegun { why, automatic: false, by });
             Ok(events)
         }
-        // The operator's word goes before what the run found of the source's upstreams.
+        // The operator's word goes before what the run found of the way back.
         Mode::RollingBack { .. } | Mode::RolledBack { .. } if state.pause.is_some() => {
             let mut events = vec![Event::Resumed { by: by.cloned() }];
-            if state.control.way_back_unchecked {
-                events.push(Event::WayBackChecked);
+            if state.control.way_back != WayBack::Clear {
+                let why = state.pause.iter().map(|pause| pause.why.clone());
+                events.push(Event::WayBackChecked { against: why.collect() });
             }
             Ok(events)
         }

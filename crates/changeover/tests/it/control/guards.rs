@@ -39,7 +39,7 @@ fn a_command_that_fails_takes_the_run_back_once_and_pauses_it_the_second_time() 
     has(result["state"]["why"].as_str().unwrap(), &["guard fine", "exit code 1"]);
     let automatic = |event: &Event| matches!(event, Event::RollbackBegun { automatic: true, .. });
     assert_eq!(service.count(automatic), 1, "{}", service.report());
-    assert_eq!(service.count(|event| matches!(event, Event::WayBackChecked)), 1);
+    assert_eq!(service.count(|event| matches!(event, Event::WayBackChecked { .. })), 1);
 
     fs::write(service.file("fine"), "").unwrap();
     let said = apply(5);

@@ -118,16 +118,21 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn start(port: u16) -> Load {
+        Load::of(port, 3, Duration::from_millis(4))
+    }
+
+    /// So many clients, each with so long a pause between two requests.
+    pub(crate) fn of(port: u16, clients: usize, pause: Duration) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(Mutex::new(Vec::new()));
-        let threads = (0..3)
+        let threads = (0..clients)
             .map(|_| {
                 let (stop, answers) = (stop.clone(), answers.clone());
                 std::thread::spawn(move || {
                     while !stop.load(Ordering::Relaxed) {
                         let answer = ask(port, None);
                         answers.lock().unwrap().push(answer);
-                        std::thread::sleep(Duration::from_millis(4));
+                        std::thread::sleep(pause);
                     }
                 })
             })

@@ -7,7 +7,7 @@ use super::{CrashAt, authority, stop_daemon, through_a_crash, tidy};
 use crate::stage::{Gate, Pair, PlanText, Sampler, Stage, WritePath, Writers};
 
 /// A rollback has this many records, ...
-const BACK: u64 = 13;
+const BACK: u64 = 14;
 /// ... and the cutover after it this many.
 const AGAIN: u64 = 18;
 

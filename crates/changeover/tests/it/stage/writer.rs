@@ -107,6 +107,11 @@ impl Writers {
         assert!(enough.is_some(), "the writers do not get on: {:?}", self.so_far());
     }
 
+    /// What they were told so far.
+    pub(crate) fn told(&self) -> Ledger {
+        self.ledger.lock().unwrap().clone()
+    }
+
     /// Ends them after the transactions they are in.
     pub(crate) fn stop(mut self) -> Ledger {
         self.stop.store(true, Ordering::Relaxed);

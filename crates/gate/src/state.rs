@@ -97,19 +97,19 @@ impl Shared {
                  others go"
             );
         }
-        Ok(Arc::new(Shared::from_saved(migration, file, saved, table, prove)))
+        Ok(Arc::new(Shared::from_saved(migration, state_dir, file, saved, table, prove)))
     }
 
     fn from_saved(
         migration: MigrationName,
+        state_dir: &Path,
         file: RouteFile,
         saved: Saved,
         table: RouteTable,
         prove: bool,
     ) -> Shared {
         let router = Router::start(saved, table.clone(), prove);
-        let decisions = Decisions::default();
-        decisions.canary_begins(Tick::default(), router.canary().unwrap_or_default());
+        let decisions = Decisions::open(state_dir, router.canary());
         let started = Instant::now();
         Shared {
             mirror: Mirror::new(started),

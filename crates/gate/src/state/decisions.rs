@@ -7,15 +7,18 @@
 //! [`FirstEvents`].
 
 mod core;
+mod memory;
 mod users;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use changeover_types::{Decided, DecidedSecond, FirstEvents, Latencies, Tick};
 
 pub use self::core::{CoreDecisions, Ticket};
+use memory::Memory;
 use users::Users;
 
 /// So many seconds are kept: the source's last five minutes, and what a run missed that died and
@@ -37,14 +40,27 @@ pub struct DecideRules {
 }
 
 /// All cores' decisions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Decisions {
     /// With the place of the route whose requests they are.
     cores: Mutex<Vec<(usize, Arc<CoreDecisions>)>>,
     users: Arc<Users>,
+    memory: Mutex<Memory>,
 }
 
 impl Decisions {
+    /// Begins with what an earlier life of the gate wrote down in this folder of the canary of this
+    /// salt, if there is one.
+    pub(super) fn open(folder: &Path, canary: Option<u64>) -> Decisions {
+        let (users, mut memory) = (Arc::<Users>::default(), Memory::in_folder(folder));
+        users.begin(Tick::default(), canary.unwrap_or_default());
+        match canary {
+            Some(_) => memory.recall(&users),
+            None => memory.forget(),
+        }
+        Decisions { cores: Mutex::default(), users, memory: Mutex::new(memory) }
+    }
+
     pub(super) fn add_core(&self, place: usize, rules: DecideRules) -> Arc<CoreDecisions> {
         let users = rules.sticky.then(|| Arc::clone(&self.users));
         let core = Arc::new(CoreDecisions::new(rules, users));
@@ -57,10 +73,12 @@ impl Decisions {
     /// here on.
     pub(super) fn canary_begins(&self, now: Tick, salt: u64) {
         self.users.begin(now, salt);
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).forget();
     }
 
     /// The seconds from `from` on that are over, at most some of them, and the first one not told:
-    /// of the routes at these places, of all if there are none.
+    /// of the routes at these places, of all if there are none. Their users are written down before;
+    /// call it from the control thread.
     pub(super) fn since(
         &self,
         from: u64,
@@ -84,6 +102,7 @@ impl Decisions {
                 }
             });
         }
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).keep(&self.users);
         (merged.into_values().collect(), next)
     }
 }

@@ -16,15 +16,31 @@ const MOST_IN_SHARD: usize = 4096;
 /// The users of the present canary.
 #[derive(Debug)]
 pub(super) struct Users {
-    shards: Vec<Mutex<HashMap<u64, User>>>,
+    shards: Vec<Mutex<Shard>>,
     begun_us: AtomicU64,
     salt: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    users: HashMap<u64, User>,
+    /// Those that changed since they were last written down, each once.
+    changed: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct User {
     slowest: Option<LatencyBucket>,
     bad: bool,
+    changed: bool,
+}
+
+/// What is to be known of a user in the next life of the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) key: u64,
+    pub(super) slowest: Option<LatencyBucket>,
+    pub(super) bad: bool,
 }
 
 /// What a request meant for its user.
@@ -53,7 +69,7 @@ impl Users {
         self.salt.store(salt, Ordering::Relaxed);
         self.begun_us.store(now.0, Ordering::Relaxed);
         for shard in &self.shards {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            *shard.lock().unwrap_or_else(PoisonError::into_inner) = Shard::default();
         }
     }
 
@@ -71,7 +87,8 @@ impl Users {
     pub(super) fn note(&self, key: u64, slowness: LatencyBucket, bad: bool) -> Option<Meant> {
         // The split reads a key's high bits; these are the low ones.
         let shard = &self.shards[key as usize % SHARDS];
-        let mut users = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shard { users, changed } = &mut *shard;
         if users.len() >= MOST_IN_SHARD && !users.contains_key(&key) {
             return None;
         }
@@ -86,7 +103,52 @@ impl Users {
         if meant.is_slowest {
             user.slowest = Some(slowness);
         }
+        if (meant.is_slowest || meant.first_bad) && !user.changed {
+            user.changed = true;
+            changed.push(key);
+        }
         Some(meant)
+    }
+
+    /// Those that changed since this was last asked.
+    pub(super) fn changed(&self) -> Vec<Known> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let Shard { users, changed } = &mut *shard;
+            for key in changed.drain(..) {
+                if let Some(user) = users.get_mut(&key) {
+                    user.changed = false;
+                    all.push(Known { key, slowest: user.slowest, bad: user.bad });
+                }
+            }
+        }
+        all
+    }
+
+    /// All that are remembered.
+    pub(super) fn all(&self) -> Vec<Known> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = |(key, user): (&u64, &User)| Known {
+                key: *key,
+                slowest: user.slowest,
+                bad: user.bad,
+            };
+            all.extend(shard.users.iter().map(known));
+        }
+        all
+    }
+
+    /// Takes back what an earlier life of the gate knew.
+    pub(super) fn recall(&self, known: Known) {
+        let Known { key, slowest, bad } = known;
+        let shard = &self.shards[key as usize % SHARDS];
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        if shard.users.len() < MOST_IN_SHARD || shard.users.contains_key(&key) {
+            shard.users.insert(key, User { slowest, bad, changed: false });
+        }
     }
 }
 

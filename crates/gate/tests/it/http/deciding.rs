@@ -110,6 +110,42 @@ async fn an_answer_that_breaks_off_in_time_is_bad() {
     assert_eq!(decided(&gate, Side::Source, 1).await.bad, 1);
 }
 
+/// Whom a run has counted, the gate's next life knows, and counts again only in the next canary.
+#[tokio::test]
+async fn a_user_counts_once_also_when_the_gate_is_started_anew() {
+    let (source, target) = (server().await, server().await);
+    let fail = async |gate: &RunningGate, times: u64| {
+        for _ in 0..times {
+            let mut client = Client::connect(gate.address).await;
+            let request = http::Request::get("/fail").header("cookie", "side=me");
+            assert_eq!(client.send(request, "").await.unwrap().status(), 500);
+        }
+    };
+    let counted = async |gate: &RunningGate, requests: u64| {
+        let users = decided(gate, Side::Target, requests).await.users.unwrap();
+        (users.bad, users.bad_before)
+    };
+    let gate = RunningGate::start(&[source.address], &[target.address]);
+    gate.weight(0).await;
+    gate.weight(999).await;
+    fail(&gate, 2).await;
+    assert_eq!(counted(&gate, 2).await, (1, 1));
+    let folder = gate.folder.clone();
+    drop(gate);
+
+    let gate = RunningGate::start_in(folder, &[source.address], &[target.address]);
+    fail(&gate, 3).await;
+    assert_eq!(counted(&gate, 3).await, (0, 3), "counted by a run already");
+    // Its orders are numbered on from those of the first life.
+    for _ in 0..4 {
+        gate.number();
+    }
+    gate.weight(0).await;
+    gate.weight(999).await;
+    fail(&gate, 2).await;
+    assert_eq!(counted(&gate, 5).await, (1, 4));
+}
+
 /// A user counts once in a canary, whichever core the requests come to, and again in the next one.
 #[tokio::test]
 async fn a_user_counts_once() {

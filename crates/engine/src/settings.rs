@@ -1,6 +1,7 @@
 //! From the plan's words to the values that the shells take: secrets are read here and nowhere else.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use changeover_gate::postgres::{
@@ -9,7 +10,7 @@ use changeover_gate::postgres::{
 };
 use changeover_gate::state::{GateConfig, HttpGateConfig, Upstream};
 use changeover_plan::{ClientAuth, Plan, PostgresSide, SecretRef, Step, Unmovable};
-use changeover_postgres::config::ConnectConfig;
+use changeover_postgres::config::{ConnectConfig, Secret};
 use changeover_types::{MigrationName, Side};
 
 use crate::Report;
@@ -144,6 +145,34 @@ fn upstream(url: &str) -> Result<Upstream, Report> {
             Report::new("CO0107", format!("the upstream {url} cannot be used"))
                 .cause("it is not http://host:port")
         })
+}
+
+/// How a client of the PostgreSQL gate comes in: as its first user; where everybody is trusted, as
+/// the one whom the side with authority knows.
+///
+/// # Errors
+/// If the plan has no such gate, or a secret cannot be had.
+pub(crate) fn client_of_gate(
+    plan: &Plan,
+    plan_path: &Path,
+    authority: Side,
+) -> Result<ConnectConfig, Report> {
+    let Some(gate) = &plan.gates.postgres else {
+        return Err(Report::new("CO0106", "the plan has no PostgreSQL gate"));
+    };
+    let mut config = database(plan, plan_path, authority)?;
+    let host = match gate.listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    (config.host, config.port, config.password) = (host.to_string(), gate.listen.port(), None);
+    if let Some(user) = gate.users.first() {
+        let what = format!("the password of the gate's user {}", user.name);
+        config.password = Some(Secret::new(secret(&user.password, plan_path, &what)?));
+        config.user.clone_from(&user.name);
+    }
+    Ok(config)
 }
 
 fn postgres_gate(plan: &Plan, plan_path: &Path) -> Result<PostgresGateConfig, Report> {

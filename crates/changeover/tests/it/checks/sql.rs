@@ -1,5 +1,7 @@
 //! Smoke on real databases: rows, values and tables, judged and never shown.
 
+use std::fs;
+
 use crate::stage::postgres_session::execute;
 use crate::stage::{Gate, Pair, PlanText, Stage};
 
@@ -51,4 +53,25 @@ fn wrong_rows_are_told_as_shapes_and_nothing_is_written() {
     let left =
         crate::stage::postgres_session::query_one(&stage.source, "SELECT count(*) FROM words");
     assert_eq!(left, "2");
+}
+
+/// Only the gate knows this user: whoever asked a database directly would be another.
+#[test]
+fn a_question_to_the_gate_comes_in_as_one_of_its_clients() {
+    let pair = Pair::start("gatesmoke");
+    let steps = "phases:\n- name: ask\n  steps:\n  - smoke: {against: gate, sql: \
+                 [{query: SELECT current_user, expect: {value: app}}]}\n";
+    let plan = PlanText::new(Gate::Postgres).gate_user("app").phases(steps);
+    let mut stage = Stage::new(&pair, "gatesmoke", &plan);
+    for cluster in [&pair.blue, &pair.green] {
+        execute(&cluster.url("postgres"), "CREATE ROLE app LOGIN PASSWORD 's3cr3t'");
+    }
+    fs::write(stage.plan.with_file_name("password"), "s3cr3t\n").unwrap();
+    stage.start_gate();
+    stage.expect("apply", 0);
+    let records = stage.journal();
+    let checked = records.iter().find(|record| record.body["kind"] == "checked").unwrap();
+    let name = &checked.body["report"]["cases"][0]["name"];
+    assert_eq!(name, "`SELECT current_user` through the gate", "{}", stage.report());
+    assert!(!format!("{records:?}{}{}", stage.run_log(), stage.gate_log()).contains("s3cr3t"));
 }

@@ -24,6 +24,7 @@ pub(crate) struct PlanText {
     upstreams: Option<(String, String)>,
     phases: String,
     neighbours: bool,
+    gate_user: Option<String>,
 }
 
 impl PlanText {
@@ -40,6 +41,7 @@ impl PlanText {
                 - {name: check, steps: [verify]}\n"
                 .to_owned(),
             neighbours: false,
+            gate_user: None,
         }
     }
 
@@ -65,6 +67,12 @@ impl PlanText {
     /// making for a standby, so the plan declares that none is promoted.
     pub(crate) fn beside_others(mut self) -> PlanText {
         self.neighbours = true;
+        self
+    }
+
+    /// The gate lets in only this user, by a password in the file `password` beside the plan.
+    pub(crate) fn gate_user(mut self, name: &str) -> PlanText {
+        self.gate_user = Some(name.to_owned());
         self
     }
 
@@ -102,7 +110,13 @@ impl PlanText {
             writeln!(text, "  http: {{listen: \"127.0.0.1:{port}\"}}").unwrap();
         }
         if let Some(port) = self.postgres_port() {
-            writeln!(text, "  postgres: {{listen: \"127.0.0.1:{port}\", auth: trust}}").unwrap();
+            let who = match &self.gate_user {
+                Some(name) => {
+                    format!("auth: scram, users: [{{name: {name}, password: {{file: password}}}}]")
+                }
+                None => "auth: trust".to_owned(),
+            };
+            writeln!(text, "  postgres: {{listen: \"127.0.0.1:{port}\", {who}}}").unwrap();
         }
         text + &self.phases
     }

@@ -14,6 +14,7 @@ use super::Found;
 use crate::effects::{Effects, application};
 use crate::protocol::CheckStatus;
 use crate::report::chain;
+use crate::settings;
 
 /// Of an answer's body so much is read.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -37,9 +38,12 @@ impl Effects {
             }
         }
         for query in &smoke.sql {
-            let side = query.against.side().unwrap_or(authority);
-            let name = format!("`{}` on the {side}", excerpt(&query.query));
-            cases.push(retries.ask(name, || self.ask_sql(query, side)).await);
+            let whom = match query.against.side() {
+                Some(side) => format!("on the {side}"),
+                None => "through the gate".to_owned(),
+            };
+            let name = format!("`{}` {whom}", excerpt(&query.query));
+            cases.push(retries.ask(name, || self.ask_sql(query, authority)).await);
             self.show_asked(cases.len());
         }
         for address in &smoke.tcp {
@@ -82,14 +86,18 @@ impl Effects {
         }
     }
 
-    async fn ask_sql(&self, query: &SmokeSql, side: Side) -> Vec<String> {
-        let databases = match self.databases() {
-            Ok(databases) => databases,
+    /// A question to the gate comes in as a client's would.
+    async fn ask_sql(&self, query: &SmokeSql, authority: Side) -> Vec<String> {
+        let config = match query.against.side() {
+            Some(side) => self.databases().map(|databases| databases.of(side).clone()),
+            None => settings::client_of_gate(&self.plan, &self.plan_path, authority),
+        };
+        let config = match config {
+            Ok(config) => config,
             Err(report) => return vec![report.headline],
         };
         let asking = async {
-            let config = databases.of(side);
-            let mut session = Session::connect(config, &application(&self.plan.name)).await?;
+            let mut session = Session::connect(&config, &application(&self.plan.name)).await?;
             session.execute("BEGIN READ ONLY").await?;
             let rows = session.query(&query.query).await?;
             let columns = rows.columns().len();

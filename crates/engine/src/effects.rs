@@ -32,6 +32,7 @@ use crate::relays::Relays;
 use crate::report::chain;
 
 pub use checks::GUARD_VERB;
+pub(crate) use checks::keeper;
 pub(crate) use compare::{Comparer, verify_status};
 
 /// Numbers that a side which lost authority may still hand out without meeting one of the other's.

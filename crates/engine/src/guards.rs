@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::Report;
 use crate::daemon::{Board, Config, Words};
 use crate::databases::Databases;
+use crate::effects::keeper;
 use crate::gates::Gates;
 use crate::relays::Relays;
 
@@ -91,7 +92,11 @@ impl Eyes {
                 Measure::RowsDifferent => Some(Reading::Idle),
                 Measure::Prometheus { url, query } => Some(prometheus::look(url, query).await),
                 Measure::Exec { argv, timeout } => {
-                    Some(exec::look(argv, &self.folder, *timeout).await)
+                    let keeper = match keeper() {
+                        Ok(keeper) => keeper,
+                        Err(why) => return Some(Reading::NoData { why }),
+                    };
+                    Some(exec::look(&keeper, argv, &self.folder, *timeout).await)
                 }
             }
         };

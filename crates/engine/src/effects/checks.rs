@@ -7,6 +7,7 @@ mod mirror;
 mod smoke;
 
 pub use command::GUARD_VERB;
+pub(crate) use command::keeper;
 
 use std::collections::BTreeMap;
 

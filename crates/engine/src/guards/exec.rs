@@ -1,16 +1,18 @@
-//! A command of the user's: its exit code is its word. It runs in the plan's folder, in a process
-//! group of its own, and ends with us: by its own time, or by `SIGKILL` to the whole group.
+//! A command of the user's: its exit code is its word. It runs in the plan's folder, behind a small
+//! process of ours that ends it and its children when we are gone, also by `SIGKILL`.
 
-use std::os::unix::process::ExitStatusExt;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use changeover_checks::guard::CANNOT_START;
 use changeover_run::Reading;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
+
+use crate::supervisor;
 
 /// So much of what it says is read; the rest goes nowhere.
 const OUTPUT_MAX_BYTES: u64 = 64 * 1024;
@@ -18,26 +20,37 @@ const OUTPUT_MAX_BYTES: u64 = 64 * 1024;
 /// So much of its last line is told.
 const TOLD_MAX_CHARS: usize = 200;
 
-/// Runs it once.
-pub(super) async fn look(argv: &[String], folder: &Path, within: Duration) -> Reading {
-    let Some((program, arguments)) = argv.split_first() else {
+/// How long our process may take to end a command that does not end by itself.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs it once; `keeper` is what starts our process ([`changeover_checks::guard`]).
+pub(super) async fn look(
+    keeper: &[OsString],
+    argv: &[String],
+    folder: &Path,
+    within: Duration,
+) -> Reading {
+    let (Some((keeper, words)), Some(program)) = (keeper.split_first(), argv.first()) else {
         return Reading::NoData { why: "the command is empty".to_owned() };
     };
-    let child = Command::new(program)
-        .args(arguments)
+    let mut command = Command::new(keeper);
+    command
+        .args(words)
+        .args(argv)
         .current_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = match child {
+        .process_group(0);
+    supervisor::OUR_VARIABLES.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) => return Reading::NoData { why: format!("{program} cannot be started: {e}") },
     };
-    // Whatever happens, also to this future, nothing of the group outlives it.
-    let _group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    // Closed when this future ends in whatever way, and by our death: then the command is ended.
+    let pipe = child.stdin.take();
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let run = async {
         let (_, said, status) = tokio::join!(read(out), read(err), child.wait());
@@ -45,22 +58,16 @@ pub(super) async fn look(argv: &[String], folder: &Path, within: Duration) -> Re
     };
     match timeout(within, run).await {
         Ok((Ok(status), _)) if status.success() => Reading::Passed,
-        Ok((Ok(status), said)) => Reading::Failed { why: told(program, status, &said) },
+        Ok((Ok(status), said)) => match not_started(program, status, &said) {
+            Some(why) => Reading::NoData { why },
+            None => Reading::Failed { why: told(program, status, &said) },
+        },
         Ok((Err(e), _)) => Reading::NoData { why: format!("{program}: {e}") },
         Err(_) => {
+            drop(pipe);
+            timeout(END_WITHIN, child.wait()).await.ok();
             let why = format!("{program} did not end within {} s", within.as_secs_f64());
             Reading::NoData { why }
-        }
-    }
-}
-
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            // It may have ended by itself, which is as good.
-            kill_process_group(leader, Signal::KILL).ok();
         }
     }
 }
@@ -74,17 +81,26 @@ async fn read(stream: Option<impl AsyncRead + Unpin>) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-fn told(program: &str, status: ExitStatus, said: &str) -> String {
-    let how = match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, signal) => format!("signal {}", signal.unwrap_or_default()),
-    };
+fn last_line(said: &str) -> String {
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-    let last: String = last.trim().chars().take(TOLD_MAX_CHARS).collect();
-    if last.is_empty() {
-        format!("{program} ended with {how}")
-    } else {
-        format!("{program} ended with {how}: {last}")
+    last.trim().chars().take(TOLD_MAX_CHARS).collect()
+}
+
+/// What the keeper says of a command that it could not start; a command's own 127 is its word.
+fn not_started(program: &str, status: ExitStatus, said: &str) -> Option<String> {
+    let last = last_line(said);
+    let why = last.strip_prefix("changeover: ")?;
+    let is_ours = why.starts_with(&format!("{program} cannot be started: "));
+    let code = status.code() == Some(i32::from(CANNOT_START));
+    (code && is_ours).then(|| why.to_owned())
+}
+
+/// A command that a signal ended has 128 and the signal's number, as a shell tells it.
+fn told(program: &str, status: ExitStatus, said: &str) -> String {
+    let how = status.code().map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+    match last_line(said).as_str() {
+        "" => format!("{program} ended with {how}"),
+        last => format!("{program} ended with {how}: {last}"),
     }
 }
 
@@ -92,10 +108,29 @@ fn told(program: &str, status: ExitStatus, said: &str) -> String {
 mod tests {
     use super::*;
 
-    fn sh(script: &str, within: Duration) -> Reading {
-        let argv = ["sh", "-c", script].map(str::to_owned);
+    /// This test program is the keeper, too: the harness runs only this function, and whatever
+    /// follows `--` is the command.
+    #[test]
+    fn keeper() {
+        let command: Vec<OsString> = std::env::args_os().skip_while(|it| it != "--").collect();
+        if let [_, command @ ..] = command.as_slice() {
+            let code = changeover_checks::guard::run(command);
+            std::process::exit(i32::from(code));
+        }
+    }
+
+    fn run(argv: &[&str], within: Duration) -> Reading {
+        let mut keeper = vec![std::env::current_exe().unwrap().into_os_string()];
+        keeper.extend(
+            ["--exact", "guards::exec::tests::keeper", "--nocapture", "--"].map(OsString::from),
+        );
+        let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(look(&argv, Path::new(""), within))
+        runtime.block_on(look(&keeper, &argv, Path::new(""), within))
+    }
+
+    fn sh(script: &str, within: Duration) -> Reading {
+        run(&["sh", "-c", script], within)
     }
 
     const LONG: Duration = Duration::from_secs(60);
@@ -108,20 +143,21 @@ mod tests {
         };
         assert_eq!(why, "sh ended with exit code 3: too slow");
         let Reading::Failed { why } = sh("kill -9 $$", LONG) else { panic!("it failed") };
-        assert_eq!(why, "sh ended with signal 9");
+        assert_eq!(why, "sh ended with exit code 137");
+        let missing = sh("no-such-program", LONG);
+        assert!(matches!(missing, Reading::Failed { .. }), "{missing:?}");
     }
 
     #[test]
     fn one_that_cannot_be_started_or_does_not_end_gives_no_data() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let absent = ["/nonexistent/check".to_owned()];
-        let reading = runtime.block_on(look(&absent, Path::new(""), LONG));
-        assert!(matches!(reading, Reading::NoData { .. }), "{reading:?}");
+        let reading = run(&["/nonexistent/check"], LONG);
+        let Reading::NoData { why } = reading else { panic!("{reading:?}") };
+        assert!(why.starts_with("/nonexistent/check cannot be started: "), "{why}");
         let folder = tempfile::tempdir().unwrap();
         let pid = folder.path().join("pid");
         // Its child holds the pipes open, and is ended with it.
         let script = format!("sleep 1000 & echo $! > {}; wait", pid.display());
-        let reading = sh(&script, Duration::from_millis(500));
+        let reading = sh(&script, Duration::from_secs(3));
         assert!(matches!(reading, Reading::NoData { .. }), "{reading:?}");
         let pid = std::fs::read_to_string(pid).unwrap();
         let line = format!("/proc/{}/cmdline", pid.trim());

@@ -4,9 +4,10 @@ use std::fs;
 
 use changeover_run::{Consequence, Event};
 
-use super::service::{Service, last};
+use super::service::{Service, is_gone, last};
 use crate::faults::program::has;
 use crate::gates::web::Load;
+use crate::stage::{PATIENCE, until};
 
 const STEPS: &str = "phases: [{name: move, steps: [\
     {shift: {to: 50%}}, {soak: {for: 1h}}, {shift: {to: 100%}}]}]\n";
@@ -119,4 +120,20 @@ fn nothing_goes_back_by_itself_to_a_source_that_is_not_there() {
     // A person may know better.
     service.expect("rollback", &[], 0);
     assert_eq!(service.state().target_permille, 0);
+}
+
+#[test]
+fn a_killed_daemon_takes_a_guard_s_command_and_its_children_with_it() {
+    let guard = "guards: [{name: mine, exec: [./check], timeout: 10m, every: 1s}]\n";
+    let service = Service::start(&format!("{guard}{STEPS}"));
+    // A child in another session, which outlives its parent unless somebody looks.
+    let script = "setsid sleep 600 &\necho \"$$ $!\" > pids.new; mv pids.new pids; wait";
+    service.script("check", script);
+    service.expect("apply", &["--detach"], 0);
+    let pids = until(PATIENCE, || fs::read_to_string(service.file("pids")).ok());
+    let pids: Vec<u32> = pids.unwrap().split_whitespace().map(|it| it.parse().unwrap()).collect();
+    assert!(pids.len() == 2 && !pids.iter().any(|pid| is_gone(*pid)), "{pids:?}");
+    service.kill_daemon();
+    let gone = until(PATIENCE, || pids.iter().all(|pid| is_gone(*pid)).then_some(()));
+    assert!(gone.is_some(), "{pids:?} live on; {}", service.report());
 }

@@ -156,7 +156,7 @@ impl Drop for Service {
 }
 
 /// Dead; a child of nobody that waits for it is a zombie until it is reaped.
-fn is_gone(pid: u32) -> bool {
+pub(super) fn is_gone(pid: u32) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim().starts_with('Z')),
         Err(_) => true,

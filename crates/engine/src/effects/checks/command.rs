@@ -13,10 +13,15 @@ use crate::supervisor;
 /// The hidden verb that makes our program a command's guard.
 pub const GUARD_VERB: &str = "guard-command";
 
+/// What starts a command's guard; the command's words follow.
+pub(crate) fn keeper() -> Result<Vec<OsString>, String> {
+    let own = std::env::current_exe().map_err(|e| format!("our own program: {e}"))?;
+    Ok(vec![own.into_os_string(), OsString::from(GUARD_VERB), OsString::from("--")])
+}
+
 impl Effects {
     pub(super) async fn run_command(&self, exec: &Exec, path: &str) -> Result<Found, String> {
-        let own = std::env::current_exe().map_err(|e| format!("our own program: {e}"))?;
-        let guard = vec![own.into_os_string(), OsString::from(GUARD_VERB), OsString::from("--")];
+        let guard = keeper()?;
         let folder = self.plan_path.parent().unwrap_or(Path::new("."));
         let log = format!("{}.log", path.replace('/', "-"));
         let running = Running {

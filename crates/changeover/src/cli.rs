@@ -248,6 +248,9 @@ pub(crate) struct Approve {
     /// Why not, for the journal
     #[arg(long, requires = "reject", value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// Which component of a program is meant, if several wait
+    #[arg(long, value_name = "NAME")]
+    pub(crate) component: Option<String>,
 }
 
 /// `rollback`.

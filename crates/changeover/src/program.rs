@@ -1,6 +1,7 @@
 //! Verbs on a program: the same words as on a plan, for several migrations at once.
 
 mod apply;
+mod approve;
 mod follow;
 mod gate;
 mod plan;
@@ -46,7 +47,7 @@ pub(crate) fn run(verb: &Verb, global: &Global, output: &Output) -> Result<Optio
             None => return Ok(None),
         },
         Verb::Apply(args) => match read(&args.plan, global)? {
-            Some(programmed) => apply::run(args, programmed, output)?,
+            Some(programmed) => apply::run(args, programmed, global, output)?,
             None => return Ok(None),
         },
         Verb::Status(args) => match target::find(&args.which.migration, global)? {
@@ -74,11 +75,11 @@ pub(crate) fn run(verb: &Verb, global: &Global, output: &Output) -> Result<Optio
             None => return Ok(None),
         },
         Verb::Skip(args) => match target::find(&args.which.migration, global)? {
-            Some(target) => return Err(for_one_component("skip", &target)),
+            Some(target) => skip(&target, &args.reason, global, output)?,
             None => return Ok(None),
         },
         Verb::Approve(args) => match target::find(&args.which.migration, global)? {
-            Some(target) => return Err(for_one_component("approve", &target)),
+            Some(target) => approve::run(args, &target, global, output)?,
             None => return Ok(None),
         },
         Verb::Verify(args) => match target::find(&args.migration, global)? {
@@ -180,6 +181,16 @@ fn finish(target: &Target, global: &Global, output: &Output) -> Result<u8, Repor
     follow::order(target, Ask::Finish { confirm: name }, output, |state| {
         verbs::wanted(state, |state| matches!(state, RunState::Finished))
     })
+}
+
+/// Which step is meant is read first, so that a word that arrives twice leaves out one.
+fn skip(target: &Target, why: &str, global: &Global, output: &Output) -> Result<u8, Report> {
+    let step = crate::follow::block_on(async { Ok(target.status().await?.step) })?;
+    let Some(step) = step else {
+        return Err(Report::new("CO0030", "there is nothing to skip").cause("all steps are done"));
+    };
+    let ask = Ask::Skip { step, why: why.to_owned() };
+    follow::order_and_show(target, ask, global.name.clone(), output)
 }
 
 fn stop(target: &Target, global: &Global, output: &Output) -> Result<u8, Report> {

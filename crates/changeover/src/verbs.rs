@@ -2,7 +2,7 @@
 
 mod abort;
 pub(crate) mod apply;
-mod approve;
+pub(crate) mod approve;
 mod assess;
 mod completions;
 mod finish;

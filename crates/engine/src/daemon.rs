@@ -6,7 +6,7 @@
 
 mod board;
 mod inbox;
-mod news;
+pub(crate) mod news;
 mod results;
 mod socket;
 pub(crate) mod store;
@@ -231,7 +231,8 @@ fn out_of_time(state: &State, blockers: &str) -> Input {
     }
 }
 
-async fn until(deadline: Option<changeover_types::WallMs>) {
+/// Waits for this time of the wall clock; for ever if there is none.
+pub(crate) async fn until(deadline: Option<changeover_types::WallMs>) {
     match deadline {
         Some(at) => sleep(at.since(store::now())).await,
         None => std::future::pending().await,

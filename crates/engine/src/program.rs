@@ -17,12 +17,13 @@ use std::time::Duration;
 
 use changeover_journal::Record;
 use changeover_plan::Program;
-use changeover_run::program::{Input, State, due};
+use changeover_run::program::{Input, State, due, wake};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use crate::Report;
 use crate::daemon::store::Fed;
+use crate::daemon::until;
 use crate::serve;
 use crate::supervisor::write_pids;
 use board::Board;
@@ -113,7 +114,14 @@ async fn drive(
             sleep(LINGER).await;
             return Ok(());
         }
-        match inbox.recv().await {
+        let word = tokio::select! {
+            word = inbox.recv() => word,
+            () = until(wake(store.state(), program)) => {
+                feed(program, store, board, &Input::Deadline)?.ok();
+                continue;
+            }
+        };
+        match word {
             Some(Word::FromWorker { component, generation, input }) => {
                 if workers.takes_word_of(component, generation)
                     && let Err(refusal) = feed(program, store, board, &input)?

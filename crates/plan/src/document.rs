@@ -2,7 +2,7 @@
 //! from every step. One [`Document`], several forms: [`markdown`], [`html`], JSON; the terminal's is
 //! the binary's own.
 
-mod entrance;
+pub(crate) mod entrance;
 mod html;
 mod markdown;
 mod recovery;
@@ -203,7 +203,7 @@ pub fn document(
         .zip(&estimates.milestones)
         .map(|(phase, milestone)| PhaseWords {
             name: phase.name.clone(),
-            entrance: entrance::entrance(phase),
+            entrance: entrance::entrance(&phase.entrance),
             steps: steps.by_ref().take(phase.steps.len()).collect(),
             span: milestone.span,
             reached: milestone.reached,

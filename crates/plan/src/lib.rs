@@ -54,7 +54,7 @@ pub use model::{
 };
 pub use outside::{Outside, WhenStuck};
 pub use program::{
-    Component, ExplainedProgramStep, Leg, OnComponentFail, PlacedProgramStep, Program,
+    Component, ExplainedProgramStep, Leg, OnComponentFail, Own, PlacedProgramStep, Program,
     ProgramPhase, ProgramStep, ProgramStepKind, Unloaded, explain_program, is_program,
     parse_program,
 };

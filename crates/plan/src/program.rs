@@ -10,11 +10,12 @@ mod rules;
 
 use std::iter;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use changeover_types::MigrationName;
 use serde::Serialize;
 
-use crate::model::Plan;
+use crate::model::{Entrance, Plan};
 
 pub use explain::{ExplainedProgramStep, explain_program};
 pub use read::{Unloaded, is_program, parse_program};
@@ -98,6 +99,8 @@ impl Component {
 pub struct ProgramPhase {
     /// Unique in the program.
     pub name: String,
+    /// What must be so before it begins.
+    pub entrance: Entrance,
     /// In order; never empty.
     pub steps: Vec<ProgramStep>,
 }
@@ -111,6 +114,20 @@ pub struct ProgramStep {
     pub legs: Vec<Leg>,
     /// How many of them at the same time.
     pub at_once: usize,
+    /// What the program itself does instead.
+    pub own: Option<Own>,
+}
+
+/// A step in which no component goes anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Own {
+    /// Nothing but time, with everything watched.
+    Soak {
+        /// How long.
+        #[serde(rename = "for")]
+        for_: Duration,
+    },
 }
 
 /// How a step was written.
@@ -123,6 +140,8 @@ pub enum ProgramStepKind {
     Move,
     /// To the end of a named phase.
     To,
+    /// A wait of the program's own.
+    Soak,
 }
 
 impl ProgramStepKind {
@@ -133,6 +152,7 @@ impl ProgramStepKind {
             ProgramStepKind::Prepare => "prepare",
             ProgramStepKind::Move => "move",
             ProgramStepKind::To => "to",
+            ProgramStepKind::Soak => "soak",
         }
     }
 }
@@ -151,6 +171,8 @@ pub struct Leg {
 pub struct PlacedProgramStep<'a> {
     /// `phase/kind`; a second one of the same kind in a phase is `phase/kind-2`.
     pub path: String,
+    /// The phase's index.
+    pub phase_index: usize,
     /// The phase's name.
     pub phase: &'a str,
     /// The step.
@@ -160,9 +182,10 @@ pub struct PlacedProgramStep<'a> {
 impl Program {
     /// All steps in order, each with its path.
     pub fn steps(&self) -> impl Iterator<Item = PlacedProgramStep<'_>> {
-        self.phases.iter().flat_map(|phase| {
-            phase.steps.iter().enumerate().map(|(index, step)| PlacedProgramStep {
+        self.phases.iter().enumerate().flat_map(|(phase_index, phase)| {
+            phase.steps.iter().enumerate().map(move |(index, step)| PlacedProgramStep {
                 path: path_in(phase, index),
+                phase_index,
                 phase: &phase.name,
                 step,
             })

@@ -32,6 +32,9 @@ use crate::node::Node;
 use crate::reader::{Field, Fields, Reader};
 use crate::{rules, units};
 
+pub(crate) use phases::entrance;
+pub(crate) use steps::soak;
+
 /// Keys of the design that wait for later issues.
 const UNBUILT: &[&str] = &["kpis", "notify", "terraform", "windows", "rollback", "approvals"];
 const UNBUILT_OBJECTIVES: &[&str] = &[];

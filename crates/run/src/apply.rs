@@ -5,7 +5,7 @@ use changeover_types::{CheckReport, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
-use crate::control::{Approval, GuardState, Standing, WayBack, Who, WindowState};
+use crate::control::{Approval, Control, GuardState, Standing, WayBack, Who, WindowState};
 use crate::guard::Consequence;
 use crate::state::{Bound, DataStage, Mode, Pause, State};
 
@@ -366,13 +366,12 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::Aborted => turn(state, Mode::Aborted),
         Event::FinishBegun { .. } => turn(state, Mode::Finishing),
         Event::Finished => turn(state, Mode::Finished),
-        condition => apply_condition(state, condition),
+        condition => apply_condition(&mut state.control, condition),
     }
 }
 
-/// What people, clocks and guards said.
-fn apply_condition(state: &mut State, event: &Event) {
-    let control = &mut state.control;
+/// What people, clocks and guards said: of a run, or of a program.
+pub(crate) fn apply_condition(control: &mut Control, event: &Event) {
     match event {
         Event::AppliedBy { who } => control.appliers.push(who.identity().to_owned()),
         Event::StepSkipped { step, .. } if control.skipped.contains(step) => {}

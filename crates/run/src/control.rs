@@ -38,7 +38,7 @@ impl fmt::Display for Who {
 }
 
 /// The part of the state that is about conditions.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Control {
     /// Whoever ran `apply`, by identity.
     pub appliers: Vec<String>,
@@ -66,7 +66,7 @@ pub struct Control {
 }
 
 /// What is known of the way back before the first step on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WayBack {
     /// It was looked at, or there is none to look at.
@@ -79,7 +79,7 @@ pub enum WayBack {
 }
 
 /// A window that was looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WindowState {
     /// The phase that has it, by index.
     pub phase: usize,
@@ -92,7 +92,7 @@ pub struct WindowState {
 }
 
 /// An approval that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Approval {
     /// The step that waits, as `phase/step`.
     pub step: String,
@@ -117,7 +117,7 @@ impl Approval {
 }
 
 /// A guard that is not good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GuardState {
     /// What it is instead.
     pub is: Standing,
@@ -132,7 +132,7 @@ pub struct GuardState {
 }
 
 /// How a guard stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// It keeps to its limit.

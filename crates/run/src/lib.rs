@@ -12,6 +12,7 @@ pub mod canary;
 mod apply;
 mod control;
 mod decide;
+mod door;
 mod due;
 mod guard;
 pub mod program;

@@ -15,6 +15,6 @@ mod due;
 mod state;
 
 pub use apply::{Event, apply};
-pub use decide::{Input, decide};
+pub use decide::{Input, decide, wake};
 pub use due::{Command, due};
 pub use state::{Component, Is, Order, Seen, State};

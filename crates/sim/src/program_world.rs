@@ -5,8 +5,8 @@
 mod real;
 
 use changeover_plan::{Program, Unloaded, parse, parse_program};
-use changeover_run::program::{Command, Event, Input, Order, State, apply, decide, due};
-use changeover_run::{Mode, Pause};
+use changeover_run::program::{Command, Event, Input, Order, State, apply, decide, due, wake};
+use changeover_run::{Mode, Pause, Who};
 use changeover_types::WallMs;
 
 pub use real::{Real, RealIs};
@@ -55,6 +55,10 @@ pub enum Action {
     GoBack(usize),
     /// The operator says something.
     Say(Word),
+    /// Somebody approves what waits for it.
+    Approve,
+    /// The time comes that the program waits for.
+    Time,
 }
 
 /// What the operator may say.
@@ -133,6 +137,9 @@ impl World {
                 actions.extend(real.may_go_back().then_some(Action::GoBack(component)));
             }
         }
+        let asked = self.machine.control.approval.as_ref();
+        actions.extend(asked.filter(|it| !it.is_complete()).map(|_| Action::Approve));
+        actions.extend(wake(&self.machine, program).map(|_| Action::Time));
         if self.words > 0 {
             actions.extend(WORDS.map(Action::Say));
         }
@@ -140,7 +147,16 @@ impl World {
     }
 
     fn count(&self, program: &Program, input: &Input) -> usize {
-        decide(&self.machine, program, input, WallMs(0)).map_or(0, |events| events.len())
+        let now = self.now(program, input);
+        decide(&self.machine, program, input, now).map_or(0, |events| events.len())
+    }
+
+    /// The clock stands still, but a deadline comes when it is over.
+    fn now(&self, program: &Program, input: &Input) -> WallMs {
+        match input {
+            Input::Deadline => wake(&self.machine, program).unwrap_or_default(),
+            _ => WallMs(0),
+        }
     }
 
     /// The world after an action.
@@ -186,20 +202,29 @@ impl World {
                 next.words -= 1;
                 next.feed(program, &said(*word), None);
             }
+            Action::Approve => {
+                if let Some(asked) = &self.machine.control.approval {
+                    let (who, facts) = (asked.from[0].clone(), asked.facts.clone());
+                    let who = Who { user: "root".to_owned(), name: Some(who) };
+                    next.feed(program, &Input::Approve { who, facts }, None);
+                }
+            }
+            Action::Time => next.feed(program, &Input::Deadline, None),
         }
         next
     }
 
     fn order_due(&self, component: usize) -> Option<Order> {
         due(&self.machine).into_iter().find_map(|command| match command {
-            Command::Tell { component: it, order } if it == component => Some(order),
+            Command::Tell { component: it, order, .. } if it == component => Some(order),
             _ => None,
         })
     }
 
     /// The machine hears the input; the process dies after `cut` records.
     fn feed(&mut self, program: &Program, input: &Input, cut: Option<usize>) {
-        let events = decide(&self.machine, program, input, WallMs(0)).unwrap_or_default();
+        let now = self.now(program, input);
+        let events = decide(&self.machine, program, input, now).unwrap_or_default();
         for event in &events[..cut.unwrap_or(events.len()).min(events.len())] {
             self.watch(event);
             apply(&mut self.machine, event);
@@ -240,6 +265,14 @@ impl World {
             .iter()
             .any(|it| matches!(it, Command::Tell { order: Order::Advance { .. }, .. }));
         !(self.begun_after_stop || (stopped && says))
+    }
+
+    /// No step has begun whose phase waits for its people.
+    #[must_use]
+    pub fn phases_open_by_their_people(&self, program: &Program) -> bool {
+        let Some(placed) = program.steps().nth(self.machine.at) else { return true };
+        let asks = program.phases[placed.phase_index].entrance.approve.is_some();
+        !(asks && self.machine.begun) || self.machine.control.opened == Some(placed.phase_index)
     }
 
     /// No more go side by side than the present step allows.

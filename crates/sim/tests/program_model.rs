@@ -40,6 +40,9 @@ impl Model for Moves {
             Property::always("side by side within bounds", |m: &Moves, w: &World| {
                 w.side_by_side_within_bounds(&m.program)
             }),
+            Property::always("a phase opens by its people", |m: &Moves, w: &World| {
+                w.phases_open_by_their_people(&m.program)
+            }),
             Property::always("one automatic rollback in a run", |_, w: &World| w.went_back <= 1),
             Property::always("P9 ends when faults end", |m: &Moves, w: &World| {
                 w.converges(&m.program)
@@ -95,4 +98,14 @@ fn two_that_move_side_by_side_after_a_third() {
 fn a_program_that_pauses_when_something_fails() {
     let program = program(&THREE, "on_fail: pause\n");
     check(Moves { program, failures: 2, crashes: 0, words: 1 });
+}
+
+#[test]
+fn a_program_that_waits_for_people_and_for_time_of_its_own() {
+    let phases = "phases:\n  - {name: prepare, steps: [prepare: all]}\n  \
+        - name: move\n    approve: {from: [alice], within: 1h, on_timeout: rollback}\n    \
+        steps: [move: users, soak: {for: 1h}]\n  \
+        - {name: rest, approve: {from: [bob]}, steps: [move: orders]}\n";
+    let program = program(&THREE[..2], phases);
+    check(Moves { program, failures: 1, crashes: 1, words: 1 });
 }

@@ -1,15 +1,26 @@
 //! `apply` of a program: begins it, goes on with it, or says that it is done.
 
 use changeover_engine::Report;
-use changeover_engine::protocol::{Ask, RunState};
+use changeover_engine::protocol::{ApprovalStatus, Ask, RunState, WaitsFor};
+use changeover_plan::Component;
 use changeover_run::Mode;
 
-use super::{Programmed, Target, follow, status};
-use crate::cli::Apply;
+use super::follow::Rested;
+use super::{Programmed, Target, approve, follow, status};
+use crate::cli::{Apply, Global};
 use crate::exit;
 use crate::output::Output;
 
-pub(super) fn run(args: &Apply, programmed: Programmed, output: &Output) -> Result<u8, Report> {
+pub(super) fn run(
+    args: &Apply,
+    programmed: Programmed,
+    global: &Global,
+    output: &Output,
+) -> Result<u8, Report> {
+    if args.junit.is_some() {
+        return Err(Report::new("CO0039", "--junit is not built yet for a program")
+            .hint("changeover status PLAN --junit FILE writes the checks of one component"));
+    }
     if args.until.is_some() {
         return Err(Report::new("CO0028", "a program has no --until").hint(
             "write what is to happen first as a program of its own phases, or give --until \
@@ -35,12 +46,26 @@ pub(super) fn run(args: &Apply, programmed: Programmed, output: &Output) -> Resu
             _ => {}
         }
     }
-    crate::follow::block_on(go_on(args, &target, output))
+    crate::follow::block_on(go_on(args, &target, global, output))
 }
 
-async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Report> {
+async fn go_on(
+    args: &Apply,
+    target: &Target,
+    global: &Global,
+    output: &Output,
+) -> Result<u8, Report> {
     let after = Some(target.last_event().await?);
     let status = target.status().await?;
+    let asks_people =
+        |it: &Component| it.plan.phases.iter().any(|phase| phase.entrance.approve.is_some());
+    if let Some(programmed) = &target.programmed
+        && (programmed.files.program.components.iter().any(asks_people)
+            || programmed.files.program.phases.iter().any(|it| it.entrance.approve.is_some()))
+    {
+        // Whoever applies may not be whoever approves.
+        target.order_as(global.name.clone(), Ask::Apply).await?;
+    }
     match &status.state {
         RunState::Done => output.note("this program is done: nothing to do"),
         // Without effect on one that goes on.
@@ -52,7 +77,51 @@ async fn go_on(args: &Apply, target: &Target, output: &Output) -> Result<u8, Rep
         output.line(format!("the program goes on; watch it: changeover status -w {words}"));
         return Ok(exit::OK);
     }
-    follow::rest(target, output, after, exit::of_apply).await
+    let followed = follow_and_approve(args, target, after, global, output).await?;
+    Ok(follow::show(target, followed, output, exit::of_apply))
+}
+
+/// Follows to the end; with `--approve-as` it says yes on the way, with `--no-wait` it leaves where
+/// somebody else must.
+async fn follow_and_approve(
+    args: &Apply,
+    target: &Target,
+    mut after: Option<u64>,
+    global: &Global,
+    output: &Output,
+) -> Result<Option<Rested>, Report> {
+    // What the program shows of a component may be older than the answer.
+    let mut said: Vec<String> = Vec::new();
+    loop {
+        let may_say_yes = |asked: &Option<ApprovalStatus>| {
+            let asked = asked.as_ref().filter(|it| !said.contains(&it.facts))?;
+            let name = args.approve_as.as_ref().filter(|name| !asked.given.contains(name))?;
+            Some((name.clone(), asked.facts.clone()))
+        };
+        let followed = follow::until(target, output, after, |status| {
+            let waits =
+                matches!(status.state, RunState::Waiting { waits_for: WaitsFor::Approval, .. });
+            let mut asked = status.components.iter().map(|it| &it.approval);
+            let yes = asked.any(|it| may_say_yes(it).is_some());
+            let yes = yes || may_say_yes(&status.approval).is_some();
+            status.state.is_resting() || yes || waits && args.no_wait
+        })
+        .await?;
+        let Some((_, Some(status))) = &followed else { return Ok(followed) };
+        if let Some((name, facts)) = may_say_yes(&status.approval) {
+            after = Some(status.last_event);
+            target.order_as(Some(name), Ask::Approve { facts: facts.clone() }).await?;
+            said.push(facts);
+            continue;
+        }
+        let waiting =
+            status.components.iter().find_map(|it| Some((it, may_say_yes(&it.approval)?)));
+        let Some((component, (name, facts))) = waiting else { return Ok(followed) };
+        after = Some(status.last_event);
+        let component = approve::of_component(target, component, global)?;
+        component.order_as(Some(name), Ask::Approve { facts: facts.clone() }).await?;
+        said.push(facts);
+    }
 }
 
 fn digest(target: &Target) -> &str {

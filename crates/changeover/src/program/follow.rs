@@ -31,6 +31,23 @@ pub(super) fn order(
     })
 }
 
+/// Orders something that is done when it is accepted, and shows where the program stands then.
+///
+/// # Errors
+/// With the daemon's refusal, or why it cannot be asked.
+pub(super) fn order_and_show(
+    target: &Target,
+    ask: Ask,
+    name: Option<String>,
+    output: &Output,
+) -> Result<u8, Report> {
+    crate::follow::block_on(async {
+        target.order_as(name, ask).await?;
+        let status = target.status().await?;
+        Ok(show(target, Some((status.state.clone(), Some(Box::new(status)))), output, |_| exit::OK))
+    })
+}
+
 /// Follows the program until it rests and shows where.
 ///
 /// # Errors
@@ -41,10 +58,24 @@ pub(super) async fn rest(
     after: Option<u64>,
     code: impl Fn(&RunState) -> u8,
 ) -> Result<u8, Report> {
+    let followed = until(target, output, after, |status| status.state.is_resting()).await?;
+    Ok(show(target, followed, output, code))
+}
+
+/// Follows the program until `enough` says so; `None` if the user left.
+///
+/// # Errors
+/// If the daemon cannot be asked or dies again and again.
+pub(super) async fn until(
+    target: &Target,
+    output: &Output,
+    after: Option<u64>,
+    enough: impl Fn(&ProgramStatus) -> bool,
+) -> Result<Option<Rested>, Report> {
     let mut progress = Progress::new(output);
     let followed = {
         let mut interrupted = pin!(tokio::signal::ctrl_c());
-        let mut followed = pin!(watch(target, output, &mut progress, after));
+        let mut followed = pin!(watch(target, output, &mut progress, after, enough));
         tokio::select! {
             outcome = &mut followed => Some(outcome?),
             signal = &mut interrupted => match signal {
@@ -55,9 +86,19 @@ pub(super) async fn rest(
         }
     };
     progress.clear();
+    Ok(followed)
+}
+
+/// Shows where it came to rest, and gives the exit code.
+pub(super) fn show(
+    target: &Target,
+    followed: Option<Rested>,
+    output: &Output,
+    code: impl Fn(&RunState) -> u8,
+) -> u8 {
     let Some((state, status)) = followed else {
         farewell(target, output);
-        return Ok(exit::DETACHED);
+        return exit::DETACHED;
     };
     let code = code(&state);
     let result = serde_json::json!({"state": state, "status": status, "exit": code});
@@ -74,7 +115,7 @@ pub(super) async fn rest(
             target.words()
         ));
     }
-    Ok(code)
+    code
 }
 
 fn farewell(target: &Target, output: &Output) {
@@ -87,24 +128,28 @@ fn farewell(target: &Target, output: &Output) {
     output.emit("left", &serde_json::json!({"name": target.name.as_str()}));
 }
 
-type Rested = (RunState, Option<Box<ProgramStatus>>);
+/// Where a program came to rest; its daemon's last status, unless it is gone.
+pub(super) type Rested = (RunState, Option<Box<ProgramStatus>>);
 
 async fn watch(
     target: &Target,
     output: &Output,
     progress: &mut Progress<'_>,
     after: Option<u64>,
+    enough: impl Fn(&ProgramStatus) -> bool,
 ) -> Result<Rested, Report> {
     let mut last_event = after;
     let mut deaths = 0;
     loop {
         let mut watch = target.daemon().await?.watch(last_event).await.map_err(|e| e.report())?;
-        let error = match one_life(&mut watch, output, progress, &mut last_event, &mut deaths).await
-        {
-            Ok(rested) => return Ok(rested),
-            Err(End::Report(report)) => return Err(report),
-            Err(End::Gone(error)) => error,
-        };
+        let error =
+            match one_life(&mut watch, output, progress, &enough, &mut last_event, &mut deaths)
+                .await
+            {
+                Ok(rested) => return Ok(rested),
+                Err(End::Report(report)) => return Err(report),
+                Err(End::Gone(error)) => error,
+            };
         // A daemon whose program is over leaves; the journal says so.
         let journalled = status::journalled(target)?;
         match journalled.map(|(_, state)| state.mode) {
@@ -133,6 +178,7 @@ async fn one_life(
     watch: &mut Watch,
     output: &Output,
     progress: &mut Progress<'_>,
+    enough: &impl Fn(&ProgramStatus) -> bool,
     last_event: &mut Option<u64>,
     deaths: &mut u32,
 ) -> Result<Rested, End> {
@@ -146,7 +192,7 @@ async fn one_life(
             }
             Ok(Seen::Program(status)) => {
                 output.emit("status", &status);
-                if status.state.is_resting() {
+                if enough(&status) {
                     return Ok((status.state.clone(), Some(status)));
                 }
                 let line = view::activity(&status);

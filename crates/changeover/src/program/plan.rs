@@ -66,7 +66,11 @@ fn words(program: &Program, steps: &[ExplainedProgramStep]) -> String {
     let count = program.components.len();
     let mut text = format!("{}: {count} components in {} steps\n", program.name, steps.len());
     for (index, step) in steps.iter().enumerate() {
+        for condition in &step.entrance {
+            text += &format!("\n     {condition}");
+        }
         let (style, back) = match step.reversible {
+            Reversible::ReadOnly => (paint(AnsiColor::Green), "changes nothing"),
             Reversible::UntilFinish => (paint(AnsiColor::Yellow), "can be taken back until finish"),
             _ => (paint(AnsiColor::Green), "can be taken back"),
         };

@@ -81,10 +81,10 @@ impl Target {
     }
 
     /// Asks the daemon. One that dies before it answers leaves its successor to answer.
-    async fn ask(&self, ask: Ask) -> Result<Answer, Report> {
+    async fn ask(&self, name: Option<String>, ask: Ask) -> Result<Answer, Report> {
         let mut deaths = 0;
         loop {
-            match self.daemon().await?.request(ask.clone()).await {
+            match self.daemon().await?.named(name.clone()).request(ask.clone()).await {
                 Err(ClientError::NotRunning { .. }) if deaths < SILENT_DEATHS_MAX => deaths += 1,
                 outcome => return outcome.map_err(|e| e.report()),
             }
@@ -97,7 +97,7 @@ impl Target {
     /// # Errors
     /// If the daemon cannot be asked.
     pub(super) async fn status(&self) -> Result<ProgramStatus, Report> {
-        match self.ask(Ask::Status).await? {
+        match self.ask(None, Ask::Status).await? {
             Answer::Program(status) => Ok(*status),
             _ => Err(out_of_protocol("status")),
         }
@@ -122,8 +122,16 @@ impl Target {
     /// # Errors
     /// With the refusal, or why the daemon could not be asked.
     pub(super) async fn order(&self, ask: Ask) -> Result<(), Report> {
+        self.order_as(None, ask).await
+    }
+
+    /// The same, in somebody's name.
+    ///
+    /// # Errors
+    /// As [`Target::order`].
+    pub(super) async fn order_as(&self, name: Option<String>, ask: Ask) -> Result<(), Report> {
         let verb = ask.verb();
-        match self.ask(ask).await? {
+        match self.ask(name, ask).await? {
             Answer::Refused(fault) => Err(refusal(fault)),
             Answer::Accepted => Ok(()),
             _ => Err(out_of_protocol(verb)),

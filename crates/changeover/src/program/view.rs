@@ -1,6 +1,6 @@
 //! A program's status in words. Pure, so that what people see is tested.
 
-use changeover_engine::protocol::{ComponentStatus, ProgramStatus};
+use changeover_engine::protocol::{ComponentStatus, ProgramStatus, RunState};
 use changeover_run::Mode;
 
 use crate::view;
@@ -14,6 +14,9 @@ pub(super) fn activity(status: &ProgramStatus) -> String {
         .filter(|it| it.state.as_ref().is_some_and(|state| !state.is_resting()));
     let busy: Vec<String> = busy
         .map(|it| {
+            if let Some((_, reason, _)) = it.waits() {
+                return format!("{} waits: {reason}", it.name);
+            }
             let step = it.step.as_deref().unwrap_or("at its end");
             format!("{} {step}", it.name)
         })
@@ -56,6 +59,12 @@ fn table(components: &[ComponentStatus]) -> String {
     for component in components {
         if let Some(why) = &component.unreachable {
             text += &format!("\n{}: cannot be asked: {why}", component.name);
+        }
+        if let Some(RunState::Paused { reason, next_command }) = &component.state {
+            text += &format!("\n{}: {reason} — {next_command}", component.name);
+        }
+        if let Some((_, reason, next)) = component.waits() {
+            text += &format!("\n{}: {reason} — {next}", component.name);
         }
     }
     text
@@ -100,7 +109,7 @@ pub(super) fn mode(mode: &Mode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use changeover_engine::protocol::RunState;
+    use changeover_engine::protocol::WaitsFor;
     use changeover_types::Side;
 
     fn component(name: &str, state: Option<RunState>) -> ComponentStatus {
@@ -116,6 +125,7 @@ mod tests {
             target_permille: 0,
             lag_bytes: None,
             unreachable: None,
+            approval: None,
         }
     }
 
@@ -140,6 +150,18 @@ mod tests {
             unreachable: Some("the daemon does not come up".to_owned()),
             ..component("lost", None)
         };
+        let waits = ComponentStatus {
+            steps_done: 1,
+            step: Some("all/shift".to_owned()),
+            ..component(
+                "billing",
+                Some(RunState::Waiting {
+                    waits_for: WaitsFor::Approval,
+                    reason: "all/shift waits for 1 more of alice until noon".to_owned(),
+                    next_command: "changeover approve --as NAME".to_owned(),
+                }),
+            )
+        };
         let program = ProgramStatus {
             name: "shop".to_owned(),
             run_id: "0123456789abcdef".to_owned(),
@@ -151,7 +173,8 @@ mod tests {
             step: Some("switch/move-2".to_owned()),
             steps_done: 2,
             steps: 4,
-            components: vec![users, orders, component("web", None), lost],
+            approval: None,
+            components: vec![users, orders, waits, component("web", None), lost],
         };
         insta::assert_snapshot!(format!("{}\n\n{}", status(&program), activity(&program)));
     }

@@ -4,6 +4,7 @@ mod back;
 mod killed;
 mod paused;
 mod there;
+mod together;
 
 use std::fs;
 use std::path::PathBuf;
@@ -105,12 +106,18 @@ impl Program {
         command
     }
 
-    fn begin(&self, verb: &str) -> Running {
-        Running::start(self.command(&[verb, &self.file.display().to_string()]))
+    fn begin(&self, verb: &str, more: &[&str]) -> Running {
+        let mut command = self.command(&[verb, &self.file.display().to_string()]);
+        command.args(more);
+        Running::start(command)
     }
 
     fn expect(&self, verb: &str, code: i32) -> Ran {
-        let ran = self.begin(verb).end(PATIENCE * 2);
+        self.say(verb, &[], code)
+    }
+
+    fn say(&self, verb: &str, more: &[&str], code: i32) -> Ran {
+        let ran = self.begin(verb, more).end(PATIENCE * 2);
         let ran = ran.unwrap_or_else(|e| panic!("{e}\n{}", self.report()));
         assert_eq!(ran.code, Some(code), "`{verb}` of {} said:\n{}", self.report(), ran.error());
         ran

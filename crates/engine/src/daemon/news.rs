@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::protocol::EventKind;
 
-type Told = (EventKind, String, Value);
+pub(crate) type Told = (EventKind, String, Value);
 
 /// What a person is told of an event; nothing of those that only keep the books.
 pub(crate) fn told(event: &Event) -> Option<Told> {

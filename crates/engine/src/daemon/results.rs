@@ -82,7 +82,7 @@ fn names(path: &str, kind: &str) -> bool {
 pub(super) fn show(control: &mut ControlStatus, state: &State) {
     control.paused_by = state.pause.as_ref().and_then(|pause| pause.by.clone());
     control.authority_is_moving = state.cutover.attempt.is_some();
-    control.approval = approval_asked(state);
+    control.approval = approval_asked(&state.control);
     let window = state.control.window.filter(|window| !window.reached);
     control.window = window.map(|it| WindowStatus { opens: it.opens, closes: it.closes });
     for guard in &mut control.guards {

@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use changeover_run::Mode;
 use changeover_run::program::{Event as ProgramEvent, Is, Order, State};
 use changeover_types::{Side, WallMs};
+use serde_json::Value;
 
 use super::{ProgramFiles, news};
 use crate::daemon::store::now;
-use crate::protocol::{ComponentStatus, Event, EventKind, ProgramStatus, RunState, RunStatus};
+use crate::protocol::{
+    ComponentStatus, Event, EventKind, ProgramStatus, RunState, RunStatus, approval_asked,
+    program_waits, waits_for,
+};
 use crate::serve::{Lately, Watched};
 
 /// The board. Everybody may read it; the loop and the workers write.
@@ -22,7 +26,18 @@ pub(super) struct Board {
 #[derive(Debug)]
 struct Inner {
     status: ProgramStatus,
+    /// As far as the program itself knows.
+    state: RunState,
     lately: Lately,
+}
+
+impl Inner {
+    /// A program that goes on may wait for what its components wait for.
+    fn look(&mut self) {
+        let waits = || program_waits(&self.status.components);
+        let waits = matches!(self.state, RunState::Running).then(waits).flatten();
+        self.status.state = waits.unwrap_or_else(|| self.state.clone());
+    }
 }
 
 impl Board {
@@ -42,6 +57,7 @@ impl Board {
             target_permille: 0,
             lag_bytes: None,
             unreachable: None,
+            approval: None,
         };
         let status = ProgramStatus {
             name: program.name.to_string(),
@@ -54,9 +70,10 @@ impl Board {
             step: None,
             steps_done: 0,
             steps: paths.len(),
+            approval: None,
             components: program.components.iter().map(component).collect(),
         };
-        let inner = Inner { status, lately: Lately::new() };
+        let inner = Inner { state: status.state.clone(), status, lately: Lately::new() };
         Arc::new(Board { inner: Mutex::new(inner), paths, phases })
     }
 
@@ -73,8 +90,8 @@ impl Board {
     /// Tells what was journalled, and shows the state that it made.
     pub(super) fn tell(&self, events: &[(WallMs, ProgramEvent)], state: &State) {
         for (at, event) in events {
-            if let Some((kind, text)) = news::told(event) {
-                self.say_at(*at, kind, text);
+            if let Some((kind, text, data)) = news::told(event) {
+                self.say_at(*at, kind, text, data);
             }
             if matches!(event, ProgramEvent::StepDone) {
                 let mut inner = self.lock();
@@ -89,14 +106,20 @@ impl Board {
     pub(super) fn repeat(&self, component: usize, event: &Event) {
         let Some(name) = self.name(component) else { return };
         let step = event.step.as_deref().map(|step| format!(" {step}")).unwrap_or_default();
-        self.say_at(event.at, event.kind, format!("[{name}]{step} {}", event.text));
+        self.say_at(
+            event.at,
+            event.kind,
+            format!("[{name}]{step} {}", event.text),
+            event.data.clone(),
+        );
     }
 
     /// Shows the state as far as the journal has it.
     pub(super) fn show(&self, state: &State) {
         let mut inner = self.lock();
+        inner.state = run_state(state);
         let status = &mut inner.status;
-        status.state = run_state(state);
+        status.approval = approval_asked(&state.control).filter(|_| state.mode == Mode::Forward);
         self.place(status, state.at);
         for (shown, component) in status.components.iter_mut().zip(&state.components) {
             shown.order = component.order.as_ref().map(order_words);
@@ -109,8 +132,10 @@ impl Board {
             };
             if let Some(over) = over(&component.seen.is) {
                 (shown.state, shown.step, shown.lag_bytes) = (Some(over), None, None);
+                shown.approval = None;
             }
         }
+        inner.look();
     }
 
     /// Shows what a component's daemon says of it.
@@ -127,6 +152,8 @@ impl Board {
             Side::Target => &status.reverse,
         };
         shown.lag_bytes = relay.as_ref().map(|relay| relay.lag_bytes);
+        shown.approval.clone_from(&status.control.approval);
+        inner.look();
     }
 
     fn name(&self, component: usize) -> Option<String> {
@@ -139,17 +166,16 @@ impl Board {
         status.steps_done = at;
     }
 
-    fn say_at(&self, at: WallMs, kind: EventKind, text: String) {
+    fn say_at(&self, at: WallMs, kind: EventKind, text: String, data: Value) {
         let mut inner = self.lock();
         let step = inner.status.step.clone();
-        let told = (kind, text, serde_json::Value::Null);
-        inner.status.last_event = inner.lately.tell(at, step, told);
+        inner.status.last_event = inner.lately.tell(at, step, (kind, text, data));
     }
 
     /// Tells that a component's daemon went away.
     pub(super) fn gone(&self, component: usize) {
         let Some(name) = self.name(component) else { return };
-        self.say_at(now(), EventKind::Warning, format!("[{name}] its daemon is gone"));
+        self.say_at(now(), EventKind::Warning, format!("[{name}] its daemon is gone"), Value::Null);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -183,7 +209,7 @@ pub(super) fn run_state(state: &State) -> RunState {
         return RunState::Paused { reason: pause.why.clone(), next_command: pause.next.clone() };
     }
     match &state.mode {
-        Mode::Forward => RunState::Running,
+        Mode::Forward => waits_for(&state.control).unwrap_or(RunState::Running),
         Mode::Done => RunState::Done,
         Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
         Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },

@@ -1,30 +1,34 @@
 //! A program's events in words.
 
 use changeover_run::program::{Event, Order};
+use serde_json::Value;
 
+use crate::daemon::news::{Told, told as of_run};
 use crate::protocol::EventKind;
 
 /// What a person is told of an event; nothing of those that only keep the books.
-pub(super) fn told(event: &Event) -> Option<(EventKind, String)> {
-    let plain = |kind, text: &str| Some((kind, text.to_owned()));
+pub(super) fn told(event: &Event) -> Option<Told> {
+    let said = |kind, text: String| Some((kind, text, Value::Null));
+    let plain = |kind, text: &str| said(kind, text.to_owned());
     match event {
-        Event::StepBegun => plain(EventKind::StepStarted, "the step begins"),
+        Event::Condition { event } => of_run(event),
+        Event::StepBegun { .. } => plain(EventKind::StepStarted, "the step begins"),
         Event::StepDone => plain(EventKind::StepFinished, "the step is done"),
         Event::ProgramDone { .. } => plain(
             EventKind::Ended,
             "all steps are done; all ways back are open until `changeover finish`",
         ),
         Event::Ordered { component, order } => {
-            Some((EventKind::Progress, format!("[{component}] {}", order_told(order))))
+            said(EventKind::Progress, format!("[{component}] {}", order_told(order)))
         }
         Event::Told { .. } | Event::Seen { .. } => None,
         Event::Paused { pause } => {
-            Some((EventKind::Paused, format!("{} — go on with `{}`", pause.why, pause.next)))
+            said(EventKind::Paused, format!("{} — go on with `{}`", pause.why, pause.next))
         }
         Event::Resumed => plain(EventKind::Resumed, "the program goes on"),
         Event::RollbackBegun { why, by_itself } => {
             let word = if *by_itself { "by itself" } else { "as asked" };
-            Some((EventKind::Warning, format!("everything goes back to the source, {word}: {why}")))
+            said(EventKind::Warning, format!("everything goes back to the source, {word}: {why}"))
         }
         Event::RolledBack => plain(
             EventKind::Ended,

@@ -26,11 +26,16 @@ impl Answers for Desk {
         self.board.watch(after)
     }
 
-    async fn answer(&self, ask: Ask, _who: Who) -> Answer {
+    async fn answer(&self, ask: Ask, who: Who) -> Answer {
         let verb = ask.verb();
         let input = match ask {
             Ask::Status => return self.status(),
-            Ask::Retry | Ask::Resume => Input::GoOn,
+            Ask::Apply => Input::Applied { who },
+            Ask::Retry => Input::GoOn,
+            Ask::Resume => Input::Resume,
+            Ask::Skip { step, why } => Input::Skip { step, who, why },
+            Ask::Approve { facts } => Input::Approve { who, facts },
+            Ask::Reject { facts, why } => Input::Reject { who, facts, why },
             Ask::Pause { why } => Input::Pause { why },
             Ask::Rollback { why } => Input::RollBack { why },
             Ask::Abort => Input::Abort,

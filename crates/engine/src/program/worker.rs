@@ -110,14 +110,16 @@ impl Workers {
 
 async fn work(command: Command, desk: Desk, line: Line) {
     match command {
-        Command::Tell { component, order } => {
-            let input = match tell::tell(&desk, component, &order).await {
+        Command::Tell { component, order, appliers } => {
+            let input = match tell::tell(&desk, component, &order, &appliers).await {
                 Ok(()) => Input::Told { component, order },
                 Err(report) => unreachable(component, Some(order), &report),
             };
             line.say(input).await;
         }
-        Command::Follow { component } => follow::follow(&desk, component, &line).await,
+        Command::Follow { component, appliers } => {
+            follow::follow(&desk, component, &appliers, &line).await;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What people, clocks and guards have said of a run.
 
 use changeover_plan::show_instant;
-use changeover_run::{Standing, State, Who};
+use changeover_run::{Control, Standing, Who};
 use changeover_types::WallMs;
 use serde::{Deserialize, Serialize};
 
@@ -91,8 +91,7 @@ pub struct StepResult {
 }
 
 /// What a run that goes forward waits for, if it does.
-pub(super) fn waiting(state: &State) -> Option<RunState> {
-    let control = &state.control;
+pub(crate) fn waiting(control: &Control) -> Option<RunState> {
     if let Some(reason) = control.held() {
         let next_command = "mend it and it goes on by itself, or changeover rollback".to_owned();
         return Some(RunState::Waiting { waits_for: WaitsFor::Guard, reason, next_command });
@@ -108,7 +107,7 @@ pub(super) fn waiting(state: &State) -> Option<RunState> {
             next_command: "it goes on by itself; now at once: changeover skip --reason".to_owned(),
         });
     }
-    let asked = asked(state)?;
+    let asked = asked(control)?;
     let missing = asked.needed.saturating_sub(asked.given.len());
     Some(RunState::Waiting {
         waits_for: WaitsFor::Approval,
@@ -123,8 +122,8 @@ pub(super) fn waiting(state: &State) -> Option<RunState> {
 }
 
 /// The approval that is waited for: one that was given stays in the state as a record.
-pub(crate) fn asked(state: &State) -> Option<ApprovalStatus> {
-    let asked = state.control.approval.as_ref().filter(|asked| !asked.is_complete())?;
+pub(crate) fn asked(control: &Control) -> Option<ApprovalStatus> {
+    let asked = control.approval.as_ref().filter(|asked| !asked.is_complete())?;
     Some(ApprovalStatus {
         step: asked.step.clone(),
         needed: asked.needed,

@@ -3,7 +3,7 @@
 use changeover_types::Side;
 use serde::{Deserialize, Serialize};
 
-use super::RunState;
+use super::{ApprovalStatus, RunState, WaitsFor};
 
 /// Where a program stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct ProgramStatus {
     pub steps_done: usize,
     /// How many steps the program has.
     pub steps: usize,
+    /// The approval that the program itself waits for.
+    #[serde(default)]
+    pub approval: Option<ApprovalStatus>,
     /// In the order of the program.
     pub components: Vec<ComponentStatus>,
 }
@@ -58,4 +61,45 @@ pub struct ComponentStatus {
     pub lag_bytes: Option<u64>,
     /// Why its daemon cannot be asked, if it cannot.
     pub unreachable: Option<String>,
+    /// The approval that its plan waits for.
+    #[serde(default)]
+    pub approval: Option<ApprovalStatus>,
+}
+
+impl ComponentStatus {
+    /// What it waits for, the reason, and what a person can do about it.
+    #[must_use]
+    pub fn waits(&self) -> Option<(WaitsFor, &str, &str)> {
+        match &self.state {
+            Some(RunState::Waiting { waits_for, reason, next_command }) => {
+                Some((*waits_for, reason, next_command))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether something of it goes on, as far as is known.
+    fn goes(&self) -> bool {
+        match &self.state {
+            Some(state) => !state.is_resting() && self.waits().is_none(),
+            None => self.order.is_some(),
+        }
+    }
+}
+
+/// A program waits when one of its components does and no other goes on; for people first.
+pub(crate) fn waiting(components: &[ComponentStatus]) -> Option<RunState> {
+    if components.iter().any(ComponentStatus::goes) {
+        return None;
+    }
+    let waiting = || components.iter().filter_map(|it| Some((it, it.waits()?)));
+    let of_people = waiting().find(|(_, (waits_for, ..))| *waits_for == WaitsFor::Approval);
+    let (first, (waits_for, _, next)) = of_people.or_else(|| waiting().next())?;
+    let reasons: Vec<String> =
+        waiting().map(|(it, (_, reason, _))| format!("{}: {reason}", it.name)).collect();
+    let next_command = match waits_for {
+        WaitsFor::Approval => next.to_owned(),
+        WaitsFor::Window | WaitsFor::Guard => format!("{next} (with the plan of {})", first.name),
+    };
+    Some(RunState::Waiting { waits_for, reason: reasons.join("; "), next_command })
 }

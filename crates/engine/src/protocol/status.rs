@@ -128,7 +128,7 @@ impl From<&State> for RunState {
             return RunState::Resting { phase: bound.phase.clone() };
         }
         match &state.mode {
-            Mode::Forward => control::waiting(state).unwrap_or(RunState::Running),
+            Mode::Forward => control::waiting(&state.control).unwrap_or(RunState::Running),
             Mode::Done => RunState::Done,
             Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
             Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },

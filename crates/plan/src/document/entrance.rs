@@ -1,14 +1,14 @@
 //! Who and what may let the run go on, or stop it, in words.
 
 use super::Line;
-use crate::model::{Approve, Outcome, Phase, Plan};
+use crate::model::{Approve, Entrance, Outcome, Plan};
 use crate::units::show_duration;
 use crate::window::{DAYS, Window, show_instant};
 
 /// What must be so before a phase begins, in the order in which it is asked.
-pub(super) fn entrance(phase: &Phase) -> Vec<String> {
-    let window = phase.entrance.window.iter().map(opens);
-    window.chain(phase.entrance.approve.iter().map(approve)).collect()
+pub(crate) fn entrance(entrance: &Entrance) -> Vec<String> {
+    let window = entrance.window.iter().map(opens);
+    window.chain(entrance.approve.iter().map(approve)).collect()
 }
 
 fn opens(window: &Window) -> String {

@@ -2,14 +2,18 @@
 
 use serde::Serialize;
 
-use super::{Leg, OnComponentFail, Program, ProgramStep, ProgramStepKind};
+use super::{Leg, OnComponentFail, Own, Program, ProgramStep, ProgramStepKind};
+use crate::document::entrance::entrance;
 use crate::explain::Reversible;
+use crate::units::show_duration;
 
 /// One step of a program in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedProgramStep {
     /// As [`super::PlacedProgramStep::path`].
     pub path: String,
+    /// What must be so before it begins, and its phase with it.
+    pub entrance: Vec<String>,
     /// What happens.
     pub what: String,
     /// Why it comes here and not earlier.
@@ -25,18 +29,23 @@ pub struct ExplainedProgramStep {
 pub fn explain_program(program: &Program) -> Vec<ExplainedProgramStep> {
     let mut moved: Vec<usize> = Vec::new();
     let mut steps = Vec::new();
+    let mut last_phase = usize::MAX;
     for placed in program.steps() {
         let movers: Vec<Leg> =
             placed.step.legs.iter().copied().filter(|leg| program.leg_moves(*leg)).collect();
+        let is_first = placed.phase_index != last_phase;
+        last_phase = placed.phase_index;
+        let conditions = is_first.then(|| &program.phases[placed.phase_index].entrance);
         steps.push(ExplainedProgramStep {
             path: placed.path,
+            entrance: conditions.map(entrance).unwrap_or_default(),
             what: what(program, placed.step),
             why: why(program, placed.step, &movers),
             fallback: fallback(program, &movers, &moved),
-            reversible: if movers.is_empty() {
-                Reversible::Always
-            } else {
-                Reversible::UntilFinish
+            reversible: match (&placed.step.own, movers.is_empty()) {
+                (Some(_), _) => Reversible::ReadOnly,
+                (None, true) => Reversible::Always,
+                (None, false) => Reversible::UntilFinish,
             },
         });
         let new = movers.iter().map(|leg| leg.component);
@@ -55,6 +64,9 @@ fn names(program: &Program, indices: impl Iterator<Item = usize>) -> String {
 }
 
 fn what(program: &Program, step: &ProgramStep) -> String {
+    if let Some(Own::Soak { for_ }) = &step.own {
+        return format!("wait for {} while everything is watched", show_duration(*for_));
+    }
     if step.legs.is_empty() {
         return "nothing: no component has a phase before its first move".to_owned();
     }
@@ -67,7 +79,7 @@ fn what(program: &Program, step: &ProgramStep) -> String {
     let verb = match step.kind {
         ProgramStepKind::Prepare => "copy and compare, moving nothing",
         ProgramStepKind::Move => "move",
-        ProgramStepKind::To => "bring",
+        ProgramStepKind::To | ProgramStepKind::Soak => "bring",
     };
     let at_once = match legs.len() {
         0 | 1 => String::new(),
@@ -94,6 +106,9 @@ fn why(program: &Program, step: &ProgramStep, movers: &[Leg]) -> String {
                 names(program, group.iter().copied())
             ));
         }
+    }
+    if step.own.is_some() {
+        return "some faults take time to show".to_owned();
     }
     if movers.is_empty() {
         return "moves nothing, so it comes before everything that does".to_owned();

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use changeover_types::MigrationName;
 
 use super::{
-    Component, Leg, OnComponentFail, Program, ProgramPhase, ProgramStep, ProgramStepKind, rules,
+    Component, Leg, OnComponentFail, Own, Program, ProgramPhase, ProgramStep, ProgramStepKind,
+    rules,
 };
 use crate::digest::joined;
 use crate::fault::{Fault, FaultKind, Faults, Place};
-use crate::model::Plan;
+use crate::model::{Entrance, Plan};
 use crate::node::{self, Node, Shape, quoted};
 use crate::reader::{Field, Fields, Reader};
 
@@ -21,7 +22,7 @@ const AT_ONCE_MAX: u64 = 16;
 pub(super) const AT_ONCE: usize = 4;
 const NAME: &str = "a name of 1 to 40 of a-z, 0-9, _ and -, starting with a letter";
 const UNBUILT: &[&str] = &["objectives", "guards", "notify", "approvals", "windows", "cost"];
-const UNBUILT_IN_PHASE: &[&str] = &["approve", "window", "guards", "checks", "on_fail", "timeout"];
+const UNBUILT_IN_PHASE: &[&str] = &["guards", "checks", "on_fail", "timeout"];
 
 /// Why a component's plan cannot be had.
 #[derive(Clone, Debug)]
@@ -63,6 +64,7 @@ pub(super) struct Named {
 
 pub(super) struct PhaseDraft {
     pub(super) name: String,
+    pub(super) entrance: Entrance,
     pub(super) steps: Vec<StepDraft>,
 }
 
@@ -75,6 +77,8 @@ pub(super) struct StepDraft {
     /// The phase that `to` names.
     pub(super) to: Option<Named>,
     pub(super) at_once: usize,
+    /// What the program itself does; then there are no components.
+    pub(super) own: Option<Own>,
 }
 
 /// Reads the text of a program and, through `load`, the plans that it names. `load` takes a file as
@@ -299,6 +303,7 @@ fn phase(field: &Field<'_>, reader: &mut Reader) -> Option<PhaseDraft> {
         let name = |t: &str| MigrationName::new(t).ok().map(|_| t.to_owned());
         reader.parsed(&field, FaultKind::WrongValue, NAME, name)
     });
+    let entrance = crate::read::entrance(&mut fields, reader);
     let steps = fields.need("steps", "a list of steps", reader);
     fields.done(UNBUILT_IN_PHASE, reader);
     let steps = steps?;
@@ -307,10 +312,11 @@ fn phase(field: &Field<'_>, reader: &mut Reader) -> Option<PhaseDraft> {
         reader.bad(FaultKind::WrongValue, &steps, format!("1 to {STEPS_MAX} steps"));
     }
     let steps = items.iter().filter_map(|item| step(item, reader)).collect();
-    Some(PhaseDraft { name: name.unwrap_or_default(), steps })
+    Some(PhaseDraft { name: name.unwrap_or_default(), entrance, steps })
 }
 
-const A_STEP: &str = "one of `prepare: all`, `move: users` or `component: users` with `to: copy`";
+const A_STEP: &str = "one of `prepare: all`, `move: users`, `component: users` with `to: copy`, or \
+                      `soak: {for: 1h}`";
 
 fn step(field: &Field<'_>, reader: &mut Reader) -> Option<StepDraft> {
     let mut fields = reader.map(field)?;
@@ -318,17 +324,22 @@ fn step(field: &Field<'_>, reader: &mut Reader) -> Option<StepDraft> {
         (ProgramStepKind::Prepare, fields.get("prepare")),
         (ProgramStepKind::Move, fields.get("move")),
         (ProgramStepKind::To, fields.get("component")),
+        (ProgramStepKind::Soak, fields.get("soak")),
     ];
-    let (to, at_once) = (fields.get("to"), fields.get("at_once"));
-    fields.done(&["approve", "smoke", "soak", "notify"], reader);
-    let at_once = at_once
-        .and_then(|field| reader.number(&field, 1, AT_ONCE_MAX))
+    let (to, at_once_field) = (fields.get("to"), fields.get("at_once"));
+    fields.done(&["approve", "smoke", "notify"], reader);
+    let at_once = at_once_field
+        .as_ref()
+        .and_then(|field| reader.number(field, 1, AT_ONCE_MAX))
         .and_then(|number| usize::try_from(number).ok());
     let mut found = verbs.into_iter().filter_map(|(kind, field)| Some((kind, field?)));
     let (Some((kind, named)), None) = (found.next(), found.next()) else {
         reader.bad(FaultKind::WrongType, field, A_STEP);
         return None;
     };
+    if kind == ProgramStepKind::Soak {
+        return own(field, &named, to.or(at_once_field), reader);
+    }
     let to = match (kind, to) {
         (ProgramStepKind::To, Some(to)) => {
             let name = reader.text(&to, "a phase of the component's plan")?.to_owned();
@@ -348,7 +359,34 @@ fn step(field: &Field<'_>, reader: &mut Reader) -> Option<StepDraft> {
     let components =
         if all && kind != ProgramStepKind::To { None } else { Some(names(&named, reader)) };
     let (place, path) = (field.place(), field.path.clone());
-    Some(StepDraft { place, path, kind, components, to, at_once: at_once.unwrap_or(AT_ONCE) })
+    Some(StepDraft {
+        place,
+        path,
+        kind,
+        components,
+        to,
+        at_once: at_once.unwrap_or(AT_ONCE),
+        own: None,
+    })
+}
+
+/// A step in which no component goes anywhere, in the words of a plan's.
+fn own(
+    field: &Field<'_>,
+    named: &Field<'_>,
+    more: Option<Field<'_>>,
+    reader: &mut Reader,
+) -> Option<StepDraft> {
+    if let Some(more) = more {
+        reader.bad(FaultKind::Contradiction, &more, "`soak` alone");
+    }
+    let mut fields = reader.map(named)?;
+    let soak = crate::read::soak(&mut fields, reader);
+    fields.done(&["until"], reader);
+    let own = Some(Own::Soak { for_: soak? });
+    let (place, path, kind) = (field.place(), field.path.clone(), ProgramStepKind::Soak);
+    let components = Some(Vec::new());
+    Some(StepDraft { place, path, kind, components, to: None, at_once: 1, own })
 }
 
 /// What the rules make of the phases.
@@ -358,7 +396,7 @@ pub(super) struct Built {
 }
 
 pub(super) fn built_step(draft: &StepDraft, legs: Vec<Leg>) -> ProgramStep {
-    ProgramStep { kind: draft.kind, legs, at_once: draft.at_once }
+    ProgramStep { kind: draft.kind, legs, at_once: draft.at_once, own: draft.own.clone() }
 }
 
 /// Whether a text says that it is a program; everything else is read as a plan.

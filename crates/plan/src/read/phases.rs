@@ -43,10 +43,7 @@ fn phase(field: &Field<'_>, objectives: &Objectives, reader: &mut Reader) -> Opt
         let name = |t: &str| phase_name(t).then(|| t.to_owned());
         reader.parsed(&field, FaultKind::WrongValue, expected, name)
     });
-    let entrance = Entrance {
-        window: fields.get("window").and_then(|field| window::read(&field, reader)),
-        approve: fields.get("approve").and_then(|field| approve::read(&field, reader)),
-    };
+    let entrance = entrance(&mut fields, reader);
     let steps_field = fields.need("steps", "a list of steps", reader);
     fields.done(UNBUILT, reader);
     let steps_field = steps_field?;
@@ -56,6 +53,14 @@ fn phase(field: &Field<'_>, objectives: &Objectives, reader: &mut Reader) -> Opt
     }
     let steps = items.iter().filter_map(|item| steps::read(item, objectives, reader)).collect();
     Some(PhaseDraft { name: name.unwrap_or_default(), entrance, steps })
+}
+
+/// `window` and `approve`: what must be so before a phase begins.
+pub(crate) fn entrance(fields: &mut Fields<'_>, reader: &mut Reader) -> Entrance {
+    Entrance {
+        window: fields.get("window").and_then(|field| window::read(&field, reader)),
+        approve: fields.get("approve").and_then(|field| approve::read(&field, reader)),
+    }
 }
 
 pub(super) fn phase_name(text: &str) -> bool {

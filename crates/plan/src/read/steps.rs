@@ -91,7 +91,7 @@ fn step(
         "blue-green" => (Some(canary::blue_green(fields, reader)), &["on_fail"]),
         "cutover" => (cutover(fields, reader), &["window", "order"]),
         "shift" => (shift(fields, reader), &["over", "step"]),
-        "soak" => (soak(fields, reader), &["until"]),
+        "soak" => (soak(fields, reader).map(|for_| Step::Soak { for_ }), &["until"]),
         _ => (Some(Step::Finish), &["decommission"]),
     };
     fields.finish(unbuilt, reader);
@@ -131,8 +131,9 @@ fn shift(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Step> {
     Some(Step::Shift { target_permille: permille(&field, reader)? })
 }
 
-fn soak(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Step> {
+/// How long a soak takes.
+pub(crate) fn soak(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Duration> {
     let field = fields.need("for", "a duration, like `for: 24h`", reader)?;
     let limits = (Duration::from_secs(1), Duration::from_secs(30 * 86_400));
-    Some(Step::Soak { for_: duration(&field, limits, reader)? })
+    duration(&field, limits, reader)
 }

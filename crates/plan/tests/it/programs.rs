@@ -86,7 +86,7 @@ fn words_that_are_wrong() {
         "on_fail: ignore\nguards: []\ncomponents:\n  Users: {plan: users.yaml}\n  \
          orders: {plan: none.yaml, need: [x]}\n  billing: {plan: {kind: Migration}}\n  web: {}\n\
          together: [{components: [orders], atomic: true}, [a]]\nphases:\n  - name: go\n    \
-         approve: {}\n    steps:\n      - move: Users\n        prepare: all\n      - to: copy\n      \
+         timeout: 1h\n    steps:\n      - move: Users\n        prepare: all\n      - to: copy\n      \
          - component: orders\n      - {move: [web], at_once: 0}\n      - walk\n  - {name: go, steps: []}\n"
     ));
 }
@@ -173,4 +173,31 @@ fn a_changed_plan_is_a_changed_program() {
     assert_ne!(before.digest, after.digest);
     let commented = read(&format!("# a word\n{text}"), &plans()).unwrap();
     assert_eq!(before.digest, commented.digest);
+}
+
+#[test]
+fn phases_of_a_program_have_the_entrances_and_soaks_of_a_plan() {
+    let phases = "phases:\n  - name: all\n    approve: {from: [alice, bob], count: 2}\n    \
+        window: {days: [sat], between: \"01:00-05:00\", zone: UTC}\n    \
+        steps: [move: users, soak: {for: 1h}, move: [orders, billing], move: web]\n";
+    let text = format!("{HEAD}{COMPONENTS}{phases}");
+    let program = read(&text, &plans()).unwrap_or_else(|faults| panic!("{faults}"));
+    let steps = explain_program(&program);
+    assert_eq!(steps[0].entrance.len(), 2, "{steps:?}");
+    assert_eq!(
+        (&*steps[1].path, &*steps[1].what),
+        ("all/soak", "wait for 1h while everything is watched")
+    );
+    assert!(steps[1].entrance.is_empty() && steps[1].fallback.contains("users"), "{steps:?}");
+
+    let faults = shown(
+        &(COMPONENTS.to_owned()
+            + &phases
+                .replace("for: 1h", "for: 1h, until: x")
+                .replace("count: 2", "count: 3")
+                .replace("move: web", "{soak: {for: 1h}, at_once: 2}")),
+    );
+    for words in ["count", "until", "`soak` alone", "no step that moves `web`"] {
+        assert!(faults.contains(words), "`{words}` is missing in:\n{faults}");
+    }
 }

@@ -6,7 +6,8 @@ use changeover_types::WallMs;
 
 use super::{Judged, watch_rules};
 use crate::apply::Event;
-use crate::decide::{automatic, entrance};
+use crate::decide::automatic;
+use crate::door::millis;
 use crate::state::{Mode, State};
 
 fn present<'p>(state: &State, plan: &'p Plan) -> Option<&'p Canary> {
@@ -21,7 +22,7 @@ fn present<'p>(state: &State, plan: &'p Plan) -> Option<&'p Canary> {
 pub(crate) fn begins(state: &State, plan: &Plan, now: WallMs) -> Option<Event> {
     let within = present(state, plan)?.within?;
     let set = state.canary_until.is_some() || state.canary_late;
-    let until = WallMs(now.0.saturating_add(entrance::millis(within)));
+    let until = WallMs(now.0.saturating_add(millis(within)));
     (!set && state.since.is_some()).then_some(Event::CanaryLimited { until })
 }
 

@@ -1,19 +1,29 @@
 //! What must be so before a phase begins: its window open, then its approvals given.
 
-use changeover_plan::{Opening, PlacedStep, Plan, show_instant};
+use changeover_plan::{PlacedStep, Plan, show_instant};
 use changeover_types::WallMs;
 
-use super::{Refusal, automatic, operator::not_now};
+use super::{Refusal, automatic};
 use crate::apply::{Event, apply};
 use crate::control::{Approval, Who, WindowState, facts_digest};
-use crate::state::{Mode, Pause, State};
+use crate::door::{Door, nothing_waits, was_given, was_rejected};
+use crate::state::{Mode, State};
+
+/// What stands before the step's phase.
+fn door<'a>(state: &'a State, plan: &'a Plan, placed: &'a PlacedStep<'_>) -> Door<'a> {
+    Door {
+        phase: placed.phase,
+        step: &placed.path,
+        entrance: &plan.phases[placed.phase].entrance,
+        control: &state.control,
+        digest: &plan.digest,
+    }
+}
 
 /// The present step, if its phase may not run yet.
 pub(crate) fn shut<'p>(state: &State, plan: &'p Plan) -> Option<PlacedStep<'p>> {
     let placed = plan.steps().nth(state.at).filter(|_| state.mode == Mode::Forward)?;
-    let entrance = &plan.phases[placed.phase].entrance;
-    let has_conditions = entrance.window.is_some() || entrance.approve.is_some();
-    (has_conditions && state.control.opened != Some(placed.phase)).then_some(placed)
+    door(state, plan, &placed).is_shut().then_some(placed)
 }
 
 /// The window of the step's phase, as far as it was looked up.
@@ -33,27 +43,7 @@ pub(crate) fn next(
     placed: &PlacedStep<'_>,
     now: WallMs,
 ) -> Option<Event> {
-    let entrance = &plan.phases[placed.phase].entrance;
-    if let Some(window) = &entrance.window {
-        match self::window(state, placed) {
-            None => {
-                let Opening { opens, closes } = window.opening(now);
-                return Some(Event::WindowFound { phase: placed.phase, opens, closes });
-            }
-            Some(found) if !found.reached => {
-                return (now >= found.opens).then_some(Event::WindowReached);
-            }
-            Some(found) if now >= found.closes => return Some(Event::WindowClosed),
-            Some(_) => {}
-        }
-    }
-    match (&entrance.approve, asked(state, placed)) {
-        (None, _) => Some(Event::PhaseOpened { phase: placed.phase }),
-        (Some(_), Some(asked)) if asked.facts != facts_digest(state, plan) => {
-            Some(Event::ApprovalVoid { why: "what it was given for has changed".to_owned() })
-        }
-        (Some(_), _) => None,
-    }
+    door(state, plan, placed).next(|| facts_digest(state, plan), now)
 }
 
 /// The shell looked at the source's catalogue, for an approval that is to be asked for, is waited
@@ -65,7 +55,8 @@ pub(crate) fn looked(
     now: WallMs,
 ) -> Vec<Event> {
     let Some(placed) = shut(state, plan) else { return vec![] };
-    let Some(rule) = &plan.phases[placed.phase].entrance.approve else { return vec![] };
+    let door = door(state, plan, &placed);
+    let Some(rule) = &door.entrance.approve else { return vec![] };
     let mut events = Vec::new();
     let mut after = state.clone();
     if state.control.catalogue != *catalogue {
@@ -74,15 +65,8 @@ pub(crate) fn looked(
         events.push(seen);
     }
     let facts = facts_digest(&after, plan);
-    match asked(state, &placed) {
-        None => events.push(Event::ApprovalAsked {
-            step: placed.path,
-            at: now,
-            expires: WallMs(now.0.saturating_add(millis(rule.within))),
-            facts,
-            needed: rule.count,
-            from: rule.from.clone(),
-        }),
+    match door.asked() {
+        None => events.push(door.ask(rule, facts, now)),
         Some(asked) if asked.is_complete() && asked.facts == facts => {
             events.push(Event::PhaseOpened { phase: placed.phase });
         }
@@ -99,35 +83,11 @@ pub(crate) fn approve(
     facts: &str,
     now: WallMs,
 ) -> Result<Vec<Event>, Refusal> {
-    let identity = who.identity();
-    let asked = state.control.approval.as_ref();
-    // Given twice, also when it was the last that was missing.
-    if asked.is_some_and(|it| it.facts == facts && it.given.iter().any(|name| name == identity)) {
+    if was_given(&state.control, who, facts) {
         return Ok(vec![]);
     }
-    let (placed, asked) = waiting("approve", state, plan, facts)?;
-    may_speak("approve", identity, &asked.from)?;
-    if now >= asked.expires {
-        return Err(not_now("approve", "the time for it is over"));
-    }
-    let rule = plan.phases[placed.phase].entrance.approve.as_ref();
-    let is_applier = state.control.appliers.iter().any(|name| name == identity);
-    if is_applier && rule.is_some_and(|rule| !rule.self_) {
-        let why = format!("{identity} ran `apply`, and this approval must come from somebody else");
-        return Err(not_now("approve", &why));
-    }
-    if asked.is_complete() {
-        return Ok(vec![]);
-    }
-    Ok(vec![Event::Approved {
-        who: who.clone(),
-        method: "cli".to_owned(),
-        plan_digest: plan.digest.clone(),
-        step: asked.step.clone(),
-        facts: facts.to_owned(),
-        expires: asked.expires,
-        at: now,
-    }])
+    let placed = shut(state, plan).ok_or_else(|| nothing_waits("approve"))?;
+    door(state, plan, &placed).approve(who, facts, now)
 }
 
 /// Somebody says no: the run waits for its operator.
@@ -138,46 +98,12 @@ pub(crate) fn reject(
     facts: &str,
     why: &str,
 ) -> Result<Vec<Event>, Refusal> {
-    let said = format!("{} rejected ", who.identity());
-    if state.pause.as_ref().is_some_and(|pause| pause.why.starts_with(&said)) {
+    if was_rejected(state.pause.as_ref(), who) {
         return Ok(vec![]);
     }
-    let (_, asked) = waiting("reject", state, plan, facts)?;
-    may_speak("reject", who.identity(), &asked.from)?;
-    let pause = Pause {
-        why: format!("{said}{}: {why}", asked.step),
-        next: "changeover resume".to_owned(),
-        by: Some(who.clone()),
-        finishing: false,
-    };
-    let rejected = Event::ApprovalRejected { who: who.clone(), why: why.to_owned() };
+    let placed = shut(state, plan).ok_or_else(|| nothing_waits("reject"))?;
+    let (rejected, pause) = door(state, plan, &placed).reject(who, facts, why)?;
     Ok(vec![rejected, Event::Paused { pause }])
-}
-
-fn waiting<'s, 'p>(
-    verb: &'static str,
-    state: &'s State,
-    plan: &'p Plan,
-    facts: &str,
-) -> Result<(PlacedStep<'p>, &'s Approval), Refusal> {
-    let nothing = || not_now(verb, "nothing waits for an approval; see its status");
-    let placed = shut(state, plan).ok_or_else(nothing)?;
-    let asked = asked(state, &placed).ok_or_else(nothing)?;
-    if asked.facts != facts {
-        let why = "what is known has changed since you looked; look again, then decide";
-        return Err(not_now(verb, why));
-    }
-    Ok((placed, asked))
-}
-
-fn may_speak(verb: &'static str, identity: &str, from: &[String]) -> Result<(), Refusal> {
-    if from.iter().any(|name| name == identity) {
-        return Ok(());
-    }
-    let from = from.join(", ");
-    let why =
-        format!("{identity} is not asked; those who are: {from} (say who you are: --as NAME)");
-    Err(not_now(verb, &why))
 }
 
 /// Times that are over: an approval's, a window's, the plan's.
@@ -196,21 +122,10 @@ pub(crate) fn deadline(state: &State, plan: &Plan, now: WallMs) -> Vec<Event> {
         return events;
     }
     let Some(placed) = shut(state, plan) else { return vec![] };
-    if let (Some(asked), Some(rule)) =
-        (asked(state, &placed), &plan.phases[placed.phase].entrance.approve)
-        && now >= asked.expires
-    {
-        let why = format!(
-            "{} was not approved in time: {} of {} said yes",
-            asked.step,
-            asked.given.len(),
-            asked.needed
-        );
-        let mut events = vec![Event::ApprovalExpired];
-        events.extend(automatic::outcome(state, rule.on_timeout, &why, now));
-        return events;
-    }
-    vec![]
+    let Some((outcome, why)) = door(state, plan, &placed).expired(now) else { return vec![] };
+    let mut events = vec![Event::ApprovalExpired];
+    events.extend(automatic::outcome(state, outcome, &why, now));
+    events
 }
 
 /// When [`deadline`] has something to say.
@@ -230,8 +145,4 @@ pub(crate) fn wake(state: &State, plan: &Plan) -> Option<WallMs> {
     .into_iter()
     .flatten()
     .min()
-}
-
-pub(crate) fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

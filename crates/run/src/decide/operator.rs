@@ -7,6 +7,7 @@ use changeover_types::{Side, WallMs};
 use super::{Refusal, entrance};
 use crate::apply::Event;
 use crate::control::{WayBack, Who};
+pub(super) use crate::door::not_now;
 use crate::state::{Bound, DataStage, Mode, State};
 
 /// `apply`: it takes up what stopped by itself; what a person stopped, a person resumes.
@@ -198,10 +199,6 @@ pub(super) fn finish(state: &State, plan: &Plan, by: Option<&Who>) -> Result<Vec
         return Err(not_now("finish", "the source still has authority over the data"));
     }
     Ok(vec![Event::FinishBegun { by: by.cloned() }])
-}
-
-pub(super) fn not_now(what: &'static str, why: &str) -> Refusal {
-    Refusal::NotNow { what, why: why.to_owned() }
 }
 
 fn call_off_input(why: &str) -> cutover::Input {

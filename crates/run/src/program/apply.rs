@@ -4,14 +4,24 @@ use changeover_types::WallMs;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Component, Is, Order, Seen, State};
+use crate::apply::{Event as RunEvent, apply_condition};
 use crate::state::{Mode, Pause};
 
 /// A journal record of a program's run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Event {
+    /// People or clocks said something.
+    Condition {
+        /// What, as of a run.
+        event: RunEvent,
+    },
     /// The present step begins.
-    StepBegun,
+    StepBegun {
+        /// When.
+        #[serde(default)]
+        at: WallMs,
+    },
     /// The present step is done; the next one is present.
     StepDone,
     /// All steps are done.
@@ -69,7 +79,8 @@ pub enum Event {
 /// Makes the event so. Total.
 pub fn apply(state: &mut State, event: &Event) {
     match event {
-        Event::StepBegun => state.begun = true,
+        Event::Condition { event } => apply_condition(&mut state.control, event),
+        Event::StepBegun { at } => (state.begun, state.since) = (true, *at),
         Event::StepDone => {
             state.at += 1;
             state.begun = false;
@@ -150,5 +161,6 @@ fn begin_again(component: &mut Component) {
 fn turn(state: &mut State, mode: Mode) {
     state.mode = mode;
     state.pause = None;
+    state.control.turn();
     state.begun = false;
 }

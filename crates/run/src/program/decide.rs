@@ -1,13 +1,19 @@
 //! What something seen, or a word of the operator, makes happen to a program.
 
+mod entrance;
 mod operator;
+mod skip;
 
-use changeover_plan::{Leg, OnComponentFail, Program, ProgramStep};
+use std::time::Duration;
+
+use changeover_plan::{Leg, OnComponentFail, Own, Program, ProgramStep};
 use changeover_types::WallMs;
 
 use super::apply::{Event, apply};
 use super::state::{Component, Is, Order, Seen, State};
+use crate::control::Who;
 use crate::decide::Refusal;
+use crate::door::millis;
 use crate::state::{Mode, Pause};
 
 /// What the shell saw or was asked.
@@ -40,6 +46,11 @@ pub enum Input {
         /// Where.
         seen: Seen,
     },
+    /// Somebody ran `apply`.
+    Applied {
+        /// Who.
+        who: Who,
+    },
     /// The operator wants the program to go on (`apply`).
     GoOn,
     /// The operator wants nothing new to begin.
@@ -47,6 +58,35 @@ pub enum Input {
         /// Why.
         why: String,
     },
+    /// The operator wants a paused program to go on.
+    Resume,
+    /// The operator does not wait for a window or a soak of the program's own.
+    Skip {
+        /// The step that is meant, as `phase/step`.
+        step: String,
+        /// Who.
+        who: Who,
+        /// Why.
+        why: String,
+    },
+    /// Somebody who is asked says yes.
+    Approve {
+        /// Who.
+        who: Who,
+        /// The digest of what they looked at.
+        facts: String,
+    },
+    /// Somebody who is asked says no.
+    Reject {
+        /// Who.
+        who: Who,
+        /// The digest of what they looked at.
+        facts: String,
+        /// Why.
+        why: String,
+    },
+    /// The time of [`super::wake`] has come.
+    Deadline,
     /// The operator wants everything back on the source.
     RollBack {
         /// Why.
@@ -76,8 +116,14 @@ pub fn decide(
             unreachable(state, *component, order.as_ref(), is)
         }
         Input::Seen { component, seen } => seen_now(state, *component, seen),
+        Input::Applied { who } => operator::applied(state, who),
         Input::GoOn => operator::go_on(state),
+        Input::Resume => operator::resume(state),
         Input::Pause { why } => operator::pause(state, why)?,
+        Input::Skip { step, who, why } => skip::skip(state, program, step, who, why)?,
+        Input::Approve { who, facts } => entrance::approve(state, program, who, facts, now)?,
+        Input::Reject { who, facts, why } => entrance::reject(state, program, who, facts, why)?,
+        Input::Deadline => entrance::deadline(state, program, now),
         Input::RollBack { why } => operator::roll_back(state, why)?,
         Input::Abort => operator::abort(state)?,
         Input::Finish => operator::finish(state)?,
@@ -149,14 +195,37 @@ fn forward(state: &State, program: &Program, now: WallMs) -> Option<Event> {
     let Some(placed) = program.steps().nth(state.at) else {
         return Some(Event::ProgramDone { at: now });
     };
+    if entrance::shut(state, program).is_some() {
+        return entrance::next(state, program, &placed, now);
+    }
     if !state.begun {
-        return Some(Event::StepBegun);
+        return Some(Event::StepBegun { at: now });
     }
     let step = placed.step;
+    if let Some(Own::Soak { for_ }) = &step.own {
+        return (now >= soaked_at(state, *for_)).then_some(Event::StepDone);
+    }
     if step.legs.iter().all(|leg| reached(state, program, *leg)) {
         return Some(Event::StepDone);
     }
     next_leg(state, program, step)
+}
+
+/// When a soak that is the present step is over.
+fn soaked_at(state: &State, for_: Duration) -> WallMs {
+    WallMs(state.since.0.saturating_add(millis(for_)))
+}
+
+/// When the shell must give [`Input::Deadline`].
+#[must_use]
+pub fn wake(state: &State, program: &Program) -> Option<WallMs> {
+    let of_entrance = entrance::wake(state, program);
+    let soaks = state.mode == Mode::Forward && state.begun && state.pause.is_none();
+    let placed = program.steps().nth(state.at).filter(|_| soaks);
+    let of_soak = placed.and_then(|placed| {
+        placed.step.own.as_ref().map(|Own::Soak { for_ }| soaked_at(state, *for_))
+    });
+    of_entrance.into_iter().chain(of_soak).min()
 }
 
 fn reached(state: &State, program: &Program, leg: Leg) -> bool {
@@ -204,11 +273,32 @@ fn failed(state: &State, program: &Program) -> Option<Event> {
     if nothing_to_take_back || arrived_already || program.on_fail == OnComponentFail::Pause {
         return pause(why, next);
     }
+    Some(take_back(state, why))
+}
+
+/// Everything goes back by itself, once in a run.
+fn take_back(state: &State, why: String) -> Event {
     if state.went_back_by_itself {
         let why = format!("{why} (the program went back by itself once already)");
-        return pause(why, "changeover rollback".to_owned());
+        return Event::Paused { pause: Pause::new(why, "changeover rollback") };
     }
-    Some(Event::RollbackBegun { why, by_itself: true })
+    Event::RollbackBegun { why, by_itself: true }
+}
+
+/// What a rollback comes to that a condition of the program's own asks for.
+fn automatic_rollback(state: &State, why: String) -> Vec<Event> {
+    let finished = state.components.iter().find(|it| has_no_way_back(it));
+    let nothing_moved = !state.components.iter().any(Component::is_out);
+    let stays = finished.is_some() || nothing_moved;
+    if state.pause.is_some() && (stays || state.went_back_by_itself) {
+        return vec![];
+    }
+    let why = match finished {
+        Some(it) => format!("{why} (and {} has no way back any more)", it.name),
+        None => why,
+    };
+    let pause = |why| Event::Paused { pause: Pause::new(why, "changeover resume") };
+    vec![if stays { pause(why) } else { take_back(state, why) }]
 }
 
 /// What is wrong with a component that was ordered to go forward.

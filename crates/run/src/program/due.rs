@@ -13,11 +13,16 @@ pub enum Command {
         component: usize,
         /// What.
         order: Order,
+        /// Whoever ran `apply`, by identity: they have applied the component too, which it must know
+        /// before it asks for approvals.
+        appliers: Vec<String>,
     },
     /// Keep its daemon alive, and give [`super::Input::Seen`] for every change of where it stands.
     Follow {
         /// Index of the component.
         component: usize,
+        /// Whoever ran `apply`, also after the order.
+        appliers: Vec<String>,
     },
 }
 
@@ -26,7 +31,7 @@ impl Command {
     #[must_use]
     pub fn component(&self) -> usize {
         match self {
-            Command::Tell { component, .. } | Command::Follow { component } => *component,
+            Command::Tell { component, .. } | Command::Follow { component, .. } => *component,
         }
     }
 }
@@ -38,6 +43,7 @@ pub fn due(state: &State) -> Vec<Command> {
     if state.mode.is_over() {
         return vec![];
     }
+    let appliers = || state.control.appliers.clone();
     let of = |(component, it): (usize, &Component)| {
         if !it.begun || is_at_its_end(it) {
             return None;
@@ -45,9 +51,9 @@ pub fn due(state: &State) -> Vec<Command> {
         let unreachable = matches!(it.seen.is, Is::Unreachable { .. });
         match &it.order {
             Some(order) if !it.told && !unreachable && may_be_told(state, order) => {
-                Some(Command::Tell { component, order: order.clone() })
+                Some(Command::Tell { component, order: order.clone(), appliers: appliers() })
             }
-            _ => Some(Command::Follow { component }),
+            _ => Some(Command::Follow { component, appliers: appliers() }),
         }
     };
     state.components.iter().enumerate().filter_map(of).collect()

@@ -4,6 +4,7 @@ use changeover_plan::{Leg, Program};
 use changeover_types::{Side, WallMs};
 use serde::{Deserialize, Serialize};
 
+use crate::control::Control;
 use crate::state::{Mode, Pause};
 
 /// All that is known about a program's run. Rebuilt from the journal's events.
@@ -17,10 +18,14 @@ pub struct State {
     pub at: usize,
     /// Whether the present step was begun.
     pub begun: bool,
+    /// When it was begun.
+    pub since: WallMs,
     /// When all steps were done.
     pub done_at: Option<WallMs>,
     /// Whether it has gone back by itself: once in a run.
     pub went_back_by_itself: bool,
+    /// What people and clocks have said.
+    pub control: Control,
     /// In the order of the program.
     pub components: Vec<Component>,
 }
@@ -159,8 +164,10 @@ impl State {
             pause: None,
             at: 0,
             begun: false,
+            since: WallMs::default(),
             done_at: None,
             went_back_by_itself: false,
+            control: Control::default(),
             components: program.components.iter().map(|it| component(&it.name)).collect(),
         }
     }

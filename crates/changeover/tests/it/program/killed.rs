@@ -7,7 +7,7 @@ use crate::stage::{PATIENCE, Pair, Stage, until};
 /// Records of the program's journal after which its daemon is killed; a whole run has about fifty.
 const DEATHS_AT: [usize; 8] = [1, 3, 6, 10, 16, 22, 28, 34];
 
-fn kill_daemon(program: &Program) {
+pub(super) fn kill_daemon(program: &Program) {
     let pid = until(PATIENCE, || program.pid("run.pid"));
     Stage::signal(pid.unwrap_or_else(|| panic!("no daemon; {}", program.report())), "KILL");
 }
@@ -21,7 +21,7 @@ fn a_program_whose_daemons_are_killed_again_and_again_ends_the_same() {
     let load = Load::start(program.web_port);
     let writers = program.writers();
 
-    let apply = program.begin("apply");
+    let apply = program.begin("apply", &[]);
     let mut deaths = 0;
     for count in DEATHS_AT {
         if program.wait_for_records(count) {
@@ -63,7 +63,7 @@ fn a_way_back_that_is_killed_ends_on_the_source() {
     program.expect("apply", 0);
 
     let records = program.journal().len();
-    let rollback = program.begin("rollback");
+    let rollback = program.begin("rollback", &[]);
     for count in [2, 5, 8] {
         if program.wait_for_records(records + count) {
             kill_daemon(&program);

@@ -69,7 +69,7 @@ fn a_program_that_is_paused_begins_nothing_and_resume_goes_on() {
     let mut program = Program::new(&pair, "held", &web);
     program.start_gates();
     let load = Load::start(program.web_port);
-    let apply = program.begin("apply");
+    let apply = program.begin("apply", &[]);
     assert!(program.wait_for_records(5), "{}", program.report());
     program.expect("pause", 0);
     let ran = apply.end(PATIENCE).unwrap_or_else(|e| panic!("{e}\n{}", program.report()));

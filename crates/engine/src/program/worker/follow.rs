@@ -19,7 +19,7 @@ const FAILURES_MAX: u32 = 5;
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Follows until it is dropped, or the component's run is over.
-pub(super) async fn follow(desk: &Desk, component: usize, line: &Line) {
+pub(super) async fn follow(desk: &Desk, component: usize, appliers: &[String], line: &Line) {
     let Some(files) = desk.components.get(component) else { return };
     let mut last = None;
     let mut last_event = None;
@@ -30,7 +30,11 @@ pub(super) async fn follow(desk: &Desk, component: usize, line: &Line) {
             Ok(None) => {}
             Err(report) => line.say(unreachable(component, None, &report)).await,
         }
-        let error = match connect(files, last_event).await {
+        let connected = async {
+            tell::introduce(desk, component, Begin::AtRest, appliers).await?;
+            connect(files, last_event).await
+        };
+        let error = match connected.await {
             Ok(mut watch) => {
                 one_life(&mut watch, desk, line, &mut last, &mut last_event, &mut failures).await
             }

@@ -27,7 +27,12 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// If the daemon cannot be started, or refuses.
-pub(super) async fn tell(desk: &Desk, component: usize, order: &Order) -> Result<(), Report> {
+pub(super) async fn tell(
+    desk: &Desk,
+    component: usize,
+    order: &Order,
+    appliers: &[String],
+) -> Result<(), Report> {
     let (Some(files), Some(plan)) =
         (desk.components.get(component), desk.program.components.get(component))
     else {
@@ -55,18 +60,47 @@ pub(super) async fn tell(desk: &Desk, component: usize, order: &Order) -> Result
         Some(mode) if mode.is_over() => return Ok(()),
         _ => {}
     }
-    let asks_people = plan.plan.phases.iter().any(|phase| phase.entrance.approve.is_some());
-    if asks_people && matches!(order, Order::Advance { .. }) {
-        // Whoever applies may not be whoever approves: the daemon is ours, so that is us.
-        give(files, begin, Ask::Apply).await?;
+    if matches!(order, Order::Advance { .. }) {
+        introduce(desk, component, begin, appliers).await?;
     }
-    give(files, begin, ask).await
+    give(files, begin, None, ask).await
 }
 
-async fn give(files: &ComponentFiles, begin: Begin<'_>, ask: Ask) -> Result<(), Report> {
+/// Tells a component that asks for approvals who applied: they may not be who approves. Each may be
+/// told twice.
+///
+/// # Errors
+/// As [`tell`].
+pub(super) async fn introduce(
+    desk: &Desk,
+    component: usize,
+    begin: Begin<'_>,
+    appliers: &[String],
+) -> Result<(), Report> {
+    let (Some(files), Some(plan)) =
+        (desk.components.get(component), desk.program.components.get(component))
+    else {
+        return Ok(());
+    };
+    if plan.plan.phases.iter().all(|phase| phase.entrance.approve.is_none()) {
+        return Ok(());
+    }
+    for name in appliers {
+        give(files, begin, Some(name.clone()), Ask::Apply).await?;
+    }
+    Ok(())
+}
+
+async fn give(
+    files: &ComponentFiles,
+    begin: Begin<'_>,
+    name: Option<String>,
+    ask: Ask,
+) -> Result<(), Report> {
     let mut deaths = 0;
     loop {
-        let mut daemon = ensure_daemon(&files.plan, &files.state_dir, begin).await?;
+        let daemon = ensure_daemon(&files.plan, &files.state_dir, begin).await?;
+        let mut daemon = daemon.named(name.clone());
         match daemon.request(ask.clone()).await {
             Ok(Answer::Refused(fault)) => {
                 let mut report = Report::new("CO0172", fault.headline);

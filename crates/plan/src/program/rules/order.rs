@@ -2,7 +2,7 @@
 
 use super::{contradiction, members};
 use crate::fault::FaultKind;
-use crate::model::Plan;
+use crate::model::{Entrance, Plan};
 use crate::program::read::{AT_ONCE, Draft, StepDraft, built_step};
 use crate::program::{Component, Leg, ProgramPhase, ProgramStep, ProgramStepKind};
 use crate::reader::{Reader, one_of};
@@ -37,7 +37,7 @@ pub(super) fn check(
         .iter()
         .map(|phase| {
             let steps = phase.steps.iter().map(|step| walk.step(step)).collect();
-            ProgramPhase { name: phase.name.clone(), steps }
+            ProgramPhase { name: phase.name.clone(), entrance: phase.entrance.clone(), steps }
         })
         .collect();
     walk.all_moved();
@@ -76,6 +76,7 @@ impl Walk<'_> {
             ProgramStepKind::Prepare => component.prepared(),
             ProgramStepKind::Move => component.steps(),
             ProgramStepKind::To => self.to(draft, &component.plan)?,
+            ProgramStepKind::Soak => return None,
         };
         if draft.kind == ProgramStepKind::Prepare && hides_its_copy(&component) {
             let found = format!("`{name}`, whose plan copies and moves in one phase");
@@ -176,7 +177,7 @@ fn by_default(components: &[Component], together: &[Vec<usize>]) -> Option<Vec<P
         Leg { component, steps }
     });
     let legs: Vec<Leg> = prepared.filter(|leg| leg.steps > 0).collect();
-    let prepare = ProgramStep { kind: ProgramStepKind::Prepare, legs, at_once: AT_ONCE };
+    let prepare = ProgramStep { kind: ProgramStepKind::Prepare, legs, at_once: AT_ONCE, own: None };
     let mut steps = Vec::new();
     let mut moved: Vec<usize> = Vec::new();
     while moved.len() < components.len() {
@@ -197,10 +198,13 @@ fn by_default(components: &[Component], together: &[Vec<usize>]) -> Option<Vec<P
             .map(|component| Leg { component: *component, steps: components[*component].steps() })
             .collect();
         let at_once = legs.len().max(AT_ONCE);
-        steps.push(ProgramStep { kind: ProgramStepKind::Move, legs, at_once });
+        steps.push(ProgramStep { kind: ProgramStepKind::Move, legs, at_once, own: None });
         moved.extend(group);
     }
-    let phase = |name: &str, steps| ProgramPhase { name: name.to_owned(), steps };
+    let phase = |name: &str, steps| {
+        let (name, entrance) = (name.to_owned(), Entrance::default());
+        ProgramPhase { name, entrance, steps }
+    };
     let mut phases = vec![phase("prepare", vec![prepare]), phase("move", steps)];
     phases.retain(|phase| phase.steps.iter().any(|step| !step.legs.is_empty()));
     Some(phases)

@@ -1,16 +1,33 @@
 //! What the operator may ask of a program, and when.
 
+use crate::apply::Event as RunEvent;
+use crate::control::Who;
 use crate::decide::Refusal;
+use crate::door::not_now;
 use crate::program::apply::Event;
 use crate::program::state::{Component, Is, State};
 use crate::state::{Mode, Pause};
 
+/// Whoever applied the program applied its components.
+pub(super) fn applied(state: &State, who: &Who) -> Vec<Event> {
+    let known = state.control.appliers.iter().any(|name| name == who.identity());
+    if known {
+        return vec![];
+    }
+    vec![Event::Condition { event: RunEvent::AppliedBy { who: who.clone() } }]
+}
+
+/// `apply`: what a person stopped by saying no, a person resumes.
 pub(super) fn go_on(state: &State) -> Vec<Event> {
-    match &state.mode {
-        Mode::RolledBack { .. } => vec![Event::TriedAgain],
-        _ if state.pause.is_some() => vec![Event::Resumed],
+    match (&state.mode, &state.pause) {
+        (Mode::RolledBack { .. }, _) => vec![Event::TriedAgain],
+        (_, Some(pause)) if pause.by.is_none() => vec![Event::Resumed],
         _ => vec![],
     }
+}
+
+pub(super) fn resume(state: &State) -> Vec<Event> {
+    if state.pause.is_some() { vec![Event::Resumed] } else { go_on(state) }
 }
 
 pub(super) fn pause(state: &State, why: &str) -> Result<Vec<Event>, Refusal> {
@@ -85,8 +102,4 @@ pub(super) fn finish(state: &State) -> Result<Vec<Event>, Refusal> {
         }
         Mode::Aborting | Mode::Aborted => Err(not_now("finish", "it was aborted")),
     }
-}
-
-fn not_now(what: &'static str, why: &str) -> Refusal {
-    Refusal::NotNow { what, why: why.to_owned() }
 }

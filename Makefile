@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Built programs; the demo's logs and summary are always in target/demo.
-BUILT := $(or $(CARGO_TARGET_DIR),target)/release
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BUILT := $(TARGET)/release
 
 .PHONY: help demo release test lint bench bench-copy bench-drain bench-http bench-postgres \
         bench-pause bench-canary soak clean-demo
@@ -22,8 +23,8 @@ release:
 
 demo: ## installs what is missing, builds, and moves a live shop (about two minutes)
 	@scripts/install postgres
-	@$(MAKE) --no-print-directory release
-	@exec $(BUILT)/changeover-demo
+	cargo build --profile quick --locked --bins -p changeover -p changeover-demo -p changeover-shop
+	@exec $(TARGET)/quick/changeover-demo
 
 test: ## every test, also those against real PostgreSQL servers
 	@scripts/install postgres prometheus

@@ -7,14 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
 
-/// Limits come from so many whole minutes before, and hold for one.
-const WINDOW_MINUTES: usize = 5;
-const MINUTE_SECONDS: u32 = 60;
+/// The past is kept in slices of ten seconds, at most five minutes of them; limits are renewed with
+/// each slice.
+const SLICE_SECONDS: u32 = 10;
+const SLICES: usize = 30;
+
+/// A limit comes from the latest slices, from these many at least and from as many more as it takes
+/// to have so many requests beyond it: a service whose pace has changed is soon judged by its
+/// present one.
+const SLICES_LEAST: usize = 3;
+const ENOUGH_BEYOND: f64 = 20.0;
 
 /// A quantile needs so many requests beyond it to be one.
 const LEAST_BEYOND: f64 = 5.0;
 
-/// The source's quantiles over its last five minutes, fixed for a minute at a time: a limit that
+/// The source's own quantiles of the time just before, fixed for ten seconds at a time: a limit that
 /// moved with the request it judges would be no coin's business any more.
 ///
 /// The target is given a tenth more time: its request is slow beyond `1.1·τ`, the source's beyond
@@ -24,7 +31,7 @@ pub struct Limits {
     quantiles: Vec<f64>,
     /// None beyond: a request is decided then, answered or not.
     longest: LatencyBucket,
-    minutes: VecDeque<Histogram>,
+    slices: VecDeque<Histogram>,
     seconds: u32,
     limits: Vec<Option<LatencyBucket>>,
     frozen: bool,
@@ -38,7 +45,7 @@ impl Limits {
             quantiles: quantiles.to_vec(),
             // The target's limit is a tenth higher and must be known by the decision, too.
             longest: LatencyBucket::of_micros(decide_after_us.saturating_sub(1)).a_tenth_quicker(),
-            minutes: VecDeque::from([Histogram::default()]),
+            slices: VecDeque::from([Histogram::default()]),
             seconds: 0,
             limits: vec![None; quantiles.len()],
             frozen: false,
@@ -53,15 +60,15 @@ impl Limits {
 
     /// Takes a second of the source in, after it was judged.
     pub fn learn(&mut self, source: &Latencies) {
-        if let Some(minute) = self.minutes.back_mut() {
-            minute.add(source);
+        if let Some(slice) = self.slices.back_mut() {
+            slice.add(source);
         }
         self.seconds += 1;
-        if self.seconds.is_multiple_of(MINUTE_SECONDS) {
+        if self.seconds.is_multiple_of(SLICE_SECONDS) {
             self.renew(|_| true);
-            self.minutes.push_back(Histogram::default());
-            if self.minutes.len() > WINDOW_MINUTES {
-                self.minutes.pop_front();
+            self.slices.push_back(Histogram::default());
+            if self.slices.len() > SLICES {
+                self.slices.pop_front();
             }
         } else {
             self.renew(|limit| limit.is_none());
@@ -74,23 +81,27 @@ impl Limits {
     }
 
     fn renew(&mut self, which: impl Fn(Option<LatencyBucket>) -> bool) {
-        let total: u64 = self.minutes.iter().map(Histogram::total).sum();
-        let wanted: Vec<usize> = (0..self.quantiles.len())
-            .filter(|at| {
-                let present = self.limits[*at];
-                let enough = total as f64 * (1.0 - self.quantiles[*at]) >= LEAST_BEYOND;
-                enough && which(present) && !(self.frozen && present.is_some())
-            })
-            .collect();
-        if wanted.is_empty() {
-            return;
+        for at in 0..self.quantiles.len() {
+            let present = self.limits[at];
+            if which(present) && !(self.frozen && present.is_some()) {
+                self.limits[at] = self.of_late(self.quantiles[at]).or(present);
+            }
         }
-        let mut all = Histogram::default();
-        self.minutes.iter().for_each(|minute| all.merge(minute));
-        for at in wanted {
-            let quantile = all.quantile(self.quantiles[at]).unwrap_or(self.longest);
-            self.limits[at] = Some(quantile.min(self.longest));
+    }
+
+    /// The quantile of the latest slices; `None` if even all of them have too few requests.
+    fn of_late(&self, quantile: f64) -> Option<LatencyBucket> {
+        let mut late = Histogram::default();
+        let mut beyond = 0.0;
+        for (at, slice) in self.slices.iter().rev().enumerate() {
+            if at >= SLICES_LEAST && beyond >= ENOUGH_BEYOND {
+                break;
+            }
+            late.merge(slice);
+            beyond = late.total() as f64 * (1.0 - quantile);
         }
+        let found = late.quantile(quantile).filter(|_| beyond >= LEAST_BEYOND)?;
+        Some(found.min(self.longest))
     }
 }
 
@@ -114,18 +125,35 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_for_a_minute_and_forgets_after_five() {
+    fn it_holds_for_ten_seconds_and_follows_the_source_within_half_a_minute() {
         let mut limits = Limits::new(&[0.5], 1_000_000);
         limits.learn(&evenly(1, 100));
-        (0..58).for_each(|_| limits.learn(&evenly(201, 300)));
+        (0..8).for_each(|_| limits.learn(&evenly(201, 300)));
         assert_eq!(limits.get(0), Some(LatencyBucket(50)));
         limits.learn(&evenly(201, 300));
-        assert_eq!(limits.get(0), Some(LatencyBucket(250)));
-        (0..300).for_each(|_| limits.learn(&evenly(101, 200)));
+        assert_eq!(limits.get(0), Some(LatencyBucket(245)), "one second in ten was quicker");
+        (0..30).for_each(|_| limits.learn(&evenly(101, 200)));
         assert_eq!(limits.get(0), Some(LatencyBucket(150)));
         limits.freeze();
         (0..600).for_each(|_| limits.learn(&evenly(1, 100)));
         assert_eq!(limits.get(0), Some(LatencyBucket(150)));
+    }
+
+    #[test]
+    fn a_rare_quantile_looks_further_back_and_forgets_after_five_minutes() {
+        let mut limits = Limits::new(&[0.99], 1_000_000);
+        // A request a second: three of them in five minutes are beyond the 99th percentile.
+        (0..600).for_each(|_| limits.learn(&vec![(LatencyBucket(7), 1)]));
+        assert_eq!(limits.get(0), None);
+        // Two a second: six, of five minutes.
+        (0..300).for_each(|_| limits.learn(&vec![(LatencyBucket(7), 2)]));
+        assert_eq!(limits.get(0), Some(LatencyBucket(7)));
+        (0..300).for_each(|_| limits.learn(&vec![(LatencyBucket(90), 2)]));
+        assert_eq!(limits.get(0), Some(LatencyBucket(90)));
+        (0..299).for_each(|_| limits.learn(&vec![(LatencyBucket(7), 2)]));
+        assert_eq!(limits.get(0), Some(LatencyBucket(90)), "the oldest slice is not over yet");
+        limits.learn(&vec![(LatencyBucket(7), 2)]);
+        assert_eq!(limits.get(0), Some(LatencyBucket(7)));
     }
 
     #[test]

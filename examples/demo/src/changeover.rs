@@ -62,13 +62,14 @@ impl Changeover {
     pub(crate) fn watch(
         &self,
         verb: &str,
+        options: &[&str],
         code: i32,
         seen: &mut Seen,
         reaper: &Reaper,
     ) -> Result<(), String> {
         let said = |e: std::io::Error| format!("running changeover {verb}: {e}");
         let mut command = self.command(verb, reaper);
-        command.arg("--yes");
+        command.args(options);
         let mut child =
             command.stdout(Stdio::inherit()).stderr(Stdio::inherit()).spawn().map_err(said)?;
         let deadline = Instant::now() + PATIENCE;

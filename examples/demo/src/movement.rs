@@ -20,6 +20,9 @@ use crate::summary::{Expected, Summary};
 /// The load runs alone for so long before the move, and after each part of it.
 const QUIET: Duration = Duration::from_secs(3);
 
+/// Who says yes to the phases that wait for it; the demo's plan names the same person.
+const OPERATOR: &str = "operator";
+
 /// What `apply` exits with when a verdict said no and everything went back.
 const ROLLED_BACK: i32 = 3;
 
@@ -108,7 +111,7 @@ fn set(options: &Options, out: &Path, reaper: &Reaper) -> Result<Scene, String> 
 /// The move, the way back, the count.
 fn play(scene: Scene, options: &Options, reaper: &Reaper) -> Result<Summary, String> {
     wait_for_answers(&scene.load, u64::from(options.rate) * QUIET.as_secs() / 2)?;
-    println!("\n$ changeover apply {}", options.plan.display());
+    println!("\n$ changeover apply {} --approve-as {OPERATOR}", options.plan.display());
     let mut seen = Seen::default();
     let moved = move_it(&scene, options, &mut seen, reaper);
     let Scene { load, changeover, _children, blue, green, before, out } = scene;
@@ -141,13 +144,14 @@ fn move_it(
     reaper: &Reaper,
 ) -> Result<(), String> {
     let bad = options.green != Green::Good;
-    scene.changeover.watch("apply", if bad { ROLLED_BACK } else { 0 }, seen, reaper)?;
+    let code = if bad { ROLLED_BACK } else { 0 };
+    scene.changeover.watch("apply", &["--approve-as", OPERATOR], code, seen, reaper)?;
     let arrived = scene.load.acknowledged();
     let where_ = if bad { "writes on blue" } else { "writes on green" };
     wait(|| scene.load.acknowledged() >= arrived + WRITES_BEFORE_ROLLBACK, where_)?;
     if options.rollback && !bad {
-        println!("\n$ changeover rollback {}", options.plan.display());
-        scene.changeover.watch("rollback", 0, seen, reaper)?;
+        println!("\n$ changeover rollback {} --yes", options.plan.display());
+        scene.changeover.watch("rollback", &["--yes"], 0, seen, reaper)?;
         let returned = scene.load.acknowledged();
         wait(|| scene.load.acknowledged() >= returned + WRITES_BEFORE_ROLLBACK, "writes on blue")?;
     }

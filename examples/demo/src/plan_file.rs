@@ -58,7 +58,7 @@ mod tests {
         let addresses =
             Addresses { http_gate: at(16432), postgres_gate: at(18080), v1: at(18082), v2: at(1) };
         let rendered = replaced(text, &addresses).unwrap();
-        assert!(rendered.contains("listen: \"127.0.0.1:16432\", sticky"));
+        assert!(rendered.contains("listen: \"127.0.0.1:16432\"}"));
         assert!(rendered.contains("listen: \"127.0.0.1:18080\", auth"));
         assert!(rendered.contains("http://127.0.0.1:18082"));
         assert!(rendered.contains("http://127.0.0.1:1\""));

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 use crate::Report;
 use crate::effects::{Comparer, Effects};
-use crate::guards;
+use crate::guards::Guards;
 use crate::protocol::EventKind;
 use crate::relays::Relays;
 use crate::serve;
@@ -69,7 +69,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let effects =
         Effects::new(&config, store.run_id(), Arc::clone(&board), relays.clone(), words.clone())?;
     let comparer = effects.comparer();
-    let guards = guards::watch(&config, &board, &relays, effects.gates(), &words)?;
+    let guards = Guards::new(&config, &board, &relays, effects.gates())?;
     // Bound only when nothing can fail any more, so that a verb that can connect gets its answer.
     let socket = serve::bind(&config.state_dir)?;
     let desk = Desk { board: Arc::clone(&board), words: words.clone() };
@@ -77,10 +77,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let watching = tokio::spawn(Effects::keep_gates_shown(effects.gates(), Arc::clone(&board)));
     let (plan, first) = (config.plan, config.first);
     let daemon = Daemon { store, plan, board, inbox, words, relays, effects, comparer };
-    let outcome = daemon.drive(first).await;
+    let outcome = daemon.drive(first, guards).await;
     serving.abort();
     watching.abort();
-    drop(guards);
     clean_up(&config.state_dir);
     outcome
 }
@@ -103,12 +102,20 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn drive(mut self, first: Option<Input>) -> Result<(), Report> {
+    async fn drive(mut self, first: Option<Input>, guards: Guards) -> Result<(), Report> {
         // Before anything begins, so that no step can slip through.
-        if let Some(first) = first.filter(|_| self.store.is_new()) {
+        let is_new = self.store.is_new();
+        if let Some(first) = first.filter(|_| is_new) {
             self.feed(&first)?;
         }
         self.feed(&Input::Restarted)?;
+        // A run that goes on has its guards' standings in its journal.
+        if is_new {
+            for seen in guards.first_looks().await {
+                self.feed(&seen)?;
+            }
+        }
+        let _watched = guards.watch(&self.words);
         loop {
             let state = self.store.state();
             self.relays.keep(relays(state), state.pause.is_some()).await;

@@ -36,31 +36,60 @@ struct Eyes {
     folder: PathBuf,
 }
 
-/// Begins to watch; dropping the set ends it, and every command that is running.
-///
-/// # Errors
-/// If a database's secret cannot be had.
-pub(crate) fn watch(
-    config: &Config,
-    board: &Arc<Board>,
-    relays: &Relays,
-    gates: Option<Gates>,
-    words: &Words,
-) -> Result<JoinSet<()>, Report> {
-    let folder = config.plan_path.parent().map(PathBuf::from).unwrap_or_default();
-    let eyes = Eyes {
-        board: Arc::clone(board),
-        relays: relays.clone(),
-        databases: Databases::of_plan(&config.plan, &config.plan_path)?,
-        gates,
-        name: config.plan.name.object_name(),
-        folder,
-    };
-    let mut watching = JoinSet::new();
-    for guard in &config.plan.guards {
-        watching.spawn(look_again_and_again(guard.clone(), eyes.clone(), words.clone()));
+/// The plan's guards, and what looking at them needs.
+pub(crate) struct Guards {
+    guards: Vec<Guard>,
+    eyes: Eyes,
+}
+
+impl Guards {
+    /// Ready to look.
+    ///
+    /// # Errors
+    /// If a database's secret cannot be had.
+    pub(crate) fn new(
+        config: &Config,
+        board: &Arc<Board>,
+        relays: &Relays,
+        gates: Option<Gates>,
+    ) -> Result<Guards, Report> {
+        let folder = config.plan_path.parent().map(PathBuf::from).unwrap_or_default();
+        let eyes = Eyes {
+            board: Arc::clone(board),
+            relays: relays.clone(),
+            databases: Databases::of_plan(&config.plan, &config.plan_path)?,
+            gates,
+            name: config.plan.name.object_name(),
+            folder,
+        };
+        Ok(Guards { guards: config.plan.guards.clone(), eyes })
     }
-    Ok(watching)
+
+    /// One look at each, side by side. A guard that nobody has looked at is unknown, which must not
+    /// pass for good while the first step begins.
+    pub(crate) async fn first_looks(&self) -> Vec<Input> {
+        let mut looking = JoinSet::new();
+        for guard in self.guards.iter().cloned() {
+            let eyes = self.eyes.clone();
+            looking.spawn(async move {
+                let mut window = gate::Window::default();
+                let look = timeout(LOOK_WITHIN, eyes.look(&guard, &mut window));
+                let reading = look.await.unwrap_or_else(|_| {
+                    let why = "it was looked at, but has not told anything yet".to_owned();
+                    Some(Reading::NoData { why })
+                })?;
+                Some(Input::Guard { name: guard.name, reading })
+            });
+        }
+        looking.join_all().await.into_iter().flatten().collect()
+    }
+
+    /// Watches until the set is dropped, which also ends every command that is running.
+    pub(crate) fn watch(&self, words: &Words) -> JoinSet<()> {
+        let looks =
+            |guard: &Guard| look_again_and_again(guard.clone(), self.eyes.clone(), words.clone());
+        self.guards.iter().map(looks).collect()
+    }
 }
 
 async fn look_again_and_again(guard: Guard, eyes: Eyes, words: Words) {

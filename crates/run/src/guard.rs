@@ -187,3 +187,6 @@ fn acted(state: &State, guard: &Guard, entry: &GuardState, why: &str, now: WallM
     all.extend(events);
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
-//! With databases: a pause in the middle of a cutover, and facts that change under an approval.
+//! With databases: a pause in the middle of a cutover, facts that change under an approval, and what
+//! guards see of the stream.
 
-use changeover_run::Event;
+use changeover_run::{Consequence, Event};
 
 use crate::faults::program::{Kept, has};
 use crate::stage::postgres_session::execute;
@@ -106,4 +107,49 @@ fn an_approval_is_void_when_the_tables_have_changed() {
         assert_eq!(begin(&stage, "approve", &["--as", name]).code, Some(0));
     }
     stage.wait_for("the phase", |state| state.control.opened == Some(1));
+}
+
+#[test]
+fn guards_see_the_stream_the_slot_and_the_comparison() {
+    let pair = Pair::start("watched");
+    let plan = PlanText::new(Gate::None).phases(
+        "guards:\n\
+         - {name: lag, metric: relay.lag, below: 1s, for: 0s, on_fail: hold}\n\
+         - {name: kept, metric: slot.retained, at_most: 1kB, for: 0s, every: 1s, on_fail: warn}\n\
+         - {name: equal, metric: verify.different, at_most: 0, for: 0s, on_fail: abort}\n\
+         phases: [{name: copy, steps: [replicate, soak: {for: 1h}]}]\n",
+    );
+    let stage = Stage::new(&pair, "watched", &plan);
+    assert_eq!(begin(&stage, "apply", &["--detach"]).code, Some(0), "{}", stage.report());
+    stage.wait_for("the soak", |state| state.at == 1 && state.since.is_some());
+    let said = |name: &str, wanted: Consequence| {
+        let is_it = |record: &changeover_journal::Record| {
+            let event = serde_json::from_value(record.body.clone());
+            matches!(event, Ok(Event::GuardActed { guard, consequence, .. })
+                if guard == name && consequence == wanted)
+        };
+        until(PATIENCE, || stage.journal().iter().any(is_it).then_some(())).is_some()
+    };
+    // The applier waits for a lock: what is written now is late there, and its log is kept here.
+    let locker = Kept::open(&stage.target, "locker");
+    locker.run("BEGIN; LOCK TABLE counter IN ACCESS EXCLUSIVE MODE").unwrap();
+    execute(&stage.source, "UPDATE counter SET n = n + 1");
+    let status = stage.wait_for_state("waiting");
+    assert_eq!(status["state"]["waits_for"], "guard", "{status}");
+    has(status["state"]["reason"].as_str().unwrap(), &["guard lag", "relay.lag is", "below 1"]);
+    assert!(said("kept", Consequence::Warned), "{}", stage.report());
+    locker.run("ROLLBACK").unwrap();
+    stage.wait_for("a stream in time", |state| state.control.held().is_none());
+    assert_eq!(stage.status()["state"]["is"], "running");
+
+    // A row is changed behind the seal's back, as only the token's holder can.
+    let damage = "SET changeover.token = 'watched/1/target'; \
+                  UPDATE document SET version = 99 WHERE id = 17";
+    execute(&stage.target, damage);
+    assert_eq!(begin(&stage, "verify", &[]).code, Some(1));
+    assert!(said("equal", Consequence::Aborted), "{}", stage.report());
+    stage.wait_for("the end", |state| state.mode == changeover_run::Mode::Aborted);
+    let slots =
+        "SELECT count(*)::text FROM pg_replication_slots WHERE database = current_database()";
+    assert_eq!(crate::stage::postgres_session::query_one(&stage.source, slots), "0");
 }

@@ -58,7 +58,7 @@ fn a_command_that_fails_takes_the_run_back_once_and_pauses_it_the_second_time() 
 #[test]
 fn without_data_nothing_is_begun_until_there_is_some() {
     let guard = "guards: [{name: mine, exec: [./check], for: 0s, every: 1s}]\n";
-    let steps = "phases: [{name: move, steps: [{soak: {for: 5s}}, {shift: {to: 100%}}]}]\n";
+    let steps = "phases: [{name: move, steps: [{shift: {to: 100%}}]}]\n";
     let service = Service::start(&format!("{guard}{steps}"));
     service.expect("apply", &["--detach"], 0);
     let status = service.wait_for_state("waiting");

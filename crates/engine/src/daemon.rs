@@ -7,6 +7,7 @@
 mod board;
 mod inbox;
 pub(crate) mod news;
+mod objectives;
 mod results;
 mod socket;
 pub(crate) mod store;

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Report;
 
-pub use control::{ApprovalStatus, ControlStatus, GuardStatus, StepResult, WaitsFor, WindowStatus};
+pub use control::{
+    ApprovalStatus, ControlStatus, GuardStatus, ObjectiveStatus, StepResult, WaitsFor, WindowStatus,
+};
 pub(crate) use control::{asked as approval_asked, waiting as waits_for};
 pub(crate) use program::waiting as program_waits;
 pub use program::{ComponentStatus, ProgramStatus};

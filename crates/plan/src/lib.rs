@@ -61,7 +61,7 @@ pub use program::{
 pub use reader::include::{Includes, includes};
 pub use schema::schema;
 pub use template::{TemplateKind, template};
-pub use units::duration as read_duration;
+pub use units::{duration as read_duration, show_duration, show_percentage};
 pub use window::show_instant;
 
 /// Reads the text of a plan. `file` is only used to say where a fault is.

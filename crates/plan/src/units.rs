@@ -20,7 +20,8 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// A duration as [`duration`] reads it, in the largest unit without a rest.
-pub(crate) fn show_duration(duration: Duration) -> String {
+#[must_use]
+pub fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
         .iter()
@@ -53,7 +54,8 @@ pub(crate) fn percentage(text: &str) -> Option<f64> {
 }
 
 /// 0.001 as `0.1 %`, without the noise of binary fractions.
-pub(crate) fn show_percentage(share: f64) -> String {
+#[must_use]
+pub fn show_percentage(share: f64) -> String {
     let text = format!("{:.4}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }

@@ -1,6 +1,6 @@
 //! What people, clocks and guards have said, in words.
 
-use changeover_engine::protocol::{ControlStatus, GuardStatus};
+use changeover_engine::protocol::{ControlStatus, GuardStatus, ObjectiveStatus};
 use changeover_run::Standing;
 
 use super::instant;
@@ -28,6 +28,16 @@ pub(super) fn add(add: &mut impl FnMut(&'static str, Option<String>), control: &
     for guard in &control.guards {
         add("guard", Some(show_guard(guard)));
     }
+    for objective in control.objectives.iter().filter(|objective| objective.met.is_some()) {
+        add("objective", Some(show_objective(objective)));
+    }
+}
+
+fn show_objective(objective: &ObjectiveStatus) -> String {
+    let ObjectiveStatus { name, asked, seen, met } = objective;
+    let seen = seen.as_deref().unwrap_or("not seen");
+    let met = if *met == Some(true) { "met" } else { "MISSED" };
+    format!("{name} {met}: {seen}, asked for {asked}")
 }
 
 fn show_guard(guard: &GuardStatus) -> String {

@@ -1,7 +1,8 @@
 //! What people see of a status.
 
 use changeover_engine::protocol::{
-    ApprovalStatus, ControlStatus, CutoverStatus, GatesStatus, GuardStatus, WindowStatus,
+    ApprovalStatus, ControlStatus, CutoverStatus, GatesStatus, GuardStatus, ObjectiveStatus,
+    WindowStatus,
 };
 use changeover_run::{Standing, Who};
 use changeover_types::{Epoch, Side};
@@ -180,6 +181,18 @@ fn people_clocks_and_guards_have_their_rows() {
             guard("cpu", Some(Standing::NoData), "connection refused", true),
             guard("late", None, "", false),
         ],
+        objectives: [
+            ("write pause", Some("161 ms"), Some(true)),
+            ("errors", Some("9 of 10"), Some(false)),
+            ("latency", None, None),
+        ]
+        .map(|(name, seen, met)| ObjectiveStatus {
+            name: name.into(),
+            asked: "at most so much".into(),
+            seen: seen.map(Into::into),
+            met,
+        })
+        .into(),
         ..ControlStatus::default()
     };
     insta::assert_snapshot!(lines(&table(&status)));

@@ -7,6 +7,7 @@ use changeover_plan::Plan;
 use changeover_run::{Event as RunEvent, Standing, State};
 use changeover_types::{Side, WallMs};
 
+use super::objectives::Yardstick;
 use super::store::{self, Store};
 use super::{news, results};
 use crate::protocol::{
@@ -30,6 +31,7 @@ struct Inner {
     held_at: Option<WallMs>,
     /// By when the canary is to be through, and whether it was not.
     limit: (Option<WallMs>, bool),
+    yardstick: Yardstick,
 }
 
 impl Board {
@@ -60,13 +62,18 @@ impl Board {
             gates: None,
             control: results::first(plan),
         };
-        let inner = Inner { status, lately: Lately::new(), held_at: None, limit: (None, false) };
+        let yardstick = Yardstick::new(plan);
+        let (lately, limit) = (Lately::new(), (None, false));
+        let inner = Inner { status, lately, held_at: None, limit, yardstick };
         Arc::new(Board { inner: Mutex::new(inner), paths, phases })
     }
 
     /// The status as it is.
     pub(crate) fn status(&self) -> RunStatus {
-        self.lock().status.clone()
+        let inner = self.lock();
+        let mut status = inner.status.clone();
+        status.control.objectives = inner.yardstick.measure(&status);
+        status
     }
 
     /// The events after `number` that are still known, and all that come.
@@ -174,6 +181,7 @@ impl Board {
 
     fn show(&self, state: &State) {
         let mut inner = self.lock();
+        inner.yardstick.note(state);
         inner.limit = (state.canary_until, state.canary_late);
         let Inner { status, limit, .. } = &mut *inner;
         if let Some(canary) = &mut status.canary {

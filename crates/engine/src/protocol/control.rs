@@ -22,6 +22,22 @@ pub struct ControlStatus {
     pub guards: Vec<GuardStatus>,
     /// Each step that has begun, in order; a step that is tried again stands there once.
     pub results: Vec<StepResult>,
+    /// The plan's objectives, and what was seen of them so far.
+    #[serde(default)]
+    pub objectives: Vec<ObjectiveStatus>,
+}
+
+/// An objective, and what was seen of it so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectiveStatus {
+    /// Which.
+    pub name: String,
+    /// What the plan asks for.
+    pub asked: String,
+    /// What was measured; `None` if nothing was yet.
+    pub seen: Option<String>,
+    /// Whether it is met; `None` while that is not known.
+    pub met: Option<bool>,
 }
 
 /// What a run that begins nothing waits for.

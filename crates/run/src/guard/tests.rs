@@ -4,6 +4,7 @@ use changeover_plan::Plan;
 use changeover_types::{Side, WallMs};
 
 use super::*;
+use crate::control::WayBack;
 use crate::state::Pause;
 
 fn plan(guards: &str) -> Plan {
@@ -208,7 +209,7 @@ fn each_reaction_does_what_its_name_says() {
         let (done, state) = act("rollback", moved);
         assert_eq!(done, [Consequence::RolledBack]);
         assert!(matches!(state.mode, Mode::RollingBack { .. }));
-        assert!(state.control.way_back_unchecked, "a look at the source comes first");
+        assert_eq!(state.control.way_back, WayBack::ToProve, "a look at the source comes first");
     }
     let (_, state) = act("rollback", not_moved());
     assert_eq!(state.pause.unwrap().next, "changeover resume", "there is nothing to take back");

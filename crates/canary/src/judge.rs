@@ -9,7 +9,7 @@ use crate::breaker::Breaker;
 use crate::harmless::Rate;
 use crate::histogram::Histogram;
 use crate::limits::Limits;
-use crate::outside::Paired;
+use crate::outside::{OutsideRule, Paired};
 use crate::rules::Rules;
 use crate::stream::{Stream, StreamName, failures, slower};
 use crate::verdict::{Alarm, Cause, Figures, Verdict};
@@ -181,19 +181,22 @@ impl Judge {
     }
 
     /// Takes in what the metric at this index of [`Rules::outside`] gave when both sides were asked:
-    /// the source's value and the target's, or why there is none.
+    /// the source's value and the target's, or why there is none. `alarm_at` is
+    /// [`Rules::outside_alarm_at`]. One that was asked too soon changes nothing, so that the same
+    /// pair may come twice.
     pub fn take_outside(
         &mut self,
-        rules: &Rules,
         at: usize,
+        (rule, alarm_at): (&OutsideRule, f64),
         asked: WallMs,
         pair: Result<(f64, f64), String>,
     ) {
-        let Some((rule, paired)) = rules.outside.get(at).zip(self.outside.get_mut(at)) else {
+        let Some(paired) = self.outside.get_mut(at) else { return };
+        if paired.asked().is_some_and(|last| asked.since(last) < rule.every) {
             return;
-        };
+        }
         paired.add(rule, asked, pair);
-        let (wealth, alarm_at) = (paired.against(), rules.outside_alarm_at());
+        let wealth = paired.against();
         if wealth >= alarm_at && self.alarm.is_none() {
             let (name, seen) = (rule.name.clone(), paired.seen(rule));
             let cause = Cause::Outside { name, seen, wealth, alarm_at };

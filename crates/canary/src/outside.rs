@@ -9,7 +9,7 @@ use crate::evidence::Evidence;
 use crate::grid::Grid;
 
 /// How a metric from outside is judged.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutsideRule {
     /// As the plan calls it.
     pub name: String,

@@ -1,5 +1,6 @@
 //! What happened, and what it makes of the state.
 
+use changeover_canary::OutsideRule;
 use changeover_cutover as cutover;
 use changeover_types::{CheckReport, WallMs};
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,19 @@ pub enum Event {
     Watched {
         /// All of it.
         watching: Watching,
+    },
+    /// Both sides were asked for a metric from outside.
+    OutsideAsked {
+        /// Its index among the canary's.
+        at: usize,
+        /// How it is judged.
+        rule: OutsideRule,
+        /// At how many to one everything goes back.
+        alarm_at: f64,
+        /// When.
+        asked: WallMs,
+        /// The source's value and the target's, or why there is none.
+        pair: Result<(f64, f64), String>,
     },
     /// The present weight of the canary did well.
     WeightPassed {
@@ -324,6 +338,11 @@ pub fn apply(state: &mut State, event: &Event) {
             state.since = Some(*at);
         }
         Event::Watched { watching } => state.watching = Some(watching.clone()),
+        Event::OutsideAsked { at, rule, alarm_at, asked, pair } => {
+            if let Some(Watching::Canary(judge)) = &mut state.watching {
+                judge.take_outside(*at, (rule, *alarm_at), *asked, pair.clone());
+            }
+        }
         Event::WeightPassed { .. } => state.canary_index += 1,
         Event::CanaryLimited { until } => state.canary_until = Some(*until),
         Event::CanaryLate { .. } => state.canary_late = true,

@@ -20,8 +20,8 @@ const DOUBT: f64 = 0.05;
 const GUARDED_BELOW: usize = 3;
 
 pub(crate) use clock::{begins, late, out_of_time};
-pub(crate) use outside::silenced;
 pub use outside::{OutsideSeen, outside_due, outside_seen};
+pub(crate) use outside::{asked, silenced};
 
 /// By what the present step is judged.
 #[derive(Clone, Debug, PartialEq)]

@@ -104,6 +104,15 @@ pub enum Input {
         /// What was seen.
         reading: Reading,
     },
+    /// Both sides were asked for a metric of the canary that is due to be watched.
+    OutsideAsked {
+        /// Its index among the canary's.
+        at: usize,
+        /// When.
+        asked: WallMs,
+        /// The source's value and the target's, or why there is none.
+        pair: Result<(f64, f64), String>,
+    },
     /// Both sides were compared because somebody asked.
     Compared {
         /// Rows compared.
@@ -234,6 +243,9 @@ pub fn decide(
         Input::Abort { by } => operator::abort(state, by.as_ref(), None, now)?,
         Input::Finish { by } => operator::finish(state, plan, by.as_ref())?,
         Input::Guard { name, reading } => guard::looked(state, plan, name, reading, now),
+        Input::OutsideAsked { at, asked, pair } => {
+            answer::outside_asked(state, plan, *at, *asked, pair, now)
+        }
         Input::Compared { rows, different } => compared(state, *rows, *different),
         Input::Proven { rows, different } => proven(*rows, *different),
         Input::Alarm { .. } if state.pause.is_some() || state.mode.is_over() => vec![],

@@ -18,6 +18,12 @@ fn with_outside(names: &[&str]) -> Rules {
     Rules { outside: names.iter().map(rule).collect(), ..rules() }
 }
 
+/// The metric's pair of this number.
+fn take(judge: &mut Judge, rules: &Rules, at: usize, n: u64, pair: Result<(f64, f64), String>) {
+    let rule = (&rules.outside[at], rules.outside_alarm_at());
+    judge.take_outside(at, rule, WallMs(n * 30_000), pair);
+}
+
 /// A judge at half of the requests, all of them good, whose proof needs nothing more.
 fn proven(rules: &Rules) -> Judge {
     let mut world = World::new(1, 200);
@@ -44,15 +50,15 @@ fn what_is_not_seen_holds_the_canary_and_a_value_proves_nothing() {
     let rules = with_outside(&["cpu"]);
     let mut judge = proven(&rules);
     assert_eq!(waits_for(&judge, &rules), "values of cpu on both sides");
-    judge.take_outside(&rules, 0, WallMs(1), Ok((1.0, 1.0)));
+    take(&mut judge, &rules, 0, 1, Ok((1.0, 1.0)));
     assert!(matches!(verdict(&judge, &rules), Verdict::Harmless { .. }));
-    judge.take_outside(&rules, 0, WallMs(2), Err("target: the query gives no series".to_owned()));
+    take(&mut judge, &rules, 0, 2, Err("target: the query gives no series".to_owned()));
     let text = waits_for(&judge, &rules);
     assert_eq!(text, "values of cpu on both sides (target: the query gives no series)");
 
     // The best of values, for hours, is no proof for a target that has no requests.
     let mut unproven = Judge::begin(&rules, 7, 0, &[]);
-    (0..500).for_each(|at| unproven.take_outside(&rules, 0, WallMs(at), Ok((9.0, 1.0))));
+    (0..500).for_each(|at| take(&mut unproven, &rules, 0, at, Ok((9.0, 1.0))));
     assert!(matches!(verdict(&unproven, &rules), Verdict::NotYet { .. }));
 }
 
@@ -62,8 +68,8 @@ fn a_worse_metric_takes_back_a_target_whose_requests_are_all_good_and_is_named()
     let mut judge = proven(&rules);
     let mut pairs = 0;
     let alarm = loop {
-        judge.take_outside(&rules, 0, WallMs(pairs), Ok((1.0, 1.0)));
-        judge.take_outside(&rules, 1, WallMs(pairs), Ok((0.5, 0.8)));
+        take(&mut judge, &rules, 0, pairs, Ok((1.0, 1.0)));
+        take(&mut judge, &rules, 1, pairs, Ok((0.5, 0.8)));
         pairs += 1;
         match verdict(&judge, &rules) {
             Verdict::Worse { alarm } => break alarm,
@@ -95,7 +101,7 @@ fn fair_pairs_alarm_no_more_often_than_was_allowed() {
             let load = 1.0 + chance.uniform();
             for at in 0..2 {
                 let (source, target) = (load + chance.uniform(), load + chance.uniform());
-                judge.take_outside(&rules, at, WallMs(pair * 30_000), Ok((source, target)));
+                take(&mut judge, &rules, at, pair, Ok((source, target)));
             }
         }
         alarms += u64::from(matches!(verdict(&judge, &rules), Verdict::Worse { .. }));

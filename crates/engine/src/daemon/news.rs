@@ -66,7 +66,7 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             format!("{:.1} % of the requests go to the target", f64::from(*target_permille) / 10.0),
             json!({"target_permille": target_permille}),
         )),
-        Event::Watched { .. } => None,
+        Event::Watched { .. } | Event::OutsideAsked { .. } => None,
         Event::WeightPassed { why } => Some((
             EventKind::Progress,
             format!("the canary does well at this share: {why}"),

@@ -79,14 +79,16 @@ impl Effects {
             match look(&gates, &rules, &mut watching).await {
                 Ok(seen) => {
                     silent_since = None;
-                    let taken = asking.go_on(&rules, seen, since);
+                    for (at, asked, pair) in asking.go_on(&rules, seen, since) {
+                        // Written down at once: nobody else has kept it.
+                        self.words.say(Input::OutsideAsked { at, asked, pair }).await;
+                    }
                     let watched = now().since(since);
                     let judged = seen.judged(&rules, watched);
                     self.show_watch(&rules, seen, &judged, watched);
                     let is_first = state.watching.is_none();
                     let decided = !matches!(judged, Judged::NotYet { .. });
-                    // A pair is written down at once: nobody else has kept it.
-                    if is_first || decided || taken || begun.elapsed() > NOTE_EVERY {
+                    if is_first || decided || begun.elapsed() > NOTE_EVERY {
                         return Input::Watched { watching: seen.clone() };
                     }
                 }

@@ -166,3 +166,22 @@ fn explains_every_step() {
         .collect();
     insta::assert_snapshot!(text.join("\n"));
 }
+
+/// Whoever approves a plan reads what a metric from outside can and cannot say.
+#[test]
+fn a_canary_s_metrics_and_time_limit_are_told_with_their_claim() {
+    let text = "apiVersion: changeover/v1\nkind: Migration\nmetadata: {name: x}\n\
+                source: {http: {upstreams: ['http://a:1']}}\n\
+                target: {http: {upstreams: ['http://b:1']}}\n\
+                gates: {http: {listen: '127.0.0.1:1'}}\n\
+                phases: [{name: a, steps: [{canary: {within: 2h, on_timeout: rollback, outside: \
+                [{name: cpu, prometheus: {url: 'http://p:1', query: 'rate(x{s=\"$side\"}[1m])'}}]}}]}]\n";
+    let plan = parse("plan.yaml", text).unwrap_or_else(|faults| panic!("{faults}"));
+    let what = explain(&plan)[0].what.clone();
+    let told = "; also judged, from outside, by cpu (worse if higher by more than 10 %, a pair every \
+                1m; without values for 5m: it stays at its share and says so): these can take it \
+                back and prove nothing, and the probability holds for them only if each pair of \
+                values is as likely to fall either way; if it is not through within 2h, all \
+                requests go back";
+    assert!(what.ends_with(told), "{what}");
+}

@@ -6,9 +6,10 @@ use changeover_canary::OutsideRule;
 use changeover_plan::{Outside, Plan, Step};
 use changeover_types::WallMs;
 
-use super::{WatchRules, Watching};
+use super::{WatchRules, Watching, watch_rules};
 use crate::apply::Event;
 use crate::decide::automatic;
+use crate::due::{Command, due};
 use crate::state::State;
 
 /// One metric as it is shown.
@@ -104,23 +105,45 @@ pub(crate) fn silenced(
     vec![]
 }
 
+/// Both sides were asked for the metric at this index: what is written down, if it counts.
+pub(crate) fn asked(
+    state: &State,
+    plan: &Plan,
+    at: usize,
+    asked: WallMs,
+    pair: &Result<(f64, f64), String>,
+) -> Option<Event> {
+    let Some(Command::Watch { step, .. }) = due(state, plan) else { return None };
+    let WatchRules::Canary { rules, .. } = watch_rules(plan, step, state.canary_index)? else {
+        return None;
+    };
+    let Some(Watching::Canary(judge)) = &state.watching else { return None };
+    let (rule, known) = (rules.outside.get(at)?, judge.outside().get(at)?);
+    let soon = known.asked().is_some_and(|last| asked.since(last) < rule.every);
+    // Infinity has no place in the journal, and is no value.
+    let finite = |(source, target): &(f64, f64)| source.is_finite() && target.is_finite();
+    let pair = match pair {
+        Ok(pair) if !finite(pair) => Err("a value is not finite".to_owned()),
+        pair => pair.clone(),
+    };
+    let (rule, alarm_at) = (rule.clone(), rules.outside_alarm_at());
+    (!soon).then_some(Event::OutsideAsked { at, rule, alarm_at, asked, pair })
+}
+
 impl Watching {
     /// Takes in what the metric at this index gave when both sides were asked: the source's value
-    /// and the target's, or why there is none. One that was asked too soon changes nothing.
+    /// and the target's, or why there is none.
     pub fn take_outside(
         &mut self,
         rules: &WatchRules,
-        index: usize,
+        at: usize,
         asked: WallMs,
         pair: Result<(f64, f64), String>,
     ) {
-        if let (Watching::Canary(judge), WatchRules::Canary { rules, .. }) = (self, rules) {
-            let every = rules.outside.get(index).map(|rule| rule.every);
-            let last = judge.outside().get(index).and_then(changeover_canary::Paired::asked);
-            let soon = last.zip(every).is_some_and(|(last, every)| asked.since(last) < every);
-            if !soon {
-                judge.take_outside(rules, index, asked, pair);
-            }
+        if let (Watching::Canary(judge), WatchRules::Canary { rules, .. }) = (self, rules)
+            && let Some(rule) = rules.outside.get(at)
+        {
+            judge.take_outside(at, (rule, rules.outside_alarm_at()), asked, pair);
         }
     }
 }

@@ -76,9 +76,14 @@ impl Run {
     }
 
     fn asked(&mut self, pair: Result<(f64, f64), String>) {
-        let mut watching = self.state.watching.clone().unwrap();
-        watching.take_outside(&self.rules(), 0, WallMs(self.now), pair);
-        self.input(Input::Watched { watching });
+        // As the shell does: it is told at once, and the next look at the requests has it, too.
+        let (asked, mut watching) = (WallMs(self.now), self.state.watching.clone().unwrap());
+        watching.take_outside(&self.rules(), 0, asked, pair.clone());
+        self.input(Input::OutsideAsked { at: 0, asked, pair });
+        if self.state.watching.is_some() {
+            assert_eq!(self.state.watching.as_ref(), Some(&watching));
+            self.input(Input::Watched { watching });
+        }
     }
 
     fn silent(&mut self) {

@@ -5,8 +5,8 @@ use changeover_plan::{OnFail, Plan, Step};
 use changeover_types::{CheckReport, Side, WallMs};
 
 use super::{Input, Refusal, automatic, entrance, name_of};
-use crate::apply::Event;
-use crate::canary::{Judged, WatchRules, Watching, silenced, watch_rules};
+use crate::apply::{Event, apply};
+use crate::canary::{self, Judged, WatchRules, Watching, silenced, watch_rules};
 use crate::due::Command;
 use crate::state::{DataStage, Mode, Pause, State};
 
@@ -151,6 +151,31 @@ fn watched(
         }
         (Judged::GoOn { why }, WatchRules::Switched { .. }) => {
             events.extend([Event::SwitchPassed { why }, Event::StepDone]);
+        }
+    }
+    events
+}
+
+/// Writes down a pair of values from outside, and goes back if it says so. To go on is for whoever
+/// has looked at the requests as well.
+pub(super) fn outside_asked(
+    state: &State,
+    plan: &Plan,
+    at: usize,
+    asked: WallMs,
+    pair: &Result<(f64, f64), String>,
+    now: WallMs,
+) -> Vec<Event> {
+    let Some(event) = canary::asked(state, plan, at, asked, pair) else { return vec![] };
+    let mut after = state.clone();
+    apply(&mut after, &event);
+    let mut events = vec![event];
+    let rules = watch_rules(plan, state.at, state.canary_index);
+    let watched = state.since.map(|since| now.since(since)).unwrap_or_default();
+    if let (Some(watching), Some(rules)) = (&after.watching, rules) {
+        match watching.judged(&rules, watched) {
+            Judged::Back { why } => events.extend(check_failed(state, &why, now)),
+            _ => events.extend(silenced(state, plan, state.at, watching, now)),
         }
     }
     events

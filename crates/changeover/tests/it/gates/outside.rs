@@ -23,7 +23,7 @@ fn a_metric_from_outside_takes_back_a_canary_whose_requests_are_all_good() {
     let prometheus = Prometheus::start(BOTH_AS_BUSY);
     let (blue, green) = (Upstream::start("blue"), Upstream::start("green"));
     let steps = format!(
-        "{{canary: {{weights: [50%], at_least: 5m, latency: [], warm_up: 1s, false_alarm: 20%, \
+        "{{canary: {{weights: [50%], at_least: 5m, latency: [], warm_up: 1s, within: 1h, false_alarm: 20%, \
          outside: [{{name: busy, prometheus: {{url: \"http://127.0.0.1:{}\", \
          query: 'max(busy{{side=\"$side\"}})'}}, sides: {{source: blue, target: green}}, \
          every: 1s}}]}}}}",
@@ -35,9 +35,12 @@ fn a_metric_from_outside_takes_back_a_canary_whose_requests_are_all_good() {
     std::thread::scope(|scope| {
         let apply = scope.spawn(|| service.verb("apply"));
         let before = until(PATIENCE, || pairs(&metric()?).filter(|pairs| *pairs >= 2));
+        let limit = service.canary().unwrap()["until"].clone();
         service.kill_daemon();
         let after = until(PATIENCE, || pairs(&metric()?));
         assert!(before.is_some() && after >= before, "{before:?} became {after:?}");
+        assert!(limit.is_u64(), "{limit}");
+        assert_eq!(service.canary().unwrap()["until"], limit, "another life, another limit");
 
         prometheus.says("busy{side=\"blue\"} 1\n");
         let silent = until(PATIENCE, || metric()?["silent"].as_str().map(str::to_owned));

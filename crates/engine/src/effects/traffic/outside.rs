@@ -33,22 +33,22 @@ impl<'p> Asking<'p> {
         Asking { metrics, under_way: BTreeSet::new(), asked: JoinSet::new() }
     }
 
-    /// Asks what is due, and takes in what has come: whether that is something to write down.
+    /// Asks what is due, and takes in what has come, which is to be written down.
     pub(super) fn go_on(
         &mut self,
         rules: &WatchRules,
         watching: &mut Watching,
         since: WallMs,
-    ) -> bool {
-        let mut taken = false;
+    ) -> Vec<(usize, WallMs, Pair)> {
+        let mut taken = Vec::new();
         while let Some(answer) = self.asked.try_join_next() {
             let Ok((index, asked, pair)) = answer else {
                 self.under_way.clear();
                 continue;
             };
             self.under_way.remove(&index);
-            watching.take_outside(rules, index, asked, pair);
-            taken = true;
+            watching.take_outside(rules, index, asked, pair.clone());
+            taken.push((index, asked, pair));
         }
         for index in outside_due(rules, watching, since, now()) {
             let Some(metric) = self.metrics.get(index) else { continue };

@@ -1,5 +1,7 @@
 //! What a plan's estimates are computed from: looks and samples, changes nothing.
 
+mod outside;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,12 +26,12 @@ const CHANGES_OVER: Duration = Duration::from_secs(2);
 /// Everything together, whatever happens.
 const WHOLE: Duration = Duration::from_secs(15);
 
-/// Measures both databases for a few seconds. What cannot be measured is named and stays unknown.
+/// Measures both databases for a few seconds, and looks whether a canary's metrics have values. What cannot be measured is named and stays unknown.
 ///
 /// # Errors
 /// If a secret of the plan cannot be had.
 pub async fn measure(plan: &Plan, plan_path: &Path) -> Result<Measures, Report> {
-    let mut measures = Measures::default();
+    let mut measures = Measures { unknown: outside::silent(plan).await, ..Measures::default() };
     let Some(databases) = Databases::of_plan(plan, plan_path)? else { return Ok(measures) };
     if tokio::time::timeout(WHOLE, all(plan, &databases, &mut measures)).await.is_err() {
         let text = format!("what is missing: measuring took longer than {} s", WHOLE.as_secs());

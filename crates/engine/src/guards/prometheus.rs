@@ -48,8 +48,11 @@ pub(crate) async fn pair(url: &str, queries: [&str; 2]) -> Result<(f64, f64), St
     Ok((source, target))
 }
 
-/// The figure and the instant that it is of, in seconds.
-async fn ask(url: &str, query: &str, at: Option<f64>) -> Result<(f64, f64), String> {
+/// The figure and the instant that it is of, in seconds; at another instant than now, if given.
+///
+/// # Errors
+/// In words: why there is no figure.
+pub(crate) async fn ask(url: &str, query: &str, at: Option<f64>) -> Result<(f64, f64), String> {
     let at = at.map_or(String::new(), |at| format!("&time={at}"));
     let path = format!("/api/v1/query?query={}{at}", encoded(query));
     let answer = http::get(url, &path).await?;

@@ -20,7 +20,7 @@ fn pairs(metric: &Value) -> Option<u64> {
 /// success, and what it says at last takes the canary back, with its name.
 #[test]
 fn a_metric_from_outside_takes_back_a_canary_whose_requests_are_all_good() {
-    let prometheus = Prometheus::start(BOTH_AS_BUSY);
+    let prometheus = Prometheus::start("other 1\n");
     let (blue, green) = (Upstream::start("blue"), Upstream::start("green"));
     let steps = format!(
         "{{canary: {{weights: [50%], at_least: 5m, latency: [], warm_up: 1s, within: 1h, false_alarm: 20%, \
@@ -30,6 +30,14 @@ fn a_metric_from_outside_takes_back_a_canary_whose_requests_are_all_good() {
         prometheus.port
     );
     let service = Service::start(&blue, &[&green], &steps);
+    // What the canary would wait for is told before anything begins.
+    let told = "busy of the source, which move/canary would wait for: ";
+    let planned = || Some(service.verb("plan").all());
+    let missing = |text: &String| text.contains(told) && text.contains("the query gives no series");
+    assert!(until(PATIENCE, || planned().filter(missing)).is_some(), "{:?}", planned());
+    prometheus.says(BOTH_AS_BUSY);
+    let there = until(PATIENCE, || planned().filter(|text| !text.contains(told)));
+    assert!(there.is_some_and(|text| text.contains("from outside")), "{:?}", planned());
     let load = Load::start(service.port);
     let metric = || Some(service.canary()?["outside"][0].clone());
     std::thread::scope(|scope| {

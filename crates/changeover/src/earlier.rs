@@ -91,8 +91,13 @@ pub(crate) fn of_records(plan: &Plan, records: &[Record]) -> Option<Earlier> {
             }
             // A step that waited for its operator says nothing of how long it takes.
             Event::Paused { .. } => (step, back, abort) = (None, None, None),
-            Event::RollbackBegun { .. } => back = Some(record.at),
-            Event::RolledBack => earlier.rollback_ms = took(back.take(), record.at),
+            // One that has nothing to take back says nothing of one that has.
+            Event::RollbackBegun { .. } => {
+                back = state.has_moved_something().then_some(record.at);
+            }
+            Event::RolledBack => {
+                earlier.rollback_ms = took(back.take(), record.at).or(earlier.rollback_ms);
+            }
             Event::AbortBegun { .. } => abort = Some(record.at),
             Event::Aborted => earlier.abort_ms = took(abort.take(), record.at),
             _ => {}
@@ -132,8 +137,12 @@ mod tests {
             (5_000, Event::Paused { pause }),
             (9_000, Event::Resumed { by: None }),
             (9_500, Event::StepDone),
+            (9_550, Event::WeightSet { target_permille: 50, at: WallMs(9_550) }),
             (9_600, Event::RollbackBegun { why: "w".into(), automatic: false, by: None }),
+            (9_700, Event::WeightSet { target_permille: 0, at: WallMs(9_700) }),
             (9_900, Event::RolledBack),
+            (9_950, Event::RollbackBegun { why: "w".into(), automatic: false, by: None }),
+            (9_950, Event::RolledBack),
         ];
         let earlier = of_records(&plan, &records(&events)).unwrap();
         assert_eq!(

@@ -103,8 +103,16 @@ impl Throwaway {
                 .hint("the way back is rehearsed too: ALTER SYSTEM SET wal_level = logical"));
         }
         if text(2) != "t" {
-            return Err(refused("our role may not create databases there".to_owned())
-                .hint("a second one is made and dropped: ALTER ROLE … CREATEDB"));
+            let role = text(3);
+            return Err(refused(format!(
+                "our role {role} may not create databases there, and a \
+                                        second one is made beside it and dropped again"
+            ))
+            .hint(format!(
+                "as a superuser of that server: ALTER ROLE {} CREATEDB",
+                quote_ident(&role)
+            ))
+            .hint(format!("then again: changeover rehearse {}", plan_path.display())));
         }
         Ok(())
     }
@@ -205,7 +213,8 @@ const LOOK: &str = "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class 
    WHERE n.nspname<>'information_schema' AND left(n.nspname,3)<>'pg_' \
      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid=c.oid AND d.deptype='e')), \
   current_setting('wal_level'), \
-  (SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname=current_user)";
+  (SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname=current_user), \
+  current_user";
 
 fn is_same(
     here: &ServerIdentity,

@@ -18,7 +18,7 @@ use crate::model::{Plan, PostgresSide};
 use crate::units::{show_duration, show_percentage};
 pub use html::html;
 pub use markdown::markdown;
-pub use recovery::Recovery;
+pub use recovery::{Recovery, way_back};
 
 /// What the plan itself does not say.
 #[derive(Clone, Debug, Default)]
@@ -187,7 +187,7 @@ pub fn document(
         .enumerate()
         .map(|(index, (explained, estimated))| StepWords {
             number: index + 1,
-            recovery: recovery::from(plan, index, estimates, &around.file),
+            recovery: recovery::from(plan, index, (estimates, measures), &around.file),
             path: explained.path,
             what: explained.what,
             fallback: explained.fallback,

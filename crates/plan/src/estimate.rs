@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::checks::{Load, Traffic};
 use crate::model::{Plan, Step};
 use crate::outside::WhenStuck;
+use crate::rehearsal::{Boundary, LeftOut};
 use crate::units::show_duration;
 pub(crate) use copy::size;
 pub(crate) use span::rounded;
@@ -60,6 +61,12 @@ pub struct Earlier {
     pub rollback_ms: Option<u64>,
     /// Milliseconds that removing everything took.
     pub abort_ms: Option<u64>,
+    /// The digest of the plan that was rehearsed.
+    pub digest: String,
+    /// The way back from behind each step, in a rehearsal.
+    pub boundaries: Vec<Boundary>,
+    /// What a rehearsal left out.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// How long a step takes.

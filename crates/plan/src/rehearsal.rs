@@ -4,9 +4,13 @@
 //! between two throw-away databases. [`next`] is the order of it all: whatever fails, everything that
 //! was made is removed last.
 
+mod walk;
+
 use serde::Serialize;
 
 use crate::model::Plan;
+
+pub use walk::{Boundary, LeftOut, Station, Walk, walk};
 
 /// Something that a rehearsal does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -22,9 +26,10 @@ pub enum Act {
     Duplicate,
     /// Remove the copy, and everything of ours from the source.
     Leave,
-    /// The same migration from the second database to the first: copy, cutover, writes, comparison.
-    Move,
-    /// Take authority back, with writes meanwhile, and compare.
+    /// Through the plan's own steps from the second database to the first, with writes meanwhile;
+    /// back and there again at every boundary.
+    Walk,
+    /// Take authority back for good, and compare.
     Return,
     /// Remove that migration.
     Remove,
@@ -41,7 +46,7 @@ const ORDER: [Act; 10] = [
     Act::Copy,
     Act::Duplicate,
     Act::Leave,
-    Act::Move,
+    Act::Walk,
     Act::Return,
     Act::Remove,
     Act::Record,
@@ -58,8 +63,10 @@ impl Act {
             Act::Copy => "copying the source into it, following and comparing",
             Act::Duplicate => "making a second throw-away database from it",
             Act::Leave => "removing everything from the source and the first database",
-            Act::Move => "moving from the second database to the first, with writes",
-            Act::Return => "going back, with writes, and comparing",
+            Act::Walk => {
+                "walking from the second database to the first, back from behind every step"
+            }
+            Act::Return => "going back for good, and comparing",
             Act::Remove => "removing that migration",
             Act::Record => "writing down what was measured",
             Act::CleanUp => "removing what is left",
@@ -89,6 +96,9 @@ pub fn can_rehearse(plan: &Plan) -> Result<(), &'static str> {
     }
     if plan.rehearsal.is_none() {
         return Err("it names no throw-away database");
+    }
+    if walk(plan).stations.is_empty() {
+        return Err("none of its steps can be rehearsed");
     }
     Ok(())
 }

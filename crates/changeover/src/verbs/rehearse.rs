@@ -6,6 +6,7 @@
 
 mod record;
 mod stage;
+mod walk;
 
 use std::fs::File;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use changeover_engine::protocol::{Ask, RunState};
 use changeover_engine::rehearsal::{Load, Throwaway};
 use changeover_engine::{Report, make_state_dir};
 use changeover_plan::estimate::Earlier;
-use changeover_plan::rehearsal::{Act, can_rehearse, next};
+use changeover_plan::rehearsal::{Act, LeftOut, Walk, can_rehearse, next, walk};
 use changeover_types::Side;
 
 use self::stage::Stage;
@@ -33,9 +34,11 @@ pub(super) fn run(args: &RehearseArgs, global: &Global, output: &Output) -> Resu
     not_begun(&planned)?;
     let _lock = lock(&planned)?;
     let throwaway = Throwaway::of_plan(&planned.plan, &planned.path)?;
+    let walk = walk(&planned.plan);
     let mut rehearsal = Rehearsal {
         copy: Stage::copy(&planned)?,
-        move_: Stage::move_(&planned)?,
+        move_: Stage::move_(&planned, &walk)?,
+        walk,
         load: throwaway.load(),
         throwaway,
         planned,
@@ -84,6 +87,7 @@ struct Rehearsal<'a> {
     planned: Planned,
     copy: Stage,
     move_: Stage,
+    walk: Walk,
     throwaway: Throwaway,
     load: Load,
     measured: Earlier,
@@ -135,19 +139,11 @@ impl Rehearsal<'_> {
                 self.measured.abort_ms = self.copy.journal()?.and_then(|it| it.abort_ms);
                 Ok(())
             }
-            Act::Move => {
-                self.move_.write(Some(self.throwaway.second_url()))?;
-                let is_done = |state: &RunState| matches!(state, RunState::Done);
-                self.under_load(None, is_done).await?;
-                self.measured.write_pause_ms = Some(millis(self.load.longest_pause()));
-                self.nothing_missing(Side::Target).await
-            }
+            Act::Walk => self.walk().await,
             Act::Return => {
-                let ask = Ask::Rollback { why: "a rehearsal goes back".to_owned() };
-                let is_back = |state: &RunState| matches!(state, RunState::RolledBack { .. });
-                self.under_load(Some(ask), is_back).await?;
+                self.go_back().await?;
                 self.nothing_missing(Side::Source).await?;
-                self.move_.compare(output).await
+                self.move_.compare(output).await.map(drop)
             }
             Act::Remove => self.move_.drive(Some(Ask::Abort), is_aborted, output).await,
             Act::Record => self.record().await,
@@ -192,8 +188,11 @@ impl Rehearsal<'_> {
         let (plan, path) = (&self.planned.plan, &self.planned.path);
         self.measured.bytes =
             Some(changeover_engine::facts(plan, path).await?.sizes.values().sum());
-        let (copied, moved) = (self.copy.journal()?, self.move_.journal()?);
-        record::gather(&mut self.measured, plan, copied.as_ref(), moved.as_ref());
+        self.measured.digest.clone_from(&plan.digest);
+        self.measured.left_out.clone_from(&self.walk.left_out);
+        let (copied, walked) = (self.copy.journal()?, self.move_.journal()?);
+        let walked = walked.as_ref().map(|it| (it, &self.walk));
+        record::gather(&mut self.measured, plan, copied.as_ref(), walked);
         record::append(&self.planned.state_dir, &self.measured)
     }
 
@@ -213,8 +212,19 @@ impl Rehearsal<'_> {
         for (what, ms) in [("rollback", measured.rollback_ms), ("abort", measured.abort_ms)] {
             text += &ms.map(|ms| format!("  {what:<28}{ms:>8} ms\n")).unwrap_or_default();
         }
+        text += "the way back, from behind each step:\n";
+        for it in &measured.boundaries {
+            let (step, said, words) = (&it.step, it.said.join(", then "), it.words());
+            text += &format!("  {step:<28} plan: {said}\n{:31}{words}\n", "");
+        }
+        if !measured.left_out.is_empty() {
+            text += "not rehearsed:\n";
+        }
+        for LeftOut { what, why } in &measured.left_out {
+            text += &format!("  {what:<28} {why}\n");
+        }
         text += &format!(
-            "  {} writes acknowledged on both sides, 0 missing; the longest waited {pauses} ms\n\
+            "{} writes acknowledged on both sides, 0 missing; the longest waited {pauses} ms\n\
              `changeover plan` now takes these times",
             self.load.acknowledged()
         );

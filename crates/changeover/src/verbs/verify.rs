@@ -1,7 +1,7 @@
 //! `verify`: compares both sides now.
 
 use changeover_engine::Report;
-use changeover_engine::protocol::{Ask, RunState, RunStatus};
+use changeover_engine::protocol::{Ask, RunState, RunStatus, VerifyStatus};
 
 use crate::cli::{Global, Migration};
 use crate::follow::{self, Followed};
@@ -14,7 +14,7 @@ pub(super) fn run(args: &Migration, global: &Global, output: &Output) -> Result<
         target.order(Ask::Verify).await?;
         let compared = |status: &RunStatus| {
             let stopped = matches!(status.state, RunState::Failed { .. });
-            stopped || status.verify.as_ref().is_some_and(|verify| verify.complete)
+            stopped || status.verify.as_ref().is_some_and(VerifyStatus::is_over)
         };
         match follow::until(&target, output, None, compared).await? {
             Followed::Left => {
@@ -32,8 +32,9 @@ pub(super) fn run(args: &Migration, global: &Global, output: &Output) -> Result<
 
 fn show(status: &RunStatus, output: &Output) -> Result<u8, Report> {
     let Some(verify) = status.verify.as_ref().filter(|verify| verify.complete) else {
+        let failed = status.verify.as_ref().and_then(|verify| verify.failed.clone());
         return Err(Report::new("CO0024", "the comparison was not completed")
-            .cause(view::state(&status.state)));
+            .cause(failed.unwrap_or_else(|| view::state(&status.state))));
     };
     output.emit("result", &serde_json::json!({"verify": verify}));
     output.line(format!(

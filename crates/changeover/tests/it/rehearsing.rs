@@ -62,12 +62,22 @@ impl Desk<'_> {
 #[test]
 fn a_rehearsal_moves_writes_goes_back_measures_and_leaves_nothing_behind() {
     let pair = Pair::start("rehearse");
-    let stage = Stage::new(&pair, "rehearse", &PlanText::new(Gate::None));
+    let one = "{query: 'SELECT count(*) FROM customer', expect: {value: 600}}";
+    let plan = PlanText::new(Gate::None).phases(&format!(
+        "phases:\n  \
+         - {{name: copy, steps: [replicate, verify]}}\n  \
+         - {{name: look, steps: [smoke: {{sql: [{one}], tcp: [{{address: '127.0.0.1:{}'}}]}}]}}\n  \
+         - {{name: cutover, steps: [{{cutover: {{attempts: 5, retry_after: 1s}}}}]}}\n  \
+         - {{name: check, steps: [soak: {{for: 1s}}, verify, smoke: {{sql: [{one}]}}]}}\n",
+        pair.blue.port()
+    ));
+    let stage = Stage::new(&pair, "rehearse", &plan);
     let desk = rehearsable(&pair, &stage, "rehearse");
     let before = query_one(&stage.source, "SELECT count(*) FROM line");
     let said = desk.says(&["rehearse", "plan.yaml"], 0);
     has(&said.out, &["nothing is left of it", "copy/replicate", "cutover/cutover", "rollback"]);
-    has(&said.out, &["0 missing"]);
+    has(&said.out, &["0 missing", "connecting to 127.0.0.1", "there is nothing to watch"]);
+    has(&said.out, &["plan: abort\n", "plan: rollback, then abort\n", "authority went back in"]);
     desk.nothing_is_left();
     // The source was never sealed: it can be written to, and is as it was.
     execute(&stage.source, "INSERT INTO line (writer, seq, kind) VALUES (80, 1, 0)");
@@ -77,17 +87,57 @@ fn a_rehearsal_moves_writes_goes_back_measures_and_leaves_nothing_behind() {
     let measured: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
     let steps = measured[0]["steps"].as_object().unwrap();
     let paths: Vec<&str> = steps.keys().map(String::as_str).collect();
-    assert_eq!(paths, ["check/verify", "copy/replicate", "copy/verify", "cutover/cutover"]);
+    let rehearsed = [
+        "check/smoke",
+        "check/verify",
+        "copy/replicate",
+        "copy/verify",
+        "cutover/cutover",
+        "look/smoke",
+    ];
+    assert_eq!(paths, rehearsed);
+    all_boundaries_are_rehearsed(&measured[0]);
     for key in ["bytes", "write_pause_ms", "rollback_ms", "abort_ms"] {
         assert!(measured[0][key].is_u64(), "{key}: {measured}");
     }
     // The next plan takes what was measured.
     let said = desk.says(&["plan", "plan.yaml", "--offline"], 0);
     has(&said.out, &["measured by the rehearsal of", "as measured"]);
+    has(&said.out, &["step 1: rehearsed on 20", "nothing had moved; `abort` took"]);
+    has(&said.out, &["step 4: rehearsed on 20", ", took ", "step 5: not rehearsed on 20"]);
     // The same name can be moved for real.
     stage.expect("apply", 0);
     let said = desk.says(&["rehearse", "plan.yaml"], 1);
     has(&said.err, &["a rehearsal comes before it"]);
+}
+
+/// In the plan's order, each with what the recovery plan says there and what came of it.
+fn all_boundaries_are_rehearsed(measured: &Value) {
+    let found: Vec<(&str, usize, bool)> = measured["boundaries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| {
+            assert_eq!(it["rows_compared"].is_u64(), it["moved"] == true, "{it}");
+            assert!(it["writes"].as_u64().unwrap() > 0, "{it}");
+            let said = it["said"].as_array().unwrap().len();
+            (it["step"].as_str().unwrap(), said, it["moved"] == true)
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("copy/replicate", 1, false),
+            ("copy/verify", 1, false),
+            ("look/smoke", 1, false),
+            ("cutover/cutover", 2, true),
+            ("check/verify", 2, true),
+            ("check/smoke", 2, true),
+        ]
+    );
+    let left_out = measured["left_out"].as_array().unwrap();
+    let left_out: Vec<&str> = left_out.iter().map(|it| it["what"].as_str().unwrap()).collect();
+    assert_eq!(left_out, ["look/smoke", "check/soak"]);
 }
 
 #[test]
@@ -149,11 +199,17 @@ fn a_database_that_is_not_a_throw_away_one_is_not_touched() {
     has(&said.err, &["it is not empty"]);
     assert_eq!(said.code, Some(1));
     assert_eq!(ask(&full, "SELECT count(*) FROM precious").unwrap(), "0");
+    // Without the right to make a second one, the next command is named.
+    execute(&pair.green.url("postgres"), "CREATE ROLE poor LOGIN");
+    execute(&full, "DROP TABLE precious");
+    let said = with(&full.replace("postgres@", "poor@"));
+    assert_eq!(said.code, Some(1), "{}", said.all());
+    has(&said.err, &["our role poor may not create databases", "ALTER ROLE \"poor\" CREATEDB"]);
+    has(&said.err, &["changeover rehearse "]);
     // A second database of our name that is not ours stays.
     execute(&pair.green.url("postgres"), "CREATE DATABASE changeover_rehearsal_notmine");
     let comment = "COMMENT ON DATABASE changeover_rehearsal_notmine IS 'somebody''s'";
     execute(&pair.green.url("postgres"), comment);
-    execute(&full, "DROP TABLE precious");
     let said = with(&full);
     has(&said.err, &["is not one of ours"]);
     assert_eq!(said.code, Some(5), "{}", said.all());

@@ -109,8 +109,10 @@ impl Comparer {
                     words.say(Input::Compared { rows, different }).await;
                 }
                 Err(e) => {
-                    let text = format!("comparing both sides: {}", chain(&e));
-                    this.board.say(EventKind::Warning, text);
+                    let why = format!("comparing both sides: {}", chain(&e));
+                    this.board.say(EventKind::Warning, why.as_str());
+                    let failed = Some(why);
+                    this.board.show_verify(VerifyStatus { failed, ..VerifyStatus::default() });
                 }
             }
         });
@@ -133,5 +135,6 @@ pub(crate) fn verify_status(report: &VerifyReport) -> VerifyStatus {
         rows_different: report.rows_different,
         examples,
         complete: true,
+        failed: None,
     }
 }

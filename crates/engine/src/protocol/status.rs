@@ -228,6 +228,17 @@ pub struct VerifyStatus {
     pub examples: Vec<String>,
     /// Whether it is complete.
     pub complete: bool,
+    /// Why there will be no result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+impl VerifyStatus {
+    /// Whether nothing more is to come of it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.complete || self.failed.is_some()
+    }
 }
 
 /// A check that is being carried out.

@@ -264,7 +264,7 @@ fn recovery(out: &mut String, phases: &[PhaseWords]) -> std::fmt::Result {
             if commands.is_empty() { "none" } else { &commands },
             prose(&recovery.what),
             prose(&recovery.loses),
-            prose(&recovery.takes)
+            prose(&recovery.takes_and_rehearsed())
         )?;
     }
     writeln!(out, "</tbody></table>")

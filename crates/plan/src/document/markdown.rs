@@ -112,7 +112,7 @@ fn recovery(out: &mut String, phases: &[PhaseWords]) -> std::fmt::Result {
             if commands.is_empty() { "—".to_owned() } else { commands.join(", then ") },
             safe(&step.recovery.what),
             safe(&step.recovery.loses),
-            safe(&step.recovery.takes),
+            safe(&step.recovery.takes_and_rehearsed()),
         )?;
     }
     writeln!(out)

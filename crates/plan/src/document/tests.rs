@@ -94,6 +94,49 @@ fn every_step_has_a_way_back_except_after_finish() {
 }
 
 #[test]
+fn what_a_rehearsal_found_stands_beside_the_way_back() {
+    let plan = parse("plan.yaml", PLAN).unwrap();
+    let path = |index: usize| plan.steps().nth(index).unwrap().path;
+    let there = |index| crate::rehearsal::Boundary {
+        step: path(index),
+        said: way_back(&plan, index).iter().map(|verb| (*verb).to_owned()).collect(),
+        moved: index == 4,
+        back_ms: 3_000,
+        again_ms: 62_000,
+        ..Default::default()
+    };
+    let why = "there are no clients".to_owned();
+    let rehearsed = crate::estimate::Earlier {
+        origin: "rehearsal of 1 May".into(),
+        abort_ms: Some(5_000),
+        boundaries: vec![there(0), there(3), there(4)],
+        digest: plan.digest.clone(),
+        left_out: vec![crate::rehearsal::LeftOut { what: path(1), why }],
+        ..Default::default()
+    };
+    let run = crate::estimate::Earlier { origin: "run of 2 May".into(), ..Default::default() };
+    let earlier = vec![rehearsed, run];
+    let made = made(None, &Measures { earlier, ..Measures::default() });
+    let steps = made.phases.iter().flat_map(|phase| &phase.steps);
+    let found: Vec<Option<&str>> = steps.map(|step| step.recovery.rehearsed.as_deref()).collect();
+    let requests = "what moved by then are requests, which a rehearsal has not";
+    assert_eq!(
+        found[..5],
+        [
+            Some("rehearsed on 1 May: nothing had moved; `abort` took 5.0 s"),
+            Some("not rehearsed on 1 May: there are no clients"),
+            None,
+            Some(&*format!("not rehearsed on 1 May: {requests}")),
+            Some("rehearsed on 1 May, took 3.0 s, there again in 1 min 2 s"),
+        ]
+    );
+    for shown in [markdown(&made), html(&made)] {
+        assert!(shown.contains("rehearsed on 1 May, took 3.0 s"), "{shown}");
+        assert!(shown.contains("not rehearsed on 1 May: there are no clients"), "{shown}");
+    }
+}
+
+#[test]
 fn who_must_approve_what_when_it_may_begin_and_what_is_watched_is_said() {
     let text = "apiVersion: changeover/v1\nkind: Migration\nmetadata: {name: shop}\n\
         source: {postgres: {url: {env: A}}}\ntarget: {postgres: {url: {env: B}}}\n\

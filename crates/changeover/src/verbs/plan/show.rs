@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use changeover_engine::preflight::PreflightView;
-use changeover_plan::document::{Document, Line, PhaseWords, StepWords};
+use changeover_plan::document::{Document, Line, PhaseWords, Recovery, StepWords};
 use changeover_plan::estimate::show_span;
 use changeover_plan::{Contradiction, Plan, Reversible};
 
@@ -89,7 +89,7 @@ fn milestones(document: &Document) -> String {
 fn recovery(document: &Document) -> String {
     let mut text = String::from("The way back:\n");
     let steps: Vec<&StepWords> = document.phases.iter().flat_map(|phase| &phase.steps).collect();
-    for group in steps.chunk_by(|a, b| a.recovery == b.recovery) {
+    for group in steps.chunk_by(|a, b| is_same(&a.recovery, &b.recovery)) {
         let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
         let from = if group.len() == 1 {
             format!("step {}", first.number)
@@ -103,8 +103,18 @@ fn recovery(document: &Document) -> String {
             "  from {from}: {commands}\n     {}\n     lost: {}\n     takes: {}\n",
             recovery.what, recovery.loses, recovery.takes
         );
+        for step in group {
+            let found = step.recovery.rehearsed.iter();
+            found.for_each(|it| text += &format!("     step {}: {it}\n", step.number));
+        }
     }
     text
+}
+
+/// What a rehearsal found is said of each step, what its plan says of all that share it.
+fn is_same(a: &Recovery, b: &Recovery) -> bool {
+    let plan = |it: &Recovery| Recovery { rehearsed: None, ..it.clone() };
+    plan(a) == plan(b)
 }
 
 /// The assessment's part of the register in one line each; `assess` says more.

@@ -7,8 +7,9 @@ use std::path::Path;
 use changeover_engine::Report;
 use changeover_plan::Plan;
 use changeover_plan::estimate::Earlier;
-use changeover_plan::rehearsal::paths_of;
+use changeover_plan::rehearsal::{Walk, paths_of};
 
+use super::stage::phase;
 use crate::earlier::{self, MEASUREMENTS};
 use crate::view;
 
@@ -21,18 +22,22 @@ pub(super) fn gather(
     measured: &mut Earlier,
     plan: &Plan,
     copied: Option<&Earlier>,
-    moved: Option<&Earlier>,
+    walked: Option<(&Earlier, &Walk)>,
 ) {
     measured.origin = format!("rehearsal of {}", view::instant(changeover_engine::now()));
-    let mut take = |from: Option<&Earlier>, rehearsed: &[&str]| {
-        let known = from.iter().flat_map(|it| &it.steps);
-        for (path, ms) in known.filter(|(path, _)| rehearsed.contains(&path.as_str())) {
-            measured.steps.extend(paths_of(plan, path).into_iter().map(|path| (path, *ms)));
+    let known = copied.iter().flat_map(|it| &it.steps);
+    let of_copy = ["copy/replicate", "copy/verify"];
+    for (path, ms) in known.filter(|(path, _)| of_copy.contains(&path.as_str())) {
+        measured.steps.extend(paths_of(plan, path).into_iter().map(|path| (path, *ms)));
+    }
+    let Some((walked, walk)) = walked else { return };
+    for station in &walk.stations {
+        let took = walked.steps.get(&format!("{}/{}", phase(station.index), station.step.name()));
+        if let Some(ms) = took.filter(|_| !measured.steps.contains_key(&station.path)) {
+            measured.steps.insert(station.path.clone(), *ms);
         }
-    };
-    take(copied, &["copy/replicate", "copy/verify"]);
-    take(moved, &["cutover/cutover"]);
-    measured.rollback_ms = moved.and_then(|it| it.rollback_ms);
+    }
+    measured.rollback_ms = walked.rollback_ms;
 }
 
 /// Adds it to what earlier rehearsals measured; whole or not at all.

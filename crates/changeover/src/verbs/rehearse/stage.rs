@@ -1,5 +1,7 @@
 //! One migration of a rehearsal: its plan, its state folder, its daemon.
 
+mod steps;
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use changeover_engine::client::{Client, ClientError};
-use changeover_engine::protocol::{Ask, RunState, RunStatus};
+use changeover_engine::protocol::{Ask, RunState, RunStatus, VerifyStatus};
 use changeover_engine::{Report, make_state_dir};
 use changeover_journal::{Reader, Seq};
 use changeover_plan::estimate::Earlier;
-use changeover_plan::{Plan, SecretRef, Standbys, Step, fingerprint};
+use changeover_plan::rehearsal::Walk;
+use changeover_plan::{Plan, SecretRef, Standbys, fingerprint};
 use changeover_types::{MigrationName, Side};
 use serde_json::{Value, json};
 
@@ -19,6 +22,8 @@ use crate::follow::{self, Followed};
 use crate::migration::{self, Planned, Target};
 use crate::output::Output;
 use crate::{earlier, view};
+
+pub(super) use steps::phase;
 
 /// Names the folder as one of ours, with the migration that it rehearses.
 const MARKER: &str = "rehearsal-of";
@@ -53,26 +58,20 @@ impl Stage {
         Stage::new(planned, "copy", source, first, &plan.data.include, phases)
     }
 
-    /// From the second database to the first.
-    pub(super) fn move_(planned: &Planned) -> Result<Stage, Report> {
+    /// From the second database to the first, through what of the plan can be rehearsed.
+    pub(super) fn move_(planned: &Planned, walk: &Walk) -> Result<Stage, Report> {
         let plan = &planned.plan;
-        let attempts = plan.steps().find_map(|placed| match placed.step {
-            Step::Cutover { attempts, .. } => Some(*attempts),
-            _ => None,
-        });
         let second = json!({"url": {"file": URL_FILE}, "standbys": "not-promotable"});
         let first = json!({"url": reference(plan.rehearsal.as_ref(), planned)});
-        let cutover = json!({"cutover": {"attempts": attempts.unwrap_or(5), "retry_after": "1s"}});
-        let phases = json!([
-            {"name": "copy", "steps": ["replicate", "verify"]},
-            {"name": "cutover", "steps": [cutover]},
-            {"name": "check", "steps": ["verify"]},
-        ]);
+        let phases = steps::phases(&walk.stations)?;
         let mut include = plan.data.include.clone();
         if !include.is_empty() {
             include.push(changeover_engine::rehearsal::LOAD_SCHEMA.to_owned());
         }
-        Stage::new(planned, "move", second, first, &include, phases)
+        let mut stage = Stage::new(planned, "move", second, first, &include, phases)?;
+        // Not a step further than asked.
+        stage.target.until = walk.stations.first().map(|it| steps::phase(it.index));
+        Ok(stage)
     }
 
     fn new(
@@ -170,21 +169,26 @@ impl Stage {
             .cause(view::state(state))
     }
 
-    /// Compares both sides.
-    pub(super) async fn compare(&self, output: &Output) -> Result<(), Report> {
+    /// Compares both sides; says how many rows there are.
+    pub(super) async fn compare(&self, output: &Output) -> Result<u64, Report> {
         self.target.order(Ask::Verify).await?;
         let compared = |status: &RunStatus| {
             let stopped = matches!(status.state, RunState::Failed { .. } | RunState::Paused { .. });
-            stopped || status.verify.as_ref().is_some_and(|verify| verify.complete)
+            stopped || status.verify.as_ref().is_some_and(VerifyStatus::is_over)
         };
         match follow::until(&self.target, output, None, compared).await? {
             Followed::Rested(_, Some(status)) => match &status.verify {
-                Some(verify) if verify.complete && verify.rows_different == 0 => Ok(()),
+                Some(verify) if verify.complete && verify.rows_different == 0 => {
+                    Ok(verify.rows_compared)
+                }
                 Some(verify) if verify.complete => {
                     Err(self.unwanted(&status.state).cause(format!(
                         "{} of {} rows differ after the way back",
                         verify.rows_different, verify.rows_compared
                     )))
+                }
+                Some(VerifyStatus { failed: Some(why), .. }) => {
+                    Err(self.unwanted(&status.state).cause(why.clone()))
                 }
                 _ => Err(self.unwanted(&status.state)),
             },
@@ -269,6 +273,12 @@ impl Stage {
             Report::new("CO0195", format!("{} cannot be removed", self.folder().display()))
                 .because(&e)
         })
+    }
+
+    /// Who has authority, as the journal says.
+    pub(super) fn authority(&self) -> Result<Side, Report> {
+        let journalled = migration::journalled(self.folder())?;
+        Ok(journalled.map_or(Side::Source, |it| it.state.cutover.authority))
     }
 
     fn is_moving(&self) -> Result<bool, Report> {

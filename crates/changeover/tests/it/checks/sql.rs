@@ -11,7 +11,7 @@ const PHASES: &str = "phases:
       - replicate
       - smoke:
           sql:
-            - {query: \"SELECT n, word FROM public.words ORDER BY n\", expect: {table: [[1, one], [2, null]]}}
+            - {query: \"SELECT n, word FROM words ORDER BY n\", expect: {table: [[1, one], [2, null]]}}
             - {query: \"SELECT count(*) FROM public.words\", expect: {value: 3}, against: source}
             - {query: \"SELECT word FROM public.words\", expect: {rows: 1}}
             - {query: \"DELETE FROM public.words\", expect: {rows: 0}, against: source}
@@ -40,7 +40,7 @@ fn wrong_rows_are_told_as_shapes_and_nothing_is_written() {
     assert_eq!(
         failures[..3],
         [
-            "`SELECT n, word FROM public.words ORDER BY n` on the target: row 1, column 2 is \
+            "`SELECT n, word FROM words ORDER BY n` on the target: row 1, column 2 is \
              another value",
             "`SELECT count(*) FROM public.words` on the source: gave another value than `3`",
             "`SELECT word FROM public.words` on the target: gave 2 rows, expected 1",

@@ -19,6 +19,18 @@ use crate::settings;
 /// Of an answer's body so much is read.
 const BODY_BYTES: usize = 1024 * 1024;
 
+/// Our sessions look for names in `pg_catalog` alone; the plan's queries are written for a usual
+/// session of that role in that database.
+const USUAL_PATH: &str = "SELECT pg_catalog.set_config('search_path', coalesce( \
+   (SELECT pg_catalog.substr(c, 13) FROM pg_catalog.pg_db_role_setting s \
+     CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) c \
+     WHERE c LIKE 'search_path=%' \
+       AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname=session_user)) \
+       AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database \
+         WHERE datname=pg_catalog.current_database())) \
+     ORDER BY s.setrole<>0 DESC, s.setdatabase<>0 DESC LIMIT 1), \
+   (SELECT boot_val FROM pg_catalog.pg_settings WHERE name='search_path')), true)";
+
 /// A question that is answered wrongly is asked again as the plan says.
 #[derive(Clone, Copy)]
 struct Retries {
@@ -99,6 +111,7 @@ impl Effects {
         let asking = async {
             let mut session = Session::connect(&config, &application(&self.plan.name)).await?;
             session.execute("BEGIN READ ONLY").await?;
+            session.execute(USUAL_PATH).await?;
             let rows = session.query(&query.query).await?;
             let columns = rows.columns().len();
             let text = |row: changeover_postgres::session::Row| {

@@ -1,5 +1,6 @@
 //! Simulates canaries, ours and others' verdicts on them, and prints tables for
-//! `docs/benchmarks.md`: false alarms, a race at equal false alarms, the guard, promotion, users.
+//! `docs/benchmarks.md`: false alarms, a race at equal false alarms, the guard, promotion, users, metrics from
+//! outside.
 //!
 //! The shipping core judges; only the worlds and the rivals live here. Every run has the seed
 //! `SEED + its number`, so each table can be repeated exactly.
@@ -7,6 +8,7 @@
 mod alarms;
 mod guard;
 mod methods;
+mod outside;
 mod promotion;
 mod race;
 mod random;
@@ -27,11 +29,16 @@ fn main() {
     println!(
         "Seeds from {SEED} on; scale {scale}; figures of the design's own simulation in [].\n"
     );
+    if std::env::args().nth(2).as_deref() == Some("outside") {
+        outside::print(runs(4000.0));
+        return;
+    }
     let calibration = alarms::print(runs(4000.0));
     race::print(runs(400.0), &calibration);
     guard::print(runs(400.0));
     promotion::print(runs(300.0));
     users::print(runs(2000.0));
+    outside::print(runs(4000.0));
     println!("\nThe whole took {:.0} s.", begun.elapsed().as_secs_f64());
 }
 

@@ -328,6 +328,8 @@ pub(crate) struct SchemaArgs {
 pub(crate) enum SchemaOf {
     /// The plan file
     Plan,
+    /// A program's file
+    Program,
 }
 
 /// The guard of a command.

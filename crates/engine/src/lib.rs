@@ -80,13 +80,14 @@ pub fn run_daemon(plan_path: &Path, state_dir: &Path, begin: Begin<'_>) -> Resul
     supervised(state_dir, || Ok(daemon::run(read_config(plan_path, state_dir, begin)?)))
 }
 
-/// The same for a program: its daemon starts, orders and follows those of its components.
+/// The same for a program: its daemon starts, orders and follows those of its components. A program
+/// that begins now rests at the end of the phase `until`.
 ///
 /// # Errors
 /// If the journal cannot be used, or the daemon dies again and again.
-pub fn run_program_daemon(files: ProgramFiles) -> Result<(), Report> {
+pub fn run_program_daemon(files: ProgramFiles, until: Option<String>) -> Result<(), Report> {
     let state_dir = files.state_dir.clone();
-    supervised(&state_dir, || Ok(program::run(files)))
+    supervised(&state_dir, || Ok(program::run(files, until)))
 }
 
 fn supervised<F>(state_dir: &Path, daemon: impl FnOnce() -> Result<F, Report>) -> Result<(), Report>

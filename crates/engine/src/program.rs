@@ -77,11 +77,12 @@ enum Word {
     Stop,
 }
 
-/// Runs until the program is over, or somebody asks the daemon to stop.
+/// Runs until the program is over, or somebody asks the daemon to stop. A program that begins now
+/// rests at the end of the phase `until`.
 ///
 /// # Errors
 /// If the journal cannot be used, the socket is taken, or the journal fails on the way.
-pub(crate) async fn run(files: ProgramFiles) -> Result<(), Report> {
+pub(crate) async fn run(files: ProgramFiles, until: Option<String>) -> Result<(), Report> {
     let mut store = Store::open(&files)?;
     write_pids(&files.state_dir);
     let (words, mut inbox) = mpsc::channel(256);
@@ -91,6 +92,10 @@ pub(crate) async fn run(files: ProgramFiles) -> Result<(), Report> {
     let desk = Desk { board: Arc::clone(&board), words: words.clone() };
     let serving = tokio::spawn(serve::serve(listener, desk));
     let mut workers = Workers::new(&files, &board, &words);
+    // Before anything begins, so that no step can slip through.
+    if let Some(phase) = until.filter(|_| store.is_new()) {
+        feed(&files.program, &mut store, &board, &Input::GoOnUntil { phase })?.ok();
+    }
     let outcome = drive(&files.program, &mut store, &mut inbox, &board, &mut workers).await;
     serving.abort();
     workers.stop();

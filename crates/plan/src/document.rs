@@ -5,6 +5,7 @@
 pub(crate) mod entrance;
 mod html;
 mod markdown;
+mod program;
 mod recovery;
 mod timeline;
 
@@ -18,6 +19,7 @@ use crate::model::{Plan, PostgresSide};
 use crate::units::{show_duration, show_percentage};
 pub use html::html;
 pub use markdown::markdown;
+pub use program::program_document;
 pub use recovery::{Recovery, way_back};
 
 /// What the plan itself does not say.
@@ -75,6 +77,15 @@ pub struct Risk {
     pub owner: Option<String>,
 }
 
+impl Risk {
+    /// Worst first.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        let order = ["blocker", "high", "warning", "medium", "unknown", "low", "note", "accepted"];
+        order.iter().position(|known| *known == self.severity).unwrap_or(order.len())
+    }
+}
+
 /// The plan for a change board.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Document {
@@ -114,6 +125,9 @@ pub struct Document {
     pub promises: Vec<(String, bool)>,
     /// Programs and versions that take part.
     pub tools: Vec<Line>,
+    /// Those of a program; empty for a plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<Document>,
 }
 
 /// A phase in words.
@@ -229,6 +243,7 @@ pub fn document(
         risks: around.risks,
         promises: around.promises,
         tools: around.tools,
+        components: Vec::new(),
     }
 }
 

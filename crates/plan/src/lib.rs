@@ -59,7 +59,7 @@ pub use program::{
     parse_program,
 };
 pub use reader::include::{Includes, includes};
-pub use schema::schema;
+pub use schema::{program_schema, schema};
 pub use template::{TemplateKind, template};
 pub use units::{duration as read_duration, show_duration, show_percentage};
 pub use window::show_instant;

@@ -18,6 +18,8 @@ use serde::Serialize;
 use crate::model::{Entrance, Plan};
 
 pub use explain::{ExplainedProgramStep, explain_program};
+#[cfg(test)]
+pub(crate) use read::keys_asked;
 pub use read::{Unloaded, is_program, parse_program};
 
 /// A sound program: every component's plan read and checked.
@@ -189,6 +191,16 @@ impl Program {
                 phase: &phase.name,
                 step,
             })
+        })
+    }
+
+    /// How many steps are done at the end of this phase.
+    #[must_use]
+    pub fn steps_until(&self, phase: &str) -> Option<usize> {
+        let mut sum = 0;
+        self.phases.iter().find_map(|it| {
+            sum += it.steps.len();
+            (it.name == phase).then_some(sum)
         })
     }
 

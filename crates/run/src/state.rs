@@ -136,7 +136,7 @@ impl Mode {
 }
 
 /// How far a run is to go: `apply --until`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Bound {
     /// The phase that it rests in, most often at its end.
     pub phase: String,

@@ -214,6 +214,14 @@ impl World {
         next
     }
 
+    /// The world after the program has heard something.
+    #[must_use]
+    pub fn after(&self, program: &Program, input: &Input) -> World {
+        let mut next = self.clone();
+        next.feed(program, input, None);
+        next
+    }
+
     fn order_due(&self, component: usize) -> Option<Order> {
         due(&self.machine).into_iter().find_map(|command| match command {
             Command::Tell { component: it, order, .. } if it == component => Some(order),

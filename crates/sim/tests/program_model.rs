@@ -2,6 +2,7 @@
 
 use changeover_plan::Program;
 use changeover_run::Mode;
+use changeover_run::program::Input;
 use changeover_sim::program_world::{Action, RealIs, World, program};
 use stateright::{Checker, Model, Property};
 
@@ -108,4 +109,20 @@ fn a_program_that_waits_for_people_and_for_time_of_its_own() {
         - {name: rest, approve: {from: [bob]}, steps: [move: orders]}\n";
     let program = program(&THREE[..2], phases);
     check(Moves { program, failures: 1, crashes: 1, words: 1 });
+}
+
+#[test]
+fn a_program_that_is_told_how_far_to_go_goes_exactly_so_far() {
+    let program = program(&THREE, "");
+    let until = |phase: &str| Input::GoOnUntil { phase: phase.to_owned() };
+    let world = World::new(&program, 0, 0, 0).after(&program, &until("prepare"));
+    let rested = world.healed(&program).expect("it rests");
+    assert_eq!(rested.machine.rests().map(|bound| &*bound.phase), Some("prepare"));
+    assert!(rested.real.iter().all(|it| !it.moved), "{:?}", rested.real);
+    // Once the next phase has begun, this one is over.
+    let said = rested.after(&program, &Input::GoOn);
+    assert_eq!(said.machine.until, None);
+    assert_eq!(said.after(&program, &until("prepare")), said);
+    let done = said.healed(&program).expect("it rests");
+    assert_eq!(done.machine.mode, Mode::Done);
 }

@@ -21,13 +21,8 @@ pub(super) fn run(
         return Err(Report::new("CO0039", "--junit is not built yet for a program")
             .hint("changeover status PLAN --junit FILE writes the checks of one component"));
     }
-    if args.until.is_some() {
-        return Err(Report::new("CO0028", "a program has no --until").hint(
-            "write what is to happen first as a program of its own phases, or give --until \
-                   with a component's plan",
-        ));
-    }
-    let target = Target::of(programmed);
+    known_phase(&programmed, args)?;
+    let target = Target { until: args.until.clone(), ..Target::of(programmed) };
     let begun = status::journalled(&target)?;
     if let Some(programmed) = target.programmed.as_ref().filter(|_| begun.is_none()) {
         changeover_engine::shared_databases(&programmed.files)?;
@@ -66,10 +61,11 @@ async fn go_on(
         // Whoever applies may not be whoever approves.
         target.order_as(global.name.clone(), Ask::Apply).await?;
     }
-    match &status.state {
-        RunState::Done => output.note("this program is done: nothing to do"),
-        // Without effect on one that goes on.
-        _ => target.order(Ask::Retry).await?,
+    match (&status.state, &args.until) {
+        (RunState::Done, _) => output.note("this program is done: nothing to do"),
+        (_, Some(phase)) => target.order(Ask::Until { phase: phase.clone() }).await?,
+        // Without effect on one that goes on to its end.
+        (_, None) => target.order(Ask::Retry).await?,
     }
     if args.detach {
         output.emit("detached", &serde_json::json!({"name": status.name, "pid": status.pid}));
@@ -79,6 +75,17 @@ async fn go_on(
     }
     let followed = follow_and_approve(args, target, after, global, output).await?;
     Ok(follow::show(target, followed, output, exit::of_apply))
+}
+
+fn known_phase(programmed: &Programmed, args: &Apply) -> Result<(), Report> {
+    let Some(phase) = &args.until else { return Ok(()) };
+    let program = &programmed.files.program;
+    if program.steps_until(phase).is_some() {
+        return Ok(());
+    }
+    let phases: Vec<&str> = program.phases.iter().map(|it| it.name.as_str()).collect();
+    Err(Report::new("CO0026", format!("the program has no phase {phase}"))
+        .hint(format!("its phases are {}", phases.join(", "))))
 }
 
 /// Follows to the end; with `--approve-as` it says yes on the way, with `--no-wait` it leaves where

@@ -2,6 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use changeover_engine::Report;
+use changeover_plan::document::{Document, program_document};
 use changeover_plan::{
     ExplainedProgramStep, OnComponentFail, Program, Reversible, explain_program,
 };
@@ -13,29 +14,54 @@ use crate::output::{Output, paint};
 use crate::{exit, verbs};
 
 pub(super) fn run(programmed: &Programmed, args: &PlanArgs, output: &Output) -> Result<u8, Report> {
-    only_text(args)?;
+    built(args)?;
     let program = &programmed.files.program;
     let steps = explain_program(program);
     output.emit("program", &**program);
     output.emit("program_steps", &steps);
-    output.line(words(program, &steps));
+    let as_text = args.format == DocumentFormat::Text;
+    if as_text {
+        output.line(words(program, &steps));
+    }
     if !args.offline {
         changeover_engine::shared_databases(&programmed.files)?;
     }
+    let mut parts = Vec::new();
     let mut blocked = Vec::new();
     for (component, files) in program.components.iter().zip(&programmed.files.components) {
-        output.line(format!("\n== {} ({})\n", component.name, component.file.display()));
         let planned = Planned {
             path: files.plan.clone(),
             plan: component.plan.clone(),
             state_dir: files.state_dir.clone(),
         };
         let args = PlanArgs { plan: files.plan.clone(), ..args.clone() };
+        if as_text {
+            output.line(format!("\n== {} ({})\n", component.name, component.file.display()));
+        }
         // All components are looked at, so that everything is mended at once.
-        if let Err(report) = verbs::plan::of(&planned, &args, output) {
+        let drawn = verbs::plan::draw(&planned, &args).and_then(|drawn| {
+            output.emit("plan", &planned.plan);
+            if as_text {
+                drawn.show(&planned, output);
+            }
+            let verdict = drawn.verdict();
+            parts.push(drawn.document);
+            verdict
+        });
+        if let Err(report) = drawn {
             output.report(&report);
             blocked.push(component.name.as_str());
         }
+    }
+    // Without a part there is no whole.
+    if parts.len() == program.components.len() {
+        tell(
+            &program_document(program, parts, verbs::plan::surroundings(&args.plan)),
+            args,
+            output,
+        )?;
+    } else if let Some(file) = &args.document {
+        output.note(format!("{} is not written: a component is not known", file.display()));
     }
     if blocked.is_empty() {
         return Ok(exit::OK);
@@ -44,14 +70,25 @@ pub(super) fn run(programmed: &Programmed, args: &PlanArgs, output: &Output) -> 
         .hint("mend what is named there, then check again: changeover plan PROGRAM"))
 }
 
-/// Documents and saved plans are of one component.
-fn only_text(args: &PlanArgs) -> Result<(), Report> {
-    let asked = [
-        ("--document", args.document.is_some()),
-        ("--out", args.out.is_some()),
-        ("--detailed-exitcode", args.detailed_exitcode),
-        ("--format", args.format != DocumentFormat::Text),
-    ];
+fn tell(document: &Document, args: &PlanArgs, output: &Output) -> Result<(), Report> {
+    output.emit("document", document);
+    match args.format {
+        DocumentFormat::Text => {
+            output.line(format!("\n== the whole program; takes {}\n", document.takes));
+            output.line(verbs::plan::show::milestones(document));
+            output.line(verbs::plan::show::recovery(document));
+        }
+        other => output.line(verbs::plan::rendered(document, other)?),
+    }
+    match &args.document {
+        Some(file) => verbs::plan::write_document(document, file, output),
+        None => Ok(()),
+    }
+}
+
+/// Saved plans are of one component.
+fn built(args: &PlanArgs) -> Result<(), Report> {
+    let asked = [("--out", args.out.is_some()), ("--detailed-exitcode", args.detailed_exitcode)];
     match asked.into_iter().find(|(_, asked)| *asked) {
         None => Ok(()),
         Some((option, _)) => {

@@ -22,6 +22,8 @@ pub(crate) struct Target {
     pub(crate) state_dir: PathBuf,
     /// The program's file, if it was given: then the daemon can be started again.
     pub(crate) programmed: Option<Programmed>,
+    /// Where a program that begins now is to rest.
+    pub(crate) until: Option<String>,
 }
 
 /// Finds a program by its file or its name; `None` if it is something else.
@@ -37,7 +39,7 @@ pub(crate) fn find(given: &Path, global: &Global) -> Result<Option<Target>, Repo
     let state_dir = changeover_engine::state_dir(global.state_dir.as_deref(), &name)?;
     let meta = meta(&state_dir);
     let is_one = meta.is_some_and(|meta| is_program(&meta.plan_text));
-    Ok(is_one.then_some(Target { name, state_dir, programmed: None }))
+    Ok(is_one.then_some(Target { name, state_dir, programmed: None, until: None }))
 }
 
 /// What the journal in a folder is about, if it can be read.
@@ -51,6 +53,7 @@ impl Target {
             name: programmed.files.program.name.clone(),
             state_dir: programmed.files.state_dir.clone(),
             programmed: Some(programmed),
+            until: None,
         }
     }
 
@@ -70,7 +73,8 @@ impl Target {
         match (Client::connect(&self.state_dir).await, &self.programmed) {
             (Ok(client), _) => Ok(client),
             (Err(ClientError::NotRunning { .. }), Some(it)) => {
-                changeover_engine::ensure_daemon(&it.path, &self.state_dir, Begin::ToTheEnd).await
+                let begin = self.until.as_deref().map_or(Begin::ToTheEnd, Begin::Until);
+                changeover_engine::ensure_daemon(&it.path, &self.state_dir, begin).await
             }
             (Err(ClientError::NotRunning { .. }), None) => {
                 Err(Report::new("CO0023", format!("the daemon of {} is gone", self.name))

@@ -2,7 +2,7 @@
 //! and the way back from each step. Changes nothing.
 
 mod risks;
-mod show;
+pub(crate) mod show;
 
 use std::fs;
 use std::path::Path;
@@ -37,21 +37,7 @@ pub(super) fn run(args: &PlanArgs, global: &Global, output: &Output) -> Result<u
 /// # Errors
 /// If a database cannot be asked, or the migration could not begin.
 pub(crate) fn of(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<u8, Report> {
-    let looked = if args.offline { Looked::default() } else { look(planned, args)? };
-    let mut measures = looked.measures;
-    measures.earlier = earlier::all(&planned.plan, &planned.state_dir, &mut measures.unknown);
-    let estimates = estimate(&planned.plan, &measures);
-    let now = changeover_engine::now();
-    let around = Surroundings {
-        file: args.plan.display().to_string(),
-        tool: format!("changeover {}", env!("CARGO_PKG_VERSION")),
-        at: view::instant(now),
-        risks: looked.found.as_ref().map(|it| risks::risks(it, looked.assessment.as_ref())),
-        promises: looked.found.as_ref().map(promises).unwrap_or_default(),
-        tools: looked.tools,
-        contradictions: contradictions(&planned.plan, &estimates, &measures, now),
-    };
-    let document = document(&planned.plan, &estimates, &measures, around);
+    let Drawn { document, looked } = draw(planned, args)?;
     output.emit("plan", &planned.plan);
     output.emit("document", &document);
     match args.format {
@@ -69,6 +55,58 @@ pub(crate) fn of(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<
         return Ok(exit::PENDING);
     }
     Ok(exit::OK)
+}
+
+/// A plan's document, and what it was made of.
+pub(crate) struct Drawn {
+    /// The plan for a change board.
+    pub(crate) document: Document,
+    looked: Looked,
+}
+
+impl Drawn {
+    /// Prints it for a terminal.
+    pub(crate) fn show(&self, planned: &Planned, output: &Output) {
+        show::show(&planned.plan, &self.document, self.looked.found.as_ref(), output);
+    }
+
+    /// Whether the migration could begin.
+    ///
+    /// # Errors
+    /// With what keeps it.
+    pub(crate) fn verdict(&self) -> Result<(), Report> {
+        verdict(&self.document, self.looked.found.as_ref())
+    }
+}
+
+/// Looks, measures, and puts the document together.
+///
+/// # Errors
+/// If a database cannot be asked.
+pub(crate) fn draw(planned: &Planned, args: &PlanArgs) -> Result<Drawn, Report> {
+    let mut looked = if args.offline { Looked::default() } else { look(planned, args)? };
+    let mut measures = std::mem::take(&mut looked.measures);
+    measures.earlier = earlier::all(&planned.plan, &planned.state_dir, &mut measures.unknown);
+    let estimates = estimate(&planned.plan, &measures);
+    let now = changeover_engine::now();
+    let around = Surroundings {
+        risks: looked.found.as_ref().map(|it| risks::risks(it, looked.assessment.as_ref())),
+        promises: looked.found.as_ref().map(promises).unwrap_or_default(),
+        tools: std::mem::take(&mut looked.tools),
+        contradictions: contradictions(&planned.plan, &estimates, &measures, now),
+        ..surroundings(&args.plan)
+    };
+    Ok(Drawn { document: document(&planned.plan, &estimates, &measures, around), looked })
+}
+
+/// File, program and time of a document that is made now.
+pub(crate) fn surroundings(file: &Path) -> Surroundings {
+    Surroundings {
+        file: file.display().to_string(),
+        tool: format!("changeover {}", env!("CARGO_PKG_VERSION")),
+        at: view::instant(changeover_engine::now()),
+        ..Surroundings::default()
+    }
 }
 
 /// What was seen of the databases.
@@ -111,7 +149,11 @@ fn promises(found: &PreflightView) -> Vec<(String, bool)> {
     found.promises.iter().map(|promise| (promise.what.clone(), promise.kept)).collect()
 }
 
-fn rendered(document: &Document, format: DocumentFormat) -> Result<String, Report> {
+/// The document in one of its forms.
+///
+/// # Errors
+/// If it cannot be written as JSON.
+pub(crate) fn rendered(document: &Document, format: DocumentFormat) -> Result<String, Report> {
     Ok(match format {
         DocumentFormat::Markdown | DocumentFormat::Text => markdown(document),
         DocumentFormat::Html => html(document),
@@ -121,7 +163,15 @@ fn rendered(document: &Document, format: DocumentFormat) -> Result<String, Repor
     })
 }
 
-fn write_document(document: &Document, file: &Path, output: &Output) -> Result<(), Report> {
+/// Writes the document in the form that the file's name asks for.
+///
+/// # Errors
+/// If the name asks for none, or the file cannot be written.
+pub(crate) fn write_document(
+    document: &Document,
+    file: &Path,
+    output: &Output,
+) -> Result<(), Report> {
     let fault =
         || Report::new("CO0033", format!("the document {} cannot be written", file.display()));
     let format = match file.extension().and_then(|it| it.to_str()) {

@@ -7,7 +7,10 @@ use crate::{exit, migration, program};
 
 pub(super) fn run(args: &Run, global: &Global) -> Result<u8, Report> {
     if let Some(programmed) = program::read(&args.plan, global)? {
-        changeover_engine::run_program_daemon(programmed.files)?;
+        if args.at_rest {
+            return Err(Report::new("CO0028", "a program has no --at-rest"));
+        }
+        changeover_engine::run_program_daemon(programmed.files, args.until.clone())?;
         return Ok(exit::OK);
     }
     let planned = migration::read_plan(&args.plan, global)?;

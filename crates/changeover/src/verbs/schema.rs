@@ -15,6 +15,7 @@ pub(super) const FILE: &str = "changeover.schema.json";
 pub(super) fn run(args: &SchemaArgs, output: &Output) -> Result<u8, Report> {
     let text = match args.of {
         SchemaOf::Plan => changeover_plan::schema(),
+        SchemaOf::Program => changeover_plan::program_schema(),
     };
     let Some(file) = &args.out else {
         if output.is_json() {

@@ -208,6 +208,9 @@ pub(super) fn run_state(state: &State) -> RunState {
     if let Some(pause) = &state.pause {
         return RunState::Paused { reason: pause.why.clone(), next_command: pause.next.clone() };
     }
+    if let Some(bound) = state.rests() {
+        return RunState::Resting { phase: bound.phase.clone() };
+    }
     match &state.mode {
         Mode::Forward => waits_for(&state.control).unwrap_or(RunState::Running),
         Mode::Done => RunState::Done,

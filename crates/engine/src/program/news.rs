@@ -14,6 +14,13 @@ pub(super) fn told(event: &Event) -> Option<Told> {
         Event::Condition { event } => of_run(event),
         Event::StepBegun { .. } => plain(EventKind::StepStarted, "the step begins"),
         Event::StepDone => plain(EventKind::StepFinished, "the step is done"),
+        Event::Bounded { until: Some(bound) } => said(
+            EventKind::Progress,
+            format!("the program is to rest at the end of its phase {}", bound.phase),
+        ),
+        Event::Bounded { until: None } => {
+            plain(EventKind::Progress, "the program is to go on to its end")
+        }
         Event::ProgramDone { .. } => plain(
             EventKind::Ended,
             "all steps are done; all ways back are open until `changeover finish`",

@@ -32,6 +32,7 @@ impl Answers for Desk {
             Ask::Status => return self.status(),
             Ask::Apply => Input::Applied { who },
             Ask::Retry => Input::GoOn,
+            Ask::Until { phase } => Input::GoOnUntil { phase },
             Ask::Resume => Input::Resume,
             Ask::Skip { step, why } => Input::Skip { step, who, why },
             Ask::Approve { facts } => Input::Approve { who, facts },

@@ -18,6 +18,7 @@ pub(super) struct Store {
     journal: Journal,
     state: State,
     run_id: String,
+    is_new: bool,
 }
 
 impl Store {
@@ -31,12 +32,17 @@ impl Store {
             store::open(&files.state_dir, &program.name, &program.digest, &files.text)?;
         let records = journal.read_all().map_err(|e| store::fault(&e))?;
         let state = rebuild(program, &records)?;
-        Ok(Store { journal, state, run_id })
+        Ok(Store { journal, state, run_id, is_new: records.is_empty() })
     }
 
     /// Where the program stands.
     pub(super) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Whether nothing of it was journalled before this life.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// This run among all runs of the same name.

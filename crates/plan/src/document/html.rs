@@ -84,6 +84,7 @@ fn page(out: &mut String, document: &Document) -> std::fmt::Result {
     }
     table(out, "What the estimates stand on", &document.measured)?;
     table(out, "Tools", &document.tools)?;
+    document.components.iter().try_for_each(|part| component(out, part))?;
     section(out, "Decision", |out| {
         out.push_str(
             "<table class=\"sign\"><thead><tr><th>Name</th><th>Role</th><th>Yes / no</th>\
@@ -93,6 +94,28 @@ fn page(out: &mut String, document: &Document) -> std::fmt::Result {
         writeln!(out, "</tbody></table>")
     })?;
     writeln!(out, "</main>\n</body>\n</html>")
+}
+
+/// What of a component is not in the program's own part.
+fn component(out: &mut String, part: &Document) -> std::fmt::Result {
+    section(out, &format!("Component {}", escaped(&part.name)), |out| {
+        writeln!(
+            out,
+            "<p>Plan <code>{}</code>, digest <code>{}</code>. Takes {}.</p>",
+            escaped(&part.file),
+            escaped(&part.digest),
+            prose(&part.takes)
+        )?;
+        writeln!(out, "{}", timeline::svg(part))?;
+        milestones(out, &part.phases)?;
+        part.phases.iter().try_for_each(|it| phase(out, it))?;
+        recovery(out, &part.phases)?;
+        if part.promises.is_empty() { Ok(()) } else { promises(out, part) }
+    })?;
+    contradictions(out, part)?;
+    let of = |what: &str| format!("{what} of {}", escaped(&part.name));
+    table(out, &of("Objectives"), &part.objectives)?;
+    table(out, &of("What was measured for the estimates"), &part.measured)
 }
 
 fn head(out: &mut String, document: &Document) -> std::fmt::Result {

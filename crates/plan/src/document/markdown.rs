@@ -33,15 +33,35 @@ fn write(out: &mut String, document: &Document) -> std::fmt::Result {
     steps(out, &document.phases)?;
     recovery(out, &document.phases)?;
     risks(out, document)?;
-    if !document.promises.is_empty() {
-        writeln!(out, "## What this migration can promise\n")?;
-        for (what, kept) in &document.promises {
-            writeln!(out, "- {} {}", if *kept { "**yes**" } else { "**no**" }, safe(what))?;
-        }
-        writeln!(out)?;
-    }
+    promises(out, document)?;
     lines(out, "What the estimates stand on", &document.measured)?;
-    lines(out, "Tools", &document.tools)
+    lines(out, "Tools", &document.tools)?;
+    document.components.iter().try_for_each(|part| component(out, part))
+}
+
+/// What of a component is not in the program's own part.
+fn component(out: &mut String, part: &Document) -> std::fmt::Result {
+    writeln!(out, "# Component {}\n", safe(&part.name))?;
+    writeln!(out, "- **Plan:** `{}`, digest `{}`", part.file, part.digest)?;
+    writeln!(out, "- **Takes:** {}\n", safe(&part.takes))?;
+    contradictions(out, part)?;
+    lines(out, "Objectives", &part.objectives)?;
+    milestones(out, &part.phases)?;
+    steps(out, &part.phases)?;
+    recovery(out, &part.phases)?;
+    promises(out, part)?;
+    lines(out, "What the estimates stand on", &part.measured)
+}
+
+fn promises(out: &mut String, document: &Document) -> std::fmt::Result {
+    if document.promises.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## What this migration can promise\n")?;
+    for (what, kept) in &document.promises {
+        writeln!(out, "- {} {}", if *kept { "**yes**" } else { "**no**" }, safe(what))?;
+    }
+    writeln!(out)
 }
 
 fn contradictions(out: &mut String, document: &Document) -> std::fmt::Result {

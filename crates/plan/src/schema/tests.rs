@@ -43,7 +43,7 @@ fn parsed() -> Value {
 }
 
 /// The tree as JSON, plain numbers and truth values as YAML reads them.
-fn as_json(node: &Node) -> Value {
+pub(super) fn as_json(node: &Node) -> Value {
     match &node.shape {
         Shape::Null => Value::Null,
         Shape::Text(text) => match text.parse::<serde_json::Number>() {
@@ -80,17 +80,21 @@ fn asked() -> BTreeSet<String> {
             crate::read::plan(&root, &mut reader);
         }
         for path in &reader.asked {
-            let path = &without_own_words(path);
-            let mut prefix = String::new();
-            for part in path.split('.').filter(|part| !part.is_empty()) {
-                let (key, index) = part.split_at(part.find('[').unwrap_or(part.len()));
-                prefix = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
-                asked.insert(prefix.clone());
-                prefix += &"[]".repeat(index.matches('[').count());
-            }
+            add_with_parents(&without_own_words(path), &mut asked);
         }
     }
     asked
+}
+
+/// Adds a key's path, and those of all that it lies in.
+pub(super) fn add_with_parents(path: &str, asked: &mut BTreeSet<String>) {
+    let mut prefix = String::new();
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        let (key, index) = part.split_at(part.find('[').unwrap_or(part.len()));
+        prefix = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+        asked.insert(prefix.clone());
+        prefix += &"[]".repeat(index.matches('[').count());
+    }
 }
 
 /// The parts of a schema that say something about the same value: itself, what it refers to, and
@@ -112,7 +116,7 @@ fn parts<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
 
 /// Adds every key below `schema`. `open` are the definitions that the way here leads through: a
 /// definition that holds itself is walked once.
-fn keys(
+pub(super) fn keys(
     root: &Value,
     schema: &Value,
     path: &str,
@@ -144,7 +148,7 @@ fn keys(
 }
 
 /// Whether the schema knows the key at this path.
-fn knows(root: &Value, path: &str) -> bool {
+pub(super) fn knows(root: &Value, path: &str) -> bool {
     let mut here = vec![root];
     for part in path.split('.') {
         let key = part.trim_end_matches("[]");
@@ -251,5 +255,6 @@ fn no_mapping_of_the_schema_is_open() {
     }
     let mut open = Vec::new();
     walk(&parsed(), "", &mut open);
+    walk(&super::program::parsed(), "", &mut open);
     assert!(open.is_empty(), "{open:#?}");
 }

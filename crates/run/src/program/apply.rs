@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::{Component, Is, Order, Seen, State};
 use crate::apply::{Event as RunEvent, apply_condition};
-use crate::state::{Mode, Pause};
+use crate::state::{Bound, Mode, Pause};
 
 /// A journal record of a program's run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,11 @@ pub enum Event {
     },
     /// The present step is done; the next one is present.
     StepDone,
+    /// It is to rest there, or at its end.
+    Bounded {
+        /// Where.
+        until: Option<Bound>,
+    },
     /// All steps are done.
     ProgramDone {
         /// When.
@@ -85,6 +90,7 @@ pub fn apply(state: &mut State, event: &Event) {
             state.at += 1;
             state.begun = false;
         }
+        Event::Bounded { until } => state.until.clone_from(until),
         Event::ProgramDone { at } => {
             state.mode = Mode::Done;
             state.done_at = Some(*at);
@@ -161,6 +167,7 @@ fn begin_again(component: &mut Component) {
 fn turn(state: &mut State, mode: Mode) {
     state.mode = mode;
     state.pause = None;
+    state.until = None;
     state.control.turn();
     state.begun = false;
 }

@@ -58,6 +58,11 @@ pub enum Input {
         /// Why.
         why: String,
     },
+    /// The same, but only to the end of a phase (`apply --until`).
+    GoOnUntil {
+        /// Its name.
+        phase: String,
+    },
     /// The operator wants a paused program to go on.
     Resume,
     /// The operator does not wait for a window or a soak of the program's own.
@@ -117,7 +122,10 @@ pub fn decide(
         }
         Input::Seen { component, seen } => seen_now(state, *component, seen),
         Input::Applied { who } => operator::applied(state, who),
-        Input::GoOn => operator::go_on(state),
+        Input::GoOn => operator::go_on(state, None),
+        Input::GoOnUntil { phase } => {
+            operator::go_on(state, operator::bound(state, program, phase)?)
+        }
         Input::Resume => operator::resume(state),
         Input::Pause { why } => operator::pause(state, why)?,
         Input::Skip { step, who, why } => skip::skip(state, program, step, who, why)?,
@@ -195,6 +203,9 @@ fn forward(state: &State, program: &Program, now: WallMs) -> Option<Event> {
     let Some(placed) = program.steps().nth(state.at) else {
         return Some(Event::ProgramDone { at: now });
     };
+    if state.rests().is_some() {
+        return None;
+    }
     if entrance::shut(state, program).is_some() {
         return entrance::next(state, program, &placed, now);
     }

@@ -5,13 +5,15 @@ use changeover_types::{Side, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::control::Control;
-use crate::state::{Mode, Pause};
+use crate::state::{Bound, Mode, Pause};
 
 /// All that is known about a program's run. Rebuilt from the journal's events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     /// What it is about.
     pub mode: Mode,
+    /// Where it is to rest; at its end if nowhere else.
+    pub until: Option<Bound>,
     /// Why nothing is begun at the moment, if so.
     pub pause: Option<Pause>,
     /// Index of the present step among the program's steps; their count when all are done.
@@ -161,6 +163,7 @@ impl State {
         };
         State {
             mode: Mode::Forward,
+            until: None,
             pause: None,
             at: 0,
             begun: false,
@@ -170,6 +173,15 @@ impl State {
             control: Control::default(),
             components: program.components.iter().map(|it| component(&it.name)).collect(),
         }
+    }
+}
+
+impl State {
+    /// Where it rests because it was told to go no further.
+    #[must_use]
+    pub fn rests(&self) -> Option<&Bound> {
+        let forward = self.mode == Mode::Forward && self.pause.is_none();
+        self.until.as_ref().filter(|bound| forward && self.at >= bound.steps)
     }
 }
 

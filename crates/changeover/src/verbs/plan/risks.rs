@@ -25,7 +25,7 @@ pub(super) fn risks(found: &PreflightView, assessment: Option<&Assessment>) -> V
         risks.extend(unknown(assessment));
     }
     // Stable: within a severity the preflight comes first.
-    risks.sort_by_key(|risk| rank(&risk.severity));
+    risks.sort_by_key(Risk::rank);
     risks
 }
 
@@ -65,9 +65,4 @@ fn unknown(assessment: &Assessment) -> Option<Risk> {
                 .to_owned(),
         owner: None,
     })
-}
-
-fn rank(severity: &str) -> usize {
-    let order = ["blocker", "high", "warning", "medium", "unknown", "low", "note", "accepted"];
-    order.iter().position(|known| *known == severity).unwrap_or(order.len())
 }

@@ -73,7 +73,8 @@ fn step(step: &StepWords) -> String {
     )
 }
 
-fn milestones(document: &Document) -> String {
+/// When each phase is over.
+pub(crate) fn milestones(document: &Document) -> String {
     let width = document.phases.iter().map(|phase| phase.name.len()).max().unwrap_or(0);
     let mut text = String::from("Milestones, counted from the begin:\n");
     for PhaseWords { name, reached, without, .. } in &document.phases {
@@ -86,7 +87,8 @@ fn milestones(document: &Document) -> String {
     text
 }
 
-fn recovery(document: &Document) -> String {
+/// The way back from each step.
+pub(crate) fn recovery(document: &Document) -> String {
     let mut text = String::from("The way back:\n");
     let steps: Vec<&StepWords> = document.phases.iter().flat_map(|phase| &phase.steps).collect();
     for group in steps.chunk_by(|a, b| is_same(&a.recovery, &b.recovery)) {

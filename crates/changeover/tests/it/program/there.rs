@@ -1,6 +1,8 @@
 //! A whole program there, under writers.
 
+use super::killed::kill_daemon;
 use super::{Program, Web, at};
+use crate::faults::program::has;
 use crate::gates::web::{Load, from};
 use crate::stage::{PATIENCE, Pair, Stage, until};
 
@@ -13,8 +15,18 @@ fn three_components_move_in_order_and_nobody_notices() {
     let load = Load::start(program.web_port);
     let writers = program.writers();
 
-    let asked = program.expect("plan", 0);
+    let page = program.folder.path().join("board.html");
+    let asked = program.say("plan", &["--document", &page.display().to_string()], 0);
     assert!(asked.last("program_steps").is_some(), "{:?}", asked.lines);
+    let page = std::fs::read_to_string(page).unwrap();
+    has(&page, &["Component users (migration", "Component web (migration", "orders, then users"]);
+    // First no further than everybody's copy, also for the daemon that comes after this one.
+    has(&program.say("apply", &["--until", "copy"], 1).error(), &["no phase copy", "prepare"]);
+    let ran = program.say("apply", &["--until", "prepare"], 0);
+    assert_eq!(ran.last("result").unwrap()["state"]["phase"], "prepare", "{:?}", ran.lines);
+    kill_daemon(&program);
+    assert_eq!(program.status()["state"]["is"], "resting", "{}", program.report());
+    assert!(program.journal().iter().all(|it| it.body["order"]["moves"] != true));
     program.expect("apply", 0);
     let status = program.status();
     assert_eq!(status["state"]["is"], "done", "{}", program.report());

@@ -125,7 +125,8 @@ pub(in crate::program) fn wake(state: &State, program: &Program) -> Option<WallM
     let placed = shut(state, program)?;
     let door = door(state, program, &placed);
     // A program that begins nothing enters no phase.
-    let window = door.window().filter(|_| state.pause.is_none());
+    let stands = state.pause.is_some() || state.rests().is_some();
+    let window = door.window().filter(|_| !stands);
     let window = window.map(|it| if it.reached { it.closes } else { it.opens });
     window.into_iter().chain(door.asked().map(|asked| asked.expires)).min()
 }

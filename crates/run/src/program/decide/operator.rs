@@ -1,12 +1,14 @@
 //! What the operator may ask of a program, and when.
 
+use changeover_plan::Program;
+
 use crate::apply::Event as RunEvent;
 use crate::control::Who;
 use crate::decide::Refusal;
 use crate::door::not_now;
 use crate::program::apply::Event;
 use crate::program::state::{Component, Is, State};
-use crate::state::{Mode, Pause};
+use crate::state::{Bound, Mode, Pause};
 
 /// Whoever applied the program applied its components.
 pub(super) fn applied(state: &State, who: &Who) -> Vec<Event> {
@@ -18,16 +20,45 @@ pub(super) fn applied(state: &State, who: &Who) -> Vec<Event> {
 }
 
 /// `apply`: what a person stopped by saying no, a person resumes.
-pub(super) fn go_on(state: &State) -> Vec<Event> {
-    match (&state.mode, &state.pause) {
+pub(super) fn go_on(state: &State, until: Option<Bound>) -> Vec<Event> {
+    let mut events = match (&state.mode, &state.pause) {
         (Mode::RolledBack { .. }, _) => vec![Event::TriedAgain],
         (_, Some(pause)) if pause.by.is_none() => vec![Event::Resumed],
-        _ => vec![],
+        (_, Some(_)) => return vec![],
+        (_, None) => vec![],
+    };
+    // A rollback has taken the bound away with the way forward.
+    let forward = matches!(state.mode, Mode::Forward | Mode::RolledBack { .. });
+    if forward && state.until != until {
+        events.push(Event::Bounded { until });
     }
+    events
+}
+
+/// Where `apply --until` shall rest; `None` at the program's end, where every program rests.
+pub(super) fn bound(
+    state: &State,
+    program: &Program,
+    phase: &str,
+) -> Result<Option<Bound>, Refusal> {
+    let Some(steps) = program.steps_until(phase) else {
+        let phases: Vec<&str> = program.phases.iter().map(|it| it.name.as_str()).collect();
+        let why = format!("the program has no phase {phase}, only {}", phases.join(", "));
+        return Err(not_now("apply --until", &why));
+    };
+    let (at, begun) = match &state.mode {
+        Mode::RolledBack { .. } => (0, false),
+        _ => (state.at, state.begun),
+    };
+    if at > steps || (at == steps && begun) {
+        return Err(not_now("apply --until", &format!("the phase {phase} is over")));
+    }
+    let at_the_end = steps >= program.steps().count();
+    Ok((!at_the_end).then(|| Bound { phase: phase.to_owned(), steps }))
 }
 
 pub(super) fn resume(state: &State) -> Vec<Event> {
-    if state.pause.is_some() { vec![Event::Resumed] } else { go_on(state) }
+    if state.pause.is_some() { vec![Event::Resumed] } else { vec![] }
 }
 
 pub(super) fn pause(state: &State, why: &str) -> Result<Vec<Event>, Refusal> {

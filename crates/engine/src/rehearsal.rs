@@ -45,7 +45,7 @@ impl Throwaway {
     /// # Errors
     /// If the plan names none, or its URL cannot be had or read.
     pub fn of_plan(plan: &Plan, plan_path: &Path) -> Result<Throwaway, Report> {
-        let Some(from) = &plan.rehearsal else {
+        let Some(from) = plan.rehearsal.as_ref().map(|it| &it.postgres) else {
             return Err(Report::new("CO0180", "the plan names no throw-away database")
                 .hint("add `rehearsal: {postgres: {url: {env: …}}}`: an empty database"));
         };

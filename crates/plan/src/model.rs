@@ -46,13 +46,22 @@ pub struct Plan {
     pub guards: Vec<Guard>,
     /// What happens, in order. Never empty, nor is a phase.
     pub phases: Vec<Phase>,
-    /// An empty database that may be thrown away, for `changeover rehearse`.
-    pub rehearsal: Option<SecretRef>,
+    /// Where `changeover rehearse` tries it out.
+    pub rehearsal: Option<Rehearsal>,
     /// What both sides cost.
     pub cost: Option<Cost>,
     /// Same meaning, same digest: 32 hex digits over keys and values without comments, order of
     /// keys or style. For telling a changed plan from the same one, not for security.
     pub digest: String,
+}
+
+/// Where a plan is tried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rehearsal {
+    /// An empty database that may be thrown away.
+    pub postgres: SecretRef,
+    /// What takes the target's place for checks that ask it over HTTP.
+    pub http: Option<HttpSide>,
 }
 
 /// What must hold during the move.

@@ -124,8 +124,7 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
         Some(phases) => phases.into_iter().map(undraft).collect(),
         None => defaults::phases(&source, &target, &gates),
     };
-    let url = |side: &Environment| side.postgres.as_ref().map(|it| it.url.clone());
-    let sides = [("source", url(&source)), ("target", url(&target))];
+    let sides = [("source", &source), ("target", &target)];
     let rehearsal = rehearsal::check(rehearsal, &sides, reader);
     let (objectives, digest) = (
         draft.objectives,

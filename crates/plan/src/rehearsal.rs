@@ -4,12 +4,14 @@
 //! between two throw-away databases. [`next`] is the order of it all: whatever fails, everything that
 //! was made is removed last.
 
+mod raw;
 mod walk;
 
 use serde::Serialize;
 
 use crate::model::Plan;
 
+pub use raw::step_text;
 pub use walk::{Boundary, LeftOut, Station, Walk, walk};
 
 /// Something that a rehearsal does.

@@ -6,16 +6,18 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::faults::program::{Said, ask, changeover, has};
+use crate::gates::web::Upstream;
 use crate::stage::postgres_session::{execute, query_one};
 use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, until};
 
 /// A plan on the stage's source that names a throw-away database on the target's server.
-fn rehearsable<'a>(pair: &Pair, stage: &'a Stage, name: &str) -> Desk<'a> {
+fn rehearsable<'a>(pair: &Pair, stage: &'a Stage, name: &str, http: &str) -> Desk<'a> {
     let throwaway = format!("{name}_throwaway");
     execute(&pair.green.url("postgres"), &format!("CREATE DATABASE {throwaway}"));
     let url = pair.green.url(&throwaway);
     let plan = fs::read_to_string(&stage.plan).unwrap();
-    fs::write(&stage.plan, format!("{plan}rehearsal: {{postgres: {{url: \"{url}\"}}}}\n")).unwrap();
+    fs::write(&stage.plan, format!("{plan}rehearsal: {{{http}postgres: {{url: \"{url}\"}}}}\n"))
+        .unwrap();
     let folder = stage.plan.parent().unwrap().to_owned();
     let server = pair.green.url("postgres");
     Desk { stage, folder, url, server, name: name.to_owned() }
@@ -62,23 +64,36 @@ impl Desk<'_> {
 #[test]
 fn a_rehearsal_moves_writes_goes_back_measures_and_leaves_nothing_behind() {
     let pair = Pair::start("rehearse");
-    let one = "{query: 'SELECT count(*) FROM customer', expect: {value: 600}}";
-    let plan = PlanText::new(Gate::None).phases(&format!(
-        "phases:\n  \
-         - {{name: copy, steps: [replicate, verify]}}\n  \
-         - {{name: look, steps: [smoke: {{sql: [{one}], tcp: [{{address: '127.0.0.1:{}'}}]}}]}}\n  \
-         - {{name: cutover, steps: [{{cutover: {{attempts: 5, retry_after: 1s}}}}]}}\n  \
-         - {{name: check, steps: [soak: {{for: 1s}}, verify, smoke: {{sql: [{one}]}}]}}\n",
-        pair.blue.port()
-    ));
-    let stage = Stage::new(&pair, "rehearse", &plan);
-    let desk = rehearsable(&pair, &stage, "rehearse");
+    let upstreams = ["blue", "green", "throwaway"].map(Upstream::start);
+    let one = "sql: [{query: 'SELECT count(*) FROM customer', expect: {value: 600}}]";
+    let load = "{profile: {rate: 20/s, for: 1s}, requests: [{path: /}], latency_p99: 1m}";
+    let run = "[sh, -c, 'test -e plan.yaml && echo $CHANGEOVER_REHEARSAL_HTTP >> asked']";
+    let plan = PlanText::new(Gate::Both)
+        .upstreams(&upstreams[0].url(), &upstreams[1].url())
+        .phases(&format!(
+            "phases:\n  \
+             - {{name: copy, steps: [replicate, verify]}}\n  \
+             - name: look\n    \
+               steps: [smoke: {{{one}, file: smoke.yaml}}, load: {load}, run: {{command: {run}}}]\n  \
+             - {{name: cutover, steps: [{{cutover: {{attempts: 5, retry_after: 1s}}}}, shift: {{to: 100%}}]}}\n  \
+             - {{name: check, steps: [soak: {{for: 1s}}, verify, smoke: {{against: gate, {one}}}]}}\n"
+        ));
+    let mut stage = Stage::new(&pair, "rehearse", &plan);
+    fs::write(stage.plan.with_file_name("smoke.yaml"), "requests: [{path: /}]\n").unwrap();
+    stage.start_gate();
+    let http = format!("http: {{upstreams: [\"{}\"]}}, ", upstreams[2].url());
+    let desk = rehearsable(&pair, &stage, "rehearse", &http);
     let before = query_one(&stage.source, "SELECT count(*) FROM line");
     let said = desk.says(&["rehearse", "plan.yaml"], 0);
     has(&said.out, &["nothing is left of it", "copy/replicate", "cutover/cutover", "rollback"]);
-    has(&said.out, &["0 missing", "connecting to 127.0.0.1", "there is nothing to watch"]);
+    has(&said.out, &["0 missing", "through the gate: neither", "there is nothing to watch"]);
     has(&said.out, &["plan: abort\n", "plan: rollback, then abort\n", "authority went back in"]);
     desk.nothing_is_left();
+    // What takes the target's place was asked, the target not; and the command knew.
+    assert!(upstreams[2].served() > 20);
+    assert_eq!(upstreams[1].served(), 0);
+    let asked = fs::read_to_string(desk.folder.join("asked")).unwrap();
+    assert_eq!(asked.lines().collect::<Vec<_>>(), [upstreams[2].url()]);
     // The source was never sealed: it can be written to, and is as it was.
     execute(&stage.source, "INSERT INTO line (writer, seq, kind) VALUES (80, 1, 0)");
     let after = query_one(&stage.source, "SELECT count(*) - 1 FROM line");
@@ -88,11 +103,12 @@ fn a_rehearsal_moves_writes_goes_back_measures_and_leaves_nothing_behind() {
     let steps = measured[0]["steps"].as_object().unwrap();
     let paths: Vec<&str> = steps.keys().map(String::as_str).collect();
     let rehearsed = [
-        "check/smoke",
         "check/verify",
         "copy/replicate",
         "copy/verify",
         "cutover/cutover",
+        "look/load",
+        "look/run",
         "look/smoke",
     ];
     assert_eq!(paths, rehearsed);
@@ -104,7 +120,7 @@ fn a_rehearsal_moves_writes_goes_back_measures_and_leaves_nothing_behind() {
     let said = desk.says(&["plan", "plan.yaml", "--offline"], 0);
     has(&said.out, &["measured by the rehearsal of", "as measured"]);
     has(&said.out, &["step 1: rehearsed on 20", "nothing had moved; `abort` took"]);
-    has(&said.out, &["step 4: rehearsed on 20", ", took ", "step 5: not rehearsed on 20"]);
+    has(&said.out, &["step 6: rehearsed on 20", ", took ", "step 7: not rehearsed on 20"]);
     // The same name can be moved for real.
     stage.expect("apply", 0);
     let said = desk.says(&["rehearse", "plan.yaml"], 1);
@@ -130,21 +146,22 @@ fn all_boundaries_are_rehearsed(measured: &Value) {
             ("copy/replicate", 1, false),
             ("copy/verify", 1, false),
             ("look/smoke", 1, false),
+            ("look/load", 1, false),
+            ("look/run", 1, false),
             ("cutover/cutover", 2, true),
             ("check/verify", 2, true),
-            ("check/smoke", 2, true),
         ]
     );
     let left_out = measured["left_out"].as_array().unwrap();
     let left_out: Vec<&str> = left_out.iter().map(|it| it["what"].as_str().unwrap()).collect();
-    assert_eq!(left_out, ["look/smoke", "check/soak"]);
+    assert_eq!(left_out, ["cutover/shift", "check/soak", "check/smoke"]);
 }
 
 #[test]
 fn a_rehearsal_that_is_killed_is_swept_away_by_the_next_one() {
     let pair = Pair::start("rekilled");
     let stage = Stage::new(&pair, "rekilled", &PlanText::new(Gate::None));
-    let desk = rehearsable(&pair, &stage, "rekilled");
+    let desk = rehearsable(&pair, &stage, "rekilled", "");
     let state = |what: &str| {
         let folder = desk.folder.join(format!("state/rekilled-rehearse-{what}"));
         let records = changeover_journal::Reader::open(&folder).and_then(|it| it.read_all());

@@ -41,7 +41,7 @@ pub(super) fn read(
     Some(draft)
 }
 
-fn http(field: &Field<'_>, reader: &mut Reader) -> Option<HttpSide> {
+pub(super) fn http(field: &Field<'_>, reader: &mut Reader) -> Option<HttpSide> {
     let mut fields = reader.map(field)?;
     let expected = "`upstreams: [\"http://host:port\"]`";
     let upstreams = fields.need("upstreams", expected, reader);

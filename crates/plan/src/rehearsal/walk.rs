@@ -22,8 +22,12 @@ pub struct Station {
     pub index: usize,
     /// Its path in the plan.
     pub path: String,
+    /// Its indices: of its phase, and among the phase's steps.
+    pub at: (usize, usize),
     /// The step, or what of it can be rehearsed.
     pub step: Step,
+    /// Whether it is the whole step, in the plan's own words.
+    pub whole: bool,
 }
 
 /// Something of the plan that is not rehearsed.
@@ -69,17 +73,19 @@ impl Boundary {
 }
 
 const NO_CLIENTS: &str = "there are no clients whose requests could be moved";
-const NO_HTTP: &str = "the rehearsal has no HTTP target (`rehearsal.http` is not built yet)";
+const NO_HTTP: &str = "the plan names no HTTP target for it: rehearsal: {http: {upstreams: […]}}";
+const OTHERS: &str = "neither the source nor the gates are asked in a rehearsal";
 
 /// The way of a rehearsal through this plan.
 #[must_use]
 pub fn walk(plan: &Plan) -> Walk {
     let mut walk = Walk { stations: Vec::new(), left_out: Vec::new() };
+    let has_http = plan.rehearsal.as_ref().is_some_and(|it| it.http.is_some());
     for (index, placed) in plan.steps().enumerate() {
-        let (step, why) = part(placed.step);
-        let path = placed.path;
+        let (step, why) = part(placed.step, has_http);
+        let (path, at, whole) = (placed.path, (placed.phase, placed.index), why.is_none());
         walk.left_out.extend(why.map(|why| LeftOut { what: path.clone(), why }));
-        walk.stations.extend(step.map(|step| Station { index, path, step }));
+        walk.stations.extend(step.map(|step| Station { index, path, at, step, whole }));
     }
     for phase in &plan.phases {
         let mut leave = |is_there: bool, word: &str| {
@@ -98,29 +104,37 @@ pub fn walk(plan: &Plan) -> Walk {
 }
 
 /// What of a step can be rehearsed, and why the rest cannot.
-fn part(step: &Step) -> (Option<Step>, Option<String>) {
+fn part(step: &Step, has_http: bool) -> (Option<Step>, Option<String>) {
     let not = |why: &str| (None, Some(why.to_owned()));
     match step {
         Step::Replicate | Step::Verify | Step::Cutover { .. } => (Some(step.clone()), None),
-        Step::Smoke(smoke) => questions(smoke),
+        Step::Smoke(smoke) => questions(smoke, has_http),
         Step::Canary(_) | Step::BlueGreen(_) | Step::Shift { .. } | Step::Mirror(_) => {
             not(NO_CLIENTS)
         }
-        Step::Load(_) | Step::Run { .. } => not(NO_HTTP),
+        Step::Load(_) | Step::Run { .. } if !has_http => not(NO_HTTP),
+        Step::Load(load) if load.against != Against::Target => not(OTHERS),
+        Step::Load(_) | Step::Run { .. } => (Some(step.clone()), None),
         Step::Soak { .. } => not("there is nothing to watch meanwhile"),
         Step::Finish => not("it ends the way back, which is what is rehearsed"),
     }
 }
 
-/// SQL that asks one side is asked of the throw-away databases in its place.
-fn questions(smoke: &Smoke) -> (Option<Step>, Option<String>) {
+/// All of it if it asks the target; else its SQL, which is asked of the throw-away databases in
+/// the sides' places.
+fn questions(smoke: &Smoke, has_http: bool) -> (Option<Step>, Option<String>) {
     let (sql, through_gate): (Vec<_>, Vec<_>) =
         smoke.sql.iter().cloned().partition(|query| query.against != Against::Gate);
+    let of_target = smoke.requests.iter().all(|it| it.against == Against::Target);
+    if has_http && of_target && through_gate.is_empty() {
+        return (Some(Step::Smoke(smoke.clone())), None);
+    }
     let request = |it: &SmokeRequest| format!("{} {}", it.request.method, it.request.path);
     let mut left: Vec<String> = smoke.requests.iter().map(request).collect();
     left.extend(smoke.tcp.iter().map(|it| format!("connecting to {}", it.address)));
     left.extend(through_gate.iter().map(|it| format!("`{}` through the gate", it.query)));
-    let why = (!left.is_empty()).then(|| format!("{}: {NO_HTTP}, and no gates", left.join(", ")));
+    let why = if has_http { OTHERS } else { NO_HTTP };
+    let why = (!left.is_empty()).then(|| format!("{}: {why}", left.join(", ")));
     let kept = (!sql.is_empty()).then(|| {
         Step::Smoke(Smoke { requests: Vec::new(), tcp: Vec::new(), sql, ..smoke.clone() })
     });
@@ -170,5 +184,19 @@ mod tests {
         assert!(!why("approval of phase move").is_empty() && !why("guard lag").is_empty());
         let Step::Smoke(smoke) = &walk.stations[3].step else { panic!("no smoke") };
         assert_eq!((smoke.sql.len(), smoke.requests.len()), (1, 0));
+    }
+
+    #[test]
+    fn with_an_http_target_it_is_asked_too() {
+        let rehearsal = "rehearsal: {http: {upstreams: ['http://c:1']}, postgres: {url: {env: C}}}";
+        let text = PLAN.replace("phases:", &format!("{rehearsal}\nphases:"));
+        let plan = parse("p", &text).unwrap_or_else(|faults| panic!("{faults}"));
+        let walk = walk(&plan);
+        let walked: Vec<(&str, bool)> =
+            walk.stations.iter().map(|it| (it.path.as_str(), it.whole)).collect();
+        let whole = ["copy/replicate", "copy/verify", "copy/smoke", "move/cutover"];
+        assert_eq!(walked[..4], whole.map(|path| (path, true)));
+        // One of its questions goes through the gate.
+        assert_eq!(walked[4..], [("move/smoke", false), ("move/load", true), ("move/run", true)]);
     }
 }

@@ -14,7 +14,7 @@ use changeover_engine::{Report, make_state_dir};
 use changeover_journal::{Reader, Seq};
 use changeover_plan::estimate::Earlier;
 use changeover_plan::rehearsal::Walk;
-use changeover_plan::{Plan, SecretRef, Standbys, fingerprint};
+use changeover_plan::{HttpSide, Objectives, Plan, SecretRef, Standbys, fingerprint};
 use changeover_types::{MigrationName, Side};
 use serde_json::{Value, json};
 
@@ -53,22 +53,32 @@ impl Stage {
         if standbys == Some(Standbys::NotPromotable) {
             source["standbys"] = json!("not-promotable");
         }
-        let first = json!({"url": reference(plan.rehearsal.as_ref(), planned)});
+        let first =
+            json!({"url": reference(plan.rehearsal.as_ref().map(|it| &it.postgres), planned)});
         let phases = json!([{"name": "copy", "steps": ["replicate", "verify"]}]);
-        Stage::new(planned, "copy", source, first, &plan.data.include, phases)
+        let (source, target) = (json!({"postgres": source}), json!({"postgres": first}));
+        Stage::new(planned, "copy", source, target, &plan.data.include, phases)
     }
 
     /// From the second database to the first, through what of the plan can be rehearsed.
     pub(super) fn move_(planned: &Planned, walk: &Walk) -> Result<Stage, Report> {
         let plan = &planned.plan;
         let second = json!({"url": {"file": URL_FILE}, "standbys": "not-promotable"});
-        let first = json!({"url": reference(plan.rehearsal.as_ref(), planned)});
-        let phases = steps::phases(&walk.stations)?;
+        let first =
+            json!({"url": reference(plan.rehearsal.as_ref().map(|it| &it.postgres), planned)});
+        let phases = steps::phases(&walk.stations, planned)?;
         let mut include = plan.data.include.clone();
         if !include.is_empty() {
             include.push(changeover_engine::rehearsal::LOAD_SCHEMA.to_owned());
         }
-        let mut stage = Stage::new(planned, "move", second, first, &include, phases)?;
+        let (mut source, mut target) = (json!({"postgres": second}), json!({"postgres": first}));
+        let http = |side: Option<&HttpSide>| side.map(|it| json!({"upstreams": it.upstreams}));
+        // A plan has HTTP on both sides or on neither; there is no gate, so nothing moves there.
+        if let Some(own) = http(plan.rehearsal.as_ref().and_then(|it| it.http.as_ref())) {
+            target["http"] = own;
+            source["http"] = http(plan.source.http.as_ref()).unwrap_or_default();
+        }
+        let mut stage = Stage::new(planned, "move", source, target, &include, phases)?;
         // Not a step further than asked.
         stage.target.until = walk.stations.first().map(|it| steps::phase(it.index));
         Ok(stage)
@@ -88,26 +98,27 @@ impl Stage {
         if !include.is_empty() {
             data["include"] = json!(include);
         }
-        let pause = plan.objectives.write_pause.as_millis();
+        let objectives = objectives(&plan.objectives);
         let text = json!({
             "apiVersion": "changeover/v1",
             "kind": "Migration",
             "metadata": {"name": name.as_str(), "owner": format!("rehearsal of {}", plan.name)},
-            "objectives": {"write_pause": format!("{pause}ms")},
-            "source": {"postgres": source},
-            "target": {"postgres": target},
+            "objectives": objectives,
+            "source": source,
+            "target": target,
             "data": data,
             "phases": phases,
         });
         let text = serde_json::to_string_pretty(&text)
             .map_err(|e| Report::new("CO0194", "a rehearsal's plan has no text").because(&e))?;
-        let parsed = changeover_plan::parse("the rehearsal's plan", &text).map_err(|faults| {
-            Report::new("CO0194", "the plan cannot be turned into a rehearsal")
-                .cause(faults.to_string())
-        })?;
         let parent = planned.state_dir.parent().unwrap_or(Path::new("."));
         let state_dir = parent.join(name.as_str());
         let path = state_dir.join(PLAN_FILE);
+        let read = changeover_engine::parse_plan("the rehearsal's plan", &path, &text);
+        let parsed = read.map_err(|faults| {
+            Report::new("CO0194", "the plan cannot be turned into a rehearsal")
+                .cause(faults.to_string())
+        })?;
         let own = Planned { path, plan: parsed.clone(), state_dir: state_dir.clone() };
         let target = Target { name, state_dir, plan: Some(own), until: None, asker: None };
         Ok(Stage { of: plan.name.clone(), text, target, plan: parsed })
@@ -313,6 +324,19 @@ fn name(of: &MigrationName, what: &str) -> Result<MigrationName, Report> {
     };
     MigrationName::new(&format!("{short}-rehearse-{what}"))
         .map_err(|e| Report::new("CO0194", "a rehearsal cannot be named").because(&e))
+}
+
+/// Those that a cutover and a load are measured against.
+fn objectives(of: &Objectives) -> Value {
+    let millis = |it: Duration| format!("{}ms", it.as_millis());
+    let mut all = json!({"write_pause": millis(of.write_pause)});
+    if let Some(rate) = of.error_rate {
+        all["error_rate"] = json!(format!("{:.4}%", rate * 100.0));
+    }
+    if let Some(latency) = of.latency_p99 {
+        all["latency_p99"] = json!(millis(latency));
+    }
+    all
 }
 
 /// Where a secret is, for a plan in another folder.

@@ -63,6 +63,11 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
+    /// How many requests it was asked.
+    pub(crate) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
     /// From now on one request of so many gets a 500; 0 for none.
     pub(crate) fn fail_one_in(&self, requests: u64) {
         self.fails_one_in.store(requests, Ordering::Relaxed);

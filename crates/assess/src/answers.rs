@@ -54,10 +54,16 @@ impl Inventory {
         good: bool,
         verdict: &mut Verdict,
     ) {
+        let unread = seen.unread();
         let seen = seen.get().map(Vec::as_slice).unwrap_or_default();
         match self.answered(question) {
             Some((Answer::YesNo(answer), _)) if answer == good => {}
-            None if seen.is_empty() => verdict.cannot_tell(unanswered(question)),
+            None if seen.is_empty() => {
+                verdict.cannot_tell(unanswered(question));
+                if let Some(why) = unread {
+                    verdict.cannot_tell(why.to_owned());
+                }
+            }
             None => sighted(seen, verdict),
             Some((_, place)) => {
                 verdict.fires(None, declared(question, place));

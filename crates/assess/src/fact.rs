@@ -55,6 +55,12 @@ impl<T> Fact<T> {
         }
     }
 
+    /// Why it could not be had although somebody looked.
+    #[must_use]
+    pub fn unread(&self) -> Option<&str> {
+        self.get().err().filter(|_| !self.source.is_empty())
+    }
+
     /// The same fact about another value.
     #[must_use]
     pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Fact<U> {

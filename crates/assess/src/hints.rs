@@ -79,18 +79,8 @@ pub enum HintKind {
         /// Milliseconds.
         ms: u64,
     },
-    /// A health endpoint (risk 35).
-    HealthCheck {
-        /// The path or command's name.
-        probe: String,
-    },
     /// A service that was read whole and has no health check (risk 35).
     NoHealthCheck,
-    /// A limit on connections (risk 30).
-    ConnectionLimit {
-        /// The most.
-        max: u64,
-    },
     /// A key whose value holds a password in plain text; the value is not kept (risk 49).
     PlainSecret {
         /// The key.
@@ -103,9 +93,11 @@ pub enum HintKind {
         /// Whether the last scrape worked; unknown for a mere configuration.
         up: Option<bool>,
     },
-    /// TLS is ended here with this certificate file (risk 34).
-    TlsCertificate {
-        /// The file's path, as configured.
-        path: String,
+    /// What it runs: an image's name without its tag or digest, and that (risk 45).
+    Image {
+        /// `registry.example.com/shop/app`.
+        name: String,
+        /// `2.4.1` or `sha256:…`.
+        version: String,
     },
 }

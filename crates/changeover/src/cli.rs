@@ -1,12 +1,14 @@
 //! The command line.
 
 mod assess;
+mod places;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use assess::{Assess, FailOn, Format};
+pub(crate) use places::Places;
 
 use crate::exit;
 
@@ -104,7 +106,7 @@ pub(crate) struct PlanArgs {
     #[arg(value_name = "PLAN")]
     pub(crate) plan: PathBuf,
     /// Check only the file, connect to nothing
-    #[arg(long, conflicts_with = "out")]
+    #[arg(long, conflicts_with_all = ["out", "Places"])]
     pub(crate) offline: bool,
     /// Do not measure; durations that need it stay unknown
     #[arg(long)]
@@ -112,9 +114,11 @@ pub(crate) struct PlanArgs {
     /// How the plan is printed
     #[arg(long, value_enum, default_value_t = DocumentFormat::Text)]
     pub(crate) format: DocumentFormat,
-    /// Write the plan for a change board to this file too: .html, .md or .json
+    /// Write the plan for a change board to this file too: .html, .md or .json; may be repeated
     #[arg(long, value_name = "FILE")]
-    pub(crate) document: Option<PathBuf>,
+    pub(crate) document: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) places: Places,
     /// Save the plan, bound to what was found, for one `apply FILE`
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

@@ -67,6 +67,7 @@ impl Service<'_> {
         let evidence = notes.declared(line, says);
         let mut component = notes.component(self.name, name.clone(), evidence);
         component.engine = engine.map(|(engine, _)| engine.to_owned());
+        notes.image(self.name, &image, line);
         let described = !image.is_empty() || !self.service.get("build").is_null();
         component.kind = engine.map(|(_, kind)| kind).or(described.then_some(Kind::Service));
         self.names(&mut component);
@@ -190,11 +191,8 @@ impl Service<'_> {
 
     fn health(&self, notes: &mut Notes<'_>, component: &Component, described: bool) {
         let check = self.service.get("healthcheck");
-        if let Some(probe) = probe(check) {
-            let evidence =
-                notes.declared(check.line, format!("{} is probed by {probe}", self.name));
-            notes.hint(self.name, HintKind::HealthCheck { probe }, evidence);
-        } else if described
+        if !is_probed(check)
+            && described
             && component.kind == Some(Kind::Service)
             && !component.traits.contains(&Trait::Background)
         {
@@ -263,25 +261,11 @@ impl Service<'_> {
     }
 }
 
-/// The path or program of a health check, without its arguments; `None` without a check.
-fn probe(check: &Node) -> Option<String> {
-    if check.is_null() || check.get("disable").is_true() {
-        return None;
-    }
-    let test: Vec<&str> = check.get("test").texts().into_iter().map(|(text, _)| text).collect();
-    let text = test.join(" ");
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let words = match words.first() {
-        Some(&"NONE") | None => return None,
-        Some(&"CMD" | &"CMD-SHELL") => &words[1..],
-        Some(_) => &words[..],
-    };
-    let url = words.iter().find_map(|word| {
-        let (_, rest) = word.split_once("://")?;
-        Some(rest.split_once('/').map_or("/".to_owned(), |(_, path)| format!("/{path}")))
-    });
-    let path = url.map(|path| path.split(['?', '"', '\'']).next().unwrap_or_default().to_owned());
-    path.or_else(|| words.first().map(|word| (*word).to_owned()))
+/// Whether a health check is declared and not switched off.
+fn is_probed(check: &Node) -> bool {
+    let test = check.get("test").texts();
+    let first = test.iter().flat_map(|(text, _)| text.split_whitespace()).next();
+    !check.get("disable").is_true() && first.is_some_and(|word| word != "NONE")
 }
 
 /// Host and published port of the short form `[host:]published:container[/protocol]`.

@@ -37,14 +37,14 @@ pub(crate) fn read(root: &Root<'_>, file: &File, found: &mut Discovery) {
             "global" | "defaults" => {}
             _ => continue,
         }
-        limits(&mut notes, section);
+        timeouts(&mut notes, section);
     }
     for section in &sections {
         if matches!(section.kind.as_str(), "backend" | "listen") {
             backend(&mut notes, &name, section, &sections);
         }
         if section.kind == "backend" {
-            limits(&mut notes, section);
+            timeouts(&mut notes, section);
         }
     }
 }
@@ -67,12 +67,6 @@ fn frontend(notes: &mut Notes<'_>, name: &Name, section: &Section) {
             if open && http {
                 component.traits.insert(Trait::FacesClients);
             }
-        }
-        let certificate =
-            bind.words.iter().position(|w| w == "crt").and_then(|i| bind.words.get(i + 1));
-        if let Some(path) = certificate {
-            let evidence = notes.declared(bind.number, format!("TLS ends here with {path}"));
-            notes.hint("haproxy", HintKind::TlsCertificate { path: path.clone() }, evidence);
         }
     }
     notes.add(component);
@@ -130,11 +124,6 @@ fn backend(notes: &mut Notes<'_>, name: &Name, section: &Section, all: &[Section
             notes.hint("haproxy", what, evidence.clone());
         }
         notes.link(name, to, Relation::Uses, evidence, assumed);
-        if let Some(max) = after(server, "maxconn") {
-            let evidence =
-                notes.declared(server.number, format!("{label} takes {max} connections"));
-            notes.hint("haproxy", HintKind::ConnectionLimit { max }, evidence);
-        }
     }
     let used = all.iter().any(|other| {
         let uses = other.all("use_backend").chain(other.all("default_backend"));
@@ -147,20 +136,7 @@ fn backend(notes: &mut Notes<'_>, name: &Name, section: &Section, all: &[Section
     }
 }
 
-/// The number after a word of a line.
-fn after(line: &Line, word: &str) -> Option<u64> {
-    let at = line.words.iter().position(|w| w == word)?;
-    line.words.get(at + 1)?.parse().ok()
-}
-
-fn limits(notes: &mut Notes<'_>, section: &Section) {
-    for line in section.all("maxconn") {
-        if let Some(max) = after(line, "maxconn") {
-            let says = format!("{} {} takes {max} connections", section.kind, section.name);
-            let evidence = notes.declared(line.number, says.replace("  ", " "));
-            notes.hint("haproxy", HintKind::ConnectionLimit { max }, evidence);
-        }
-    }
+fn timeouts(notes: &mut Notes<'_>, section: &Section) {
     for line in section.all("timeout") {
         let (Some(name), Some(text)) = (line.words.get(1), line.words.get(2)) else { continue };
         // Without a unit it is milliseconds.
@@ -179,13 +155,6 @@ fn limits(notes: &mut Notes<'_>, section: &Section) {
                 evidence,
             );
         }
-    }
-    for line in section.all("option").filter(|l| l.words.get(1).is_some_and(|w| w == "httpchk")) {
-        let probe = line.words.iter().skip(2).find(|w| w.starts_with('/'));
-        let probe = probe.map_or("/", String::as_str).to_owned();
-        let evidence =
-            notes.declared(line.number, format!("{} is probed by {probe}", section.name));
-        notes.hint(&section.name, HintKind::HealthCheck { probe }, evidence);
     }
 }
 

@@ -203,12 +203,6 @@ fn server(notes: &mut Notes<'_>, server: &Directive, upstreams: &[&Directive]) {
             component.names.insert(Name::address(notes.machine, host, None));
         }
     }
-    for directive in own("ssl_certificate") {
-        if let Some(path) = directive.arguments.first() {
-            let evidence = notes.declared(directive.line, format!("TLS ends here with {path}"));
-            notes.hint("nginx", HintKind::TlsCertificate { path: path.clone() }, evidence);
-        }
-    }
     notes.add(component);
     let mut passes = Vec::new();
     for directive in ["proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass"] {

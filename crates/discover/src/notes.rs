@@ -81,6 +81,14 @@ impl Notes<'_> {
         self.found.hints.push(Hint { component: component.to_owned(), what, evidence });
     }
 
+    /// What a component runs, if it says in which version.
+    pub(crate) fn image(&mut self, component: &str, image: &str, line: usize) {
+        let Some((name, version)) = versioned(image) else { return };
+        let evidence = self.declared(line, format!("{component} runs {image}"));
+        let (name, version) = (name.to_owned(), version.to_owned());
+        self.hint(component, HintKind::Image { name, version }, evidence);
+    }
+
     /// Something in this source could not be read or understood.
     pub(crate) fn unread(&mut self, line: usize, why: impl Into<String>, next: impl Into<String>) {
         self.found.unread.push(Unread {
@@ -130,6 +138,18 @@ pub(crate) fn engine_of(program: &str) -> Option<(&'static str, Kind)> {
     KNOWN.iter().find(|(name, ..)| *name == program).map(|(_, engine, kind)| (*engine, *kind))
 }
 
+/// An image's name and its digest, or else its tag; a colon before a slash belongs to a port.
+pub(crate) fn versioned(image: &str) -> Option<(&str, &str)> {
+    let (named, digest) = image.split_once('@').unwrap_or((image, ""));
+    let at = named.rfind('/').map_or(0, |slash| slash + 1);
+    let (name, tag) = match named[at..].split_once(':') {
+        Some((last, tag)) => (&named[..at + last.len()], tag),
+        None => (named, ""),
+    };
+    let version = if digest.is_empty() { tag } else { digest };
+    (!name.is_empty() && !version.is_empty()).then_some((name, version))
+}
+
 /// The engine of a container image: the last part of its name, without tag and digest.
 pub(crate) fn engine_of_image(image: &str) -> Option<(&'static str, Kind)> {
     let name = image.split('@').next().unwrap_or_default();
@@ -158,4 +178,25 @@ pub(crate) fn sounds_like_background(words: &str) -> bool {
     words
         .split(|c: char| !c.is_ascii_alphanumeric())
         .any(|word| SIGNS.contains(&word.to_ascii_lowercase().as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::versioned;
+
+    #[test]
+    fn an_image_s_version_is_its_digest_or_its_tag() {
+        for (image, expected) in [
+            ("nginx:1.22", Some(("nginx", "1.22"))),
+            ("registry:5000/shop/app:2.4.1", Some(("registry:5000/shop/app", "2.4.1"))),
+            ("registry:5000/shop/app", None),
+            ("shop/app:2@sha256:ab", Some(("shop/app", "sha256:ab"))),
+            ("shop/app@sha256:ab", Some(("shop/app", "sha256:ab"))),
+            ("nginx", None),
+            ("", None),
+            (":1", None),
+        ] {
+            assert_eq!(versioned(image), expected, "{image}");
+        }
+    }
 }

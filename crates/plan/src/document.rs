@@ -2,12 +2,13 @@
 //! from every step. One [`Document`], several forms: [`markdown`], [`html`], JSON; the terminal's is
 //! the binary's own.
 
-pub(crate) mod entrance;
+pub(crate) mod control;
 mod html;
 mod markdown;
 mod program;
 mod recovery;
 mod timeline;
+mod tools;
 
 use serde::Serialize;
 
@@ -17,6 +18,8 @@ use crate::estimate::{Estimates, Measures, Span, show_span};
 use crate::explain::{Reversible, explain};
 use crate::model::{Plan, PostgresSide};
 use crate::units::{show_duration, show_percentage};
+use crate::window::show_instant;
+pub use control::{Control, ControlKind};
 pub use html::html;
 pub use markdown::markdown;
 pub use program::program_document;
@@ -40,6 +43,10 @@ pub struct Surroundings {
     /// What in the plan contradicts what was measured.
     pub contradictions: Vec<Contradiction>,
 }
+
+/// What a document says of a plan with neither approvals nor windows, deadline or guards.
+pub const UNCONTROLLED: &str = "Nobody is asked and nothing is watched: the plan has no approvals, no \
+                                windows, no deadline, no guards and no objectives.";
 
 /// A word and what it says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -107,8 +114,8 @@ pub struct Document {
     pub moves: Vec<Line>,
     /// What must hold.
     pub objectives: Vec<Line>,
-    /// What is watched all along.
-    pub guards: Vec<Line>,
+    /// Who must agree, and what may stop the run.
+    pub control: Vec<Control>,
     /// What happens.
     pub phases: Vec<PhaseWords>,
     /// How long it takes, in words.
@@ -187,6 +194,55 @@ impl StepWords {
     }
 }
 
+/// Neighbouring steps that share their way back.
+#[derive(Clone, Debug)]
+pub struct WayBack<'a> {
+    /// At least one.
+    pub steps: Vec<&'a StepWords>,
+    /// The way back from each of them.
+    pub recovery: &'a Recovery,
+}
+
+impl WayBack<'_> {
+    /// `step 3` or `steps 4 to 9`.
+    #[must_use]
+    pub fn numbers(&self) -> String {
+        let (first, last) = (self.steps.first(), self.steps.last());
+        match (first.map(|it| it.number), last.map(|it| it.number)) {
+            (Some(first), Some(last)) if first < last => format!("steps {first} to {last}"),
+            (first, _) => format!("step {}", first.unwrap_or_default()),
+        }
+    }
+
+    /// What a rehearsal found, a sentence for each step that it tells something of.
+    #[must_use]
+    pub fn rehearsed(&self) -> Vec<String> {
+        let found =
+            self.steps.iter().filter_map(|it| Some((it.number, it.recovery.rehearsed.as_ref()?)));
+        found.map(|(number, found)| format!("step {number}: {found}")).collect()
+    }
+
+    /// The steps' paths.
+    #[must_use]
+    pub fn paths(&self) -> String {
+        self.steps.iter().map(|it| it.path.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Document {
+    /// The recovery plan, from the first step to the last.
+    #[must_use]
+    pub fn ways_back(&self) -> Vec<WayBack<'_>> {
+        let steps: Vec<&StepWords> = self.phases.iter().flat_map(|phase| &phase.steps).collect();
+        // What a rehearsal found is said of each step, what its plan says of all that share it.
+        let plan = |it: &Recovery| Recovery { rehearsed: None, ..it.clone() };
+        let groups = steps.chunk_by(|a, b| plan(&a.recovery) == plan(&b.recovery));
+        groups
+            .map(|group| WayBack { steps: group.to_vec(), recovery: &group[0].recovery })
+            .collect()
+    }
+}
+
 /// Puts together what is known of a plan.
 #[must_use]
 pub fn document(
@@ -217,7 +273,7 @@ pub fn document(
         .zip(&estimates.milestones)
         .map(|(phase, milestone)| PhaseWords {
             name: phase.name.clone(),
-            entrance: entrance::entrance(&phase.entrance),
+            entrance: control::entrance(&phase.entrance),
             steps: steps.by_ref().take(phase.steps.len()).collect(),
             span: milestone.span,
             reached: milestone.reached,
@@ -233,16 +289,16 @@ pub fn document(
         takes: takes(estimates),
         moves: moves(plan),
         objectives: objectives(plan, estimates),
-        guards: entrance::guards(plan),
+        control: control::controls(plan),
         phases,
         measured: measured(measures),
         file: around.file,
         at: around.at,
+        tools: tools::tools(plan, &around.tool, around.tools),
         tool: around.tool,
         contradictions: around.contradictions,
         risks: around.risks,
         promises: around.promises,
-        tools: around.tools,
         components: Vec::new(),
     }
 }
@@ -312,7 +368,9 @@ fn objectives(plan: &Plan, estimates: &Estimates) -> Vec<Line> {
     if let Some(latency) = objectives.latency_p99 {
         lines.push(Line::new("latency, 99th percentile", show_duration(latency)));
     }
-    lines.extend(entrance::deadline(plan));
+    if let Some(deadline) = objectives.deadline {
+        lines.push(Line::new("deadline", show_instant(deadline.at)));
+    }
     if let (Some(prices), Some(cost)) = (&plan.cost, cost(plan, estimates)) {
         let ceiling = objectives.cost_ceiling.map(|it| format!("; at most {it:.2} is allowed"));
         let is = cost.words(&prices.currency) + &ceiling.unwrap_or_default();

@@ -53,7 +53,7 @@ fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
         ),
         Step::Verify => (
             "compare every row of both sides at one position".to_owned(),
-            "pause with the differing keys; nothing has moved",
+            "pause with the differing keys; nothing more is begun",
             Reversible::ReadOnly,
         ),
         Step::Smoke(smoke) => {
@@ -119,9 +119,18 @@ fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
 }
 
 fn questions(smoke: &Smoke) -> String {
-    let (http, sql, tcp) = (smoke.requests.len(), smoke.sql.len(), smoke.tcp.len());
-    let connect = if tcp > 0 { format!(", connect to {tcp} addresses") } else { String::new() };
-    format!("ask {http} HTTP and {sql} SQL questions{connect}")
+    let asked = |count: usize, one: &str, many: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {many}")),
+    };
+    let parts = [
+        asked(smoke.requests.len(), "HTTP request", "HTTP requests"),
+        asked(smoke.sql.len(), "SQL query", "SQL queries"),
+        asked(smoke.tcp.len(), "TCP connect", "TCP connects"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("ask and compare with what is expected: {}", parts.join(", "))
 }
 
 fn load_words(load: &Load) -> String {

@@ -116,8 +116,9 @@ fn versions(inventory: &Inventory) -> Verdict {
     });
     let around = &inventory.around.version_differences;
     let differ = !ours.is_empty() && !theirs.is_empty() && ours != theirs;
-    // What both sides' upstreams say themselves needs no declaration.
-    if everybody && !differ && around.get().is_ok_and(Vec::is_empty) {
+    // What both sides' upstreams say themselves needs no declaration; files that could not be
+    // compared prove nothing against it.
+    if everybody && !differ && around.get().map_or(true, Vec::is_empty) {
         return Verdict::default();
     }
     let mut seen = around.get().cloned().unwrap_or_default();

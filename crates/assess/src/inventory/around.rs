@@ -1,5 +1,7 @@
 //! What files, hosts and orchestrators tell about the surroundings of a move.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use changeover_types::WallMs;
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +94,7 @@ impl Around {
             lists.take(hint, map);
         }
         lists.take_nodes(map, found.read.values().any(|kind| *kind == Prometheus));
+        let version_differences = lists.version_differences(at);
         let fact = |mut list: Vec<Sighting>, kinds: &[SourceKind]| {
             list.sort();
             list.dedup();
@@ -125,7 +128,7 @@ impl Around {
             credentials: fact(lists.credentials, &own),
             third_parties: fact(lists.third_parties, &calls),
             unmonitored: fact(lists.unmonitored, &[Prometheus]),
-            version_differences: Fact::unasked(),
+            version_differences,
             slow_names: fact(lists.slow_names, &[Resolver]),
             long_requests: fact(lists.long_requests, &proxies),
             without_health: fact(lists.without_health, &[Compose, Kubernetes]),
@@ -149,9 +152,34 @@ struct Lists {
     long_requests: Vec<Sighting>,
     without_health: Vec<Sighting>,
     long_lived: Vec<Sighting>,
+    /// Of a component and the image that it runs: each version with its place.
+    images: BTreeMap<(String, String), Vec<(String, String)>>,
 }
 
 impl Lists {
+    /// Services that are described twice with another version. One description shows no
+    /// difference, and proves none away.
+    fn version_differences(&self, at: WallMs) -> Fact<Vec<Sighting>> {
+        if self.images.is_empty() {
+            return Fact::unasked();
+        }
+        let mut differences = Vec::new();
+        for ((component, image), seen) in &self.images {
+            let versions: BTreeSet<&String> = seen.iter().map(|(version, _)| version).collect();
+            if versions.len() > 1 {
+                let versions: Vec<&str> = versions.into_iter().map(String::as_str).collect();
+                let what = format!("{component}: {image} is {}", versions.join(" and "));
+                let places: Vec<&str> = seen.iter().map(|(_, place)| place.as_str()).collect();
+                differences.push(Sighting { what, place: places.join(", ") });
+            }
+        }
+        if differences.is_empty() && self.images.values().any(|seen| seen.len() < 2) {
+            let why = "not every image is named for both sides: give the files of both";
+            return Fact::unknown(why, "discovery", at);
+        }
+        Fact::known(differences, "discovery", at)
+    }
+
     /// What the map itself shows.
     fn take_nodes(&mut self, map: &Map, metrics_asked: bool) {
         for node in &map.nodes {
@@ -210,14 +238,19 @@ impl Lists {
             HintKind::ScrapeTarget { job, up: Some(false) } => {
                 (&mut self.unmonitored, format!("{component}: the scrape of {job} fails"))
             }
+            HintKind::Image { name, version } => {
+                let version = (version.clone(), evidence.place());
+                return self
+                    .images
+                    .entry((component.clone(), name.clone()))
+                    .or_default()
+                    .push(version);
+            }
             HintKind::DnsTtl { .. }
             | HintKind::AutoscalerMinimum { .. }
             | HintKind::LongLivedConnections { .. }
             | HintKind::Timeout { .. }
-            | HintKind::HealthCheck { .. }
-            | HintKind::ConnectionLimit { .. }
-            | HintKind::ScrapeTarget { .. }
-            | HintKind::TlsCertificate { .. } => return,
+            | HintKind::ScrapeTarget { .. } => return,
         };
         list.push(Sighting { what, place: evidence.place() });
     }

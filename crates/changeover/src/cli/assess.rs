@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::Places;
+
 /// `assess`.
 #[derive(Debug, Args)]
 pub(crate) struct Assess {
@@ -38,22 +40,8 @@ pub(crate) struct Assess {
     /// The path of the upstreams' health endpoint [default: the usual ones are tried]
     #[arg(long, value_name = "PATH")]
     pub(crate) health_path: Option<String>,
-    /// A file or folder to read: Compose, Kubernetes, Terraform state or plan as JSON, systemd,
-    /// nginx, HAProxy, Prometheus; kinds are told by content; may be repeated
-    #[arg(long, value_name = "PATH")]
-    pub(crate) from: Vec<PathBuf>,
-    /// Look at this host's processes and their connections
-    #[arg(long)]
-    pub(crate) proc: bool,
-    /// A Prometheus server to ask for its targets, http://HOST:PORT; may be repeated
-    #[arg(long, value_name = "URL")]
-    pub(crate) prometheus: Vec<String>,
-    /// Ask the system's name servers how long the names that were found are kept
-    #[arg(long)]
-    pub(crate) resolve: bool,
-    /// Write the dependency map into this file: .svg, .mmd or .json; may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub(crate) map: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) places: Places,
     /// For how long the change rate is measured; servers count once a second
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
     pub(crate) sample: Duration,
@@ -84,14 +72,6 @@ pub(crate) struct Assess {
     /// Print an answers file to fill in and leave
     #[arg(long, exclusive = true)]
     pub(crate) questions: bool,
-}
-
-impl Assess {
-    /// Whether it was said where to look besides both sides.
-    pub(crate) fn looks_around(&self) -> bool {
-        let places = !self.from.is_empty() || self.proc || !self.prometheus.is_empty();
-        places || self.resolve || !self.map.is_empty()
-    }
 }
 
 /// What ends with exit code 2.

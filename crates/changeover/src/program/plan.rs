@@ -39,7 +39,7 @@ pub(super) fn run(programmed: &Programmed, args: &PlanArgs, output: &Output) -> 
             output.line(format!("\n== {} ({})\n", component.name, component.file.display()));
         }
         // All components are looked at, so that everything is mended at once.
-        let drawn = verbs::plan::draw(&planned, &args).and_then(|drawn| {
+        let drawn = verbs::plan::draw(&planned, &args, output).and_then(|drawn| {
             output.emit("plan", &planned.plan);
             if as_text {
                 drawn.show(&planned, output);
@@ -60,8 +60,10 @@ pub(super) fn run(programmed: &Programmed, args: &PlanArgs, output: &Output) -> 
             args,
             output,
         )?;
-    } else if let Some(file) = &args.document {
-        output.note(format!("{} is not written: a component is not known", file.display()));
+    } else {
+        for file in &args.document {
+            output.note(format!("{} is not written: a component is not known", file.display()));
+        }
     }
     if blocked.is_empty() {
         return Ok(exit::OK);
@@ -75,20 +77,22 @@ fn tell(document: &Document, args: &PlanArgs, output: &Output) -> Result<(), Rep
     match args.format {
         DocumentFormat::Text => {
             output.line(format!("\n== the whole program; takes {}\n", document.takes));
+            output.line(verbs::plan::show::control(document));
             output.line(verbs::plan::show::milestones(document));
             output.line(verbs::plan::show::recovery(document));
         }
         other => output.line(verbs::plan::rendered(document, other)?),
     }
-    match &args.document {
-        Some(file) => verbs::plan::write_document(document, file, output),
-        None => Ok(()),
-    }
+    args.document.iter().try_for_each(|file| verbs::plan::write_document(document, file, output))
 }
 
 /// Saved plans are of one component.
 fn built(args: &PlanArgs) -> Result<(), Report> {
-    let asked = [("--out", args.out.is_some()), ("--detailed-exitcode", args.detailed_exitcode)];
+    let asked = [
+        ("--out", args.out.is_some()),
+        ("--detailed-exitcode", args.detailed_exitcode),
+        ("looking around (--from and the like)", args.places.any()),
+    ];
     match asked.into_iter().find(|(_, asked)| *asked) {
         None => Ok(()),
         Some((option, _)) => {

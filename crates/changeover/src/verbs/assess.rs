@@ -1,7 +1,7 @@
 //! `assess`: what is there, what could go wrong, and what to do about it. Changes nothing.
 
-mod around;
-mod given;
+pub(super) mod around;
+pub(super) mod given;
 mod human;
 mod report;
 
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Assess, global: &Global, output: &Output) -> Result<u8,
     let gathering = changeover_engine::assess::inventory(&given.sides, now(), &progress);
     let mut inventory = follow::block_on(gathering)?;
     inventory.declared = given.declared.clone();
-    let candidates = around::look(args, &mut inventory, output)?;
+    let candidates = around::look(&args.places, args.limit, &mut inventory, output)?;
     let assessment = assess(&inventory, &given.waivers);
     let code = code(&args.fail_on, &assessment);
     report::deliver(args, &inventory, &assessment, code, output)?;

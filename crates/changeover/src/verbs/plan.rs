@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use changeover_assess::{Assessment, assess};
+use changeover_assess::{Assessment, Inventory, assess};
 use changeover_engine::Report;
 use changeover_engine::assess::{Given, inventory};
 use changeover_engine::preflight::{PreflightView, Severity};
@@ -17,11 +17,13 @@ use changeover_plan::document::{Document, Line, Surroundings, document, html, ma
 use changeover_plan::estimate::{Measures, estimate};
 use changeover_plan::saved::Facts;
 
+use super::assess::around;
+use super::assess::given::answers_of;
 use super::saved;
 use crate::cli::{DocumentFormat, Global, PlanArgs};
 use crate::migration::Planned;
 use crate::output::Output;
-use crate::{earlier, exit, follow, migration, view};
+use crate::{earlier, exit, follow, migration};
 
 /// The assessment's two samples of what changes are this far apart.
 const CHANGES_OVER: Duration = Duration::from_secs(1);
@@ -37,14 +39,14 @@ pub(super) fn run(args: &PlanArgs, global: &Global, output: &Output) -> Result<u
 /// # Errors
 /// If a database cannot be asked, or the migration could not begin.
 pub(crate) fn of(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<u8, Report> {
-    let Drawn { document, looked } = draw(planned, args)?;
+    let Drawn { document, looked } = draw(planned, args, output)?;
     output.emit("plan", &planned.plan);
     output.emit("document", &document);
     match args.format {
         DocumentFormat::Text => show::show(&planned.plan, &document, looked.found.as_ref(), output),
         other => output.line(rendered(&document, other)?),
     }
-    if let Some(file) = &args.document {
+    for file in &args.document {
         write_document(&document, file, output)?;
     }
     verdict(&document, looked.found.as_ref())?;
@@ -83,8 +85,8 @@ impl Drawn {
 ///
 /// # Errors
 /// If a database cannot be asked.
-pub(crate) fn draw(planned: &Planned, args: &PlanArgs) -> Result<Drawn, Report> {
-    let mut looked = if args.offline { Looked::default() } else { look(planned, args)? };
+pub(crate) fn draw(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<Drawn, Report> {
+    let mut looked = if args.offline { Looked::default() } else { look(planned, args, output)? };
     let mut measures = std::mem::take(&mut looked.measures);
     measures.earlier = earlier::all(&planned.plan, &planned.state_dir, &mut measures.unknown);
     let estimates = estimate(&planned.plan, &measures);
@@ -104,7 +106,7 @@ pub(crate) fn surroundings(file: &Path) -> Surroundings {
     Surroundings {
         file: file.display().to_string(),
         tool: format!("changeover {}", env!("CARGO_PKG_VERSION")),
-        at: view::instant(changeover_engine::now()),
+        at: changeover_plan::show_instant(changeover_engine::now()),
         ..Surroundings::default()
     }
 }
@@ -119,30 +121,37 @@ struct Looked {
     tools: Vec<Line>,
 }
 
-fn look(planned: &Planned, args: &PlanArgs) -> Result<Looked, Report> {
-    follow::block_on(async {
-        let (plan, path) = (&planned.plan, &planned.path);
+fn look(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<Looked, Report> {
+    let (plan, path) = (&planned.plan, &planned.path);
+    let given = Given::of_plan(plan, path, CHANGES_OVER, ANSWER_WITHIN);
+    let (mut looked, inventory) = follow::block_on(async {
         let found = changeover_engine::preflight(plan, path).await?;
         let mut looked = Looked { found: Some(found), ..Looked::default() };
         if !args.no_sample {
             looked.measures = changeover_engine::measure(plan, path).await?;
         }
         // After the measuring, which it would disturb.
-        looked.assessment = Some(assessed(planned).await?);
+        let inventory = inventory(&given, changeover_engine::now(), &|_| {}).await?;
         looked.facts = changeover_engine::facts(plan, path).await?;
         let tools = changeover_engine::tools(&looked.facts).await;
         looked.tools = tools.into_iter().map(|(what, is)| Line::new(what, is)).collect();
-        Ok(looked)
-    })
+        Ok((looked, inventory))
+    })?;
+    looked.assessment = Some(assessed(planned, args, inventory, output)?);
+    Ok(looked)
 }
 
 /// The fifty checks of `assess`, with the plan's own answers and waivers.
-async fn assessed(planned: &Planned) -> Result<Assessment, Report> {
-    let Planned { plan, path, .. } = planned;
-    let given = Given::of_plan(plan, path, CHANGES_OVER, ANSWER_WITHIN);
-    let mut inventory = inventory(&given, changeover_engine::now(), &|_| {}).await?;
-    inventory.declared = plan.answers.declared.clone();
-    Ok(assess(&inventory, &plan.answers.waivers))
+fn assessed(
+    planned: &Planned,
+    args: &PlanArgs,
+    mut inventory: Inventory,
+    output: &Output,
+) -> Result<Assessment, Report> {
+    let answers = answers_of(&planned.plan, &args.plan);
+    inventory.declared = answers.declared;
+    around::look(&args.places, ANSWER_WITHIN, &mut inventory, output)?;
+    Ok(assess(&inventory, &answers.waivers))
 }
 
 fn promises(found: &PreflightView) -> Vec<(String, bool)> {

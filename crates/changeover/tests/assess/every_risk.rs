@@ -8,6 +8,7 @@ use changeover_assess::CHECKS;
 use tokio_postgres::NoTls;
 
 use crate::mask::mask;
+use crate::sarif::assert_sarif;
 use crate::system::{Said, System};
 use crate::upstream::{Answers, clear, ended};
 
@@ -135,7 +136,7 @@ fn every_check_of_the_catalogue_fires() {
 
     let log: serde_json::Value =
         serde_json::from_str(&risky.system.written("report.sarif")).unwrap();
-    assert_eq!(log["version"], "2.1.0");
+    assert_sarif(&log);
     let run = &log["runs"][0];
     assert_eq!(run["tool"]["driver"]["rules"].as_array().unwrap().len(), 50);
     let results: BTreeSet<String> = run["results"]
@@ -173,6 +174,17 @@ fn a_waiver_holds_until_its_day_and_the_draft_says_what_it_guesses() {
     assert!(said.out.contains("waived by alice: small"), "{}", said.out);
     assert!(said.out.contains("the waiver of R24-reaching-outside by bob has expired"));
     let draft = risky.system.written("draft.yaml");
+
+    let sarif = ["--answers", "waivers.yaml", "--out", "waived.sarif"];
+    let said = risky.system.changeover("mover", &[&sides[..], &sarif].concat());
+    assert_eq!(said.code, Some(2), "{}", said.err);
+    let log: serde_json::Value =
+        serde_json::from_str(&risky.system.written("waived.sarif")).unwrap();
+    assert_sarif(&log);
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let waived: Vec<_> = results.iter().filter(|it| it["suppressions"].is_array()).collect();
+    assert!(waived.iter().all(|it| it["ruleId"] == "R26-materialised-views"), "{waived:?}");
+    assert!(!waived.is_empty() && results.iter().any(|it| it["kind"] == "open"), "unknown is open");
     for part in ["guess: unlogged", "exclude: [\"public.carts\"]", "auth: trust"] {
         assert!(draft.contains(part), "{part} is not in {draft}");
     }

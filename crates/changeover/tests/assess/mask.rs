@@ -3,7 +3,8 @@
 use changeover_types::{WallMs, calendar};
 
 /// Numbers in front of these are measured, and the unit follows from the number.
-const UNITS: [(&str, &str); 11] = [
+const UNITS: [(&str, &str); 12] = [
+    ("B", "<size>"),
     ("bytes", "<size>"),
     ("kB", "<size>"),
     ("MB", "<size>"),

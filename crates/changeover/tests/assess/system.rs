@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Both servers of a system below `examples/systems`.
 pub(crate) struct System {
     folder: PathBuf,
+    database: String,
     pub(crate) source: Cluster,
     pub(crate) target: Cluster,
     /// Where the program runs.
@@ -29,51 +30,40 @@ pub(crate) struct Said {
 
 impl System {
     pub(crate) fn start(name: &str) -> System {
+        System::of(name, name, "shop")
+    }
+
+    /// A system whose servers are made from the files in a folder of their own.
+    pub(crate) fn of(name: &str, servers: &str, database: &str) -> System {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/systems");
-        let folder = root.join(name);
-        let side = |side: &str| server(&folder.join(side), &format!("{name}-{side}"));
+        let root = root.canonicalize().unwrap();
+        let side = |side: &str| {
+            let called = format!("{name}-{side}");
+            server(&root.join(servers).join(side), &called, database)
+        };
         let (source, target) = (side("source"), side("target"));
-        System { folder, source, target, scratch: tempfile::tempdir().unwrap() }
+        let scratch = tempfile::tempdir().unwrap();
+        System { folder: root.join(name), database: database.to_owned(), source, target, scratch }
+    }
+
+    /// A file of the example.
+    pub(crate) fn example(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
     }
 
     /// The system's answers file.
     pub(crate) fn answers(&self) -> String {
-        self.folder.join("answers.yaml").display().to_string()
+        self.example("answers.yaml")
     }
 
     /// Runs the program, which must end in time. The databases' URLs are in `OLD` and `NEW`, with
     /// a password that must never be seen again.
     pub(crate) fn changeover(&self, user: &str, arguments: &[&str]) -> Said {
         let url = |cluster: &Cluster, user: &str| {
-            cluster.url("shop").replace("postgres@", &format!("{user}:geheim@"))
+            cluster.url(&self.database).replace("postgres@", &format!("{user}:geheim@"))
         };
-        let out = self.scratch.path().join("stdout");
-        let err = self.scratch.path().join("stderr");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_changeover"))
-            .args(arguments)
-            .current_dir(self.scratch.path())
-            .env("OLD", url(&self.source, user))
-            .env("NEW", url(&self.target, "postgres"))
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(&out).unwrap())
-            .stderr(fs::File::create(&err).unwrap())
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "{arguments:?} does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        let read = |path: &Path| fs::read_to_string(path).unwrap();
-        let said = Said { code: status.code(), out: read(&out), err: read(&err) };
-        for text in [&said.out, &said.err] {
-            assert!(!text.contains("geheim"), "a password is shown: {text}");
-        }
-        said
+        let urls = [("OLD", url(&self.source, user)), ("NEW", url(&self.target, "postgres"))];
+        run(self.scratch.path(), &urls, arguments)
     }
 
     /// A file that the program wrote.
@@ -84,14 +74,44 @@ impl System {
     }
 }
 
-fn server(folder: &Path, name: &str) -> Cluster {
+/// Runs the program in a folder; it must end in time.
+pub(crate) fn run(folder: &Path, urls: &[(&str, String)], arguments: &[&str]) -> Said {
+    let (out, err) = (folder.join("stdout"), folder.join("stderr"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_changeover"))
+        .args(arguments)
+        .current_dir(folder)
+        .envs(urls.iter().map(|(name, url)| (name, url)))
+        .env("NO_COLOR", "1")
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(&out).unwrap())
+        .stderr(fs::File::create(&err).unwrap())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "{arguments:?} does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let said = Said { code: status.code(), out: read(&out), err: read(&err) };
+    for text in [&said.out, &said.err] {
+        assert!(!text.contains("geheim"), "a password is shown: {text}");
+    }
+    said
+}
+
+fn server(folder: &Path, name: &str, database: &str) -> Cluster {
     let mut config = ClusterConfig::new(name);
     for line in fs::read_to_string(folder.join("postgresql.conf")).unwrap().lines() {
         let (setting, value) = line.split_once('=').unwrap();
         config = config.with(setting.trim(), value.trim());
     }
     let cluster = Cluster::start(config).unwrap();
-    for (file, database) in [("server.sql", "postgres"), ("database.sql", "shop")] {
+    for (file, database) in [("server.sql", "postgres"), ("database.sql", database)] {
         psql(&cluster.url(database), &folder.join(file));
     }
     cluster

@@ -24,6 +24,7 @@ pub(super) fn read(notes: &mut Notes<'_>, object: &Object<'_>, all: &[Object<'_>
     background(notes, object, containers, line, &mut component);
     disks(notes, object, spec, &mut component);
     for container in containers {
+        notes.image(object.name, container.get("image").text().unwrap_or_default(), container.line);
         probes(notes, object, container, &component);
     }
     if let Some(seconds) = spec.get("terminationGracePeriodSeconds").number() {
@@ -201,30 +202,10 @@ fn probes(notes: &mut Notes<'_>, object: &Object<'_>, container: &Node, componen
     if component.kind != Some(Kind::Service) || component.traits.contains(&Trait::Background) {
         return;
     }
-    let probe = ["readinessProbe", "livenessProbe", "startupProbe"]
-        .into_iter()
-        .map(|key| container.get(key))
-        .find(|probe| !probe.is_null());
-    let Some(probe) = probe else {
+    let keys = ["readinessProbe", "livenessProbe", "startupProbe"];
+    if keys.into_iter().all(|key| container.get(key).is_null()) {
         let says = format!("container {} of {} has no probe", container.get("name"), object.name);
         let evidence = notes.declared(container.line, says);
         notes.hint(object.name, HintKind::NoHealthCheck, evidence);
-        return;
-    };
-    let how = match probe.at(&["httpGet", "path"]).text() {
-        Some(path) => path.to_owned(),
-        None => match probe
-            .entries()
-            .iter()
-            .find(|(key, _)| matches!(key.as_str(), "exec" | "tcpSocket" | "grpc" | "httpGet"))
-        {
-            Some((key, node)) if key == "exec" => {
-                node.get("command").texts().first().map_or("exec", |(word, _)| word).to_owned()
-            }
-            Some((key, _)) => key.clone(),
-            None => "probe".to_owned(),
-        },
-    };
-    let evidence = notes.declared(probe.line, format!("{} is probed by {how}", object.name));
-    notes.hint(object.name, HintKind::HealthCheck { probe: how }, evidence);
+    }
 }

@@ -1,9 +1,10 @@
 //! The document as one HTML page: no script, nothing from elsewhere, prints on A4, light and dark.
 
+mod tables;
+
 use std::fmt::Write as _;
 
 use super::{Document, Line, PhaseWords, StepWords, timeline};
-use crate::estimate::show_span;
 use crate::explain::Reversible;
 
 /// The document as a self-contained HTML page. Everything from outside is escaped.
@@ -71,16 +72,18 @@ fn page(out: &mut String, document: &Document) -> std::fmt::Result {
              <span class=\"key line\"></span>from the least to the most; dashed: no upper bound is \
              known. The axis is a square root, so that minutes are seen beside days.</p>"
         )?;
-        milestones(out, &document.phases)
+        tables::milestones(out, &document.phases)
     })?;
     table(out, "What moves", &document.moves)?;
     table(out, "Objectives", &document.objectives)?;
-    table(out, "Watched all along", &document.guards)?;
+    section(out, "Who must agree, and what may stop the run", |out| {
+        tables::control(out, document)
+    })?;
     section(out, "Steps", |out| document.phases.iter().try_for_each(|it| phase(out, it)))?;
-    section(out, "Recovery plan", |out| recovery(out, &document.phases))?;
-    section(out, "Risk register", |out| risks(out, document))?;
+    section(out, "Recovery plan", |out| tables::recovery(out, document))?;
+    section(out, "Risk register", |out| tables::risks(out, document))?;
     if !document.promises.is_empty() {
-        section(out, "What this migration can promise", |out| promises(out, document))?;
+        section(out, "What this migration can promise", |out| tables::promises(out, document))?;
     }
     table(out, "What the estimates stand on", &document.measured)?;
     table(out, "Tools", &document.tools)?;
@@ -107,10 +110,10 @@ fn component(out: &mut String, part: &Document) -> std::fmt::Result {
             prose(&part.takes)
         )?;
         writeln!(out, "{}", timeline::svg(part))?;
-        milestones(out, &part.phases)?;
+        tables::milestones(out, &part.phases)?;
         part.phases.iter().try_for_each(|it| phase(out, it))?;
-        recovery(out, &part.phases)?;
-        if part.promises.is_empty() { Ok(()) } else { promises(out, part) }
+        tables::recovery(out, part)?;
+        if part.promises.is_empty() { Ok(()) } else { tables::promises(out, part) }
     })?;
     contradictions(out, part)?;
     let of = |what: &str| format!("{what} of {}", escaped(&part.name));
@@ -158,8 +161,9 @@ fn risks_in_short(document: &Document) -> String {
     if counted.is_empty() {
         return "nothing that needs mending".to_owned();
     }
-    let words = counted.iter().map(|(severity, count)| format!("{count} {}", escaped(severity)));
-    words.collect::<Vec<_>>().join(", ")
+    let badge =
+        |(severity, count): &(&str, usize)| tables::badge(severity, &format!("{count} {severity}"));
+    counted.iter().map(badge).collect::<Vec<_>>().join(" ")
 }
 
 fn section(
@@ -203,37 +207,10 @@ fn table(out: &mut String, title: &str, lines: &[Line]) -> std::fmt::Result {
     })
 }
 
-fn milestones(out: &mut String, phases: &[PhaseWords]) -> std::fmt::Result {
-    writeln!(
-        out,
-        "<table><thead><tr><th>Milestone</th><th>Takes</th><th>Reached after</th>\
-         <th>Not counted</th><th>Before it begins</th></tr></thead><tbody>"
-    )?;
-    let mut counted = 0;
-    for phase in phases {
-        let own = phase.without.get(counted..).unwrap_or_default();
-        counted = phase.without.len();
-        writeln!(
-            out,
-            "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            escaped(&phase.name),
-            show_span(phase.span),
-            show_span(phase.reached),
-            escaped(&own.join(", ")),
-            if phase.entrance.is_empty() {
-                "nobody is asked".to_owned()
-            } else {
-                escaped(&phase.entrance.join("; "))
-            },
-        )?;
-    }
-    writeln!(out, "</tbody></table>")
-}
-
 fn phase(out: &mut String, phase: &PhaseWords) -> std::fmt::Result {
     writeln!(out, "<h3>{}</h3>", escaped(&phase.name))?;
     for entrance in &phase.entrance {
-        writeln!(out, "<p class=\"entrance\">{}</p>", escaped(entrance))?;
+        writeln!(out, "<p class=\"entrance\">{}</p>", prose(entrance))?;
     }
     phase.steps.iter().try_for_each(|it| step(out, it))
 }
@@ -258,76 +235,4 @@ fn step(out: &mut String, step: &StepWords) -> std::fmt::Result {
         prose(&step.basis),
         prose(&step.fallback)
     )
-}
-
-fn recovery(out: &mut String, phases: &[PhaseWords]) -> std::fmt::Result {
-    writeln!(
-        out,
-        "<table><thead><tr><th>In or after</th><th>Commands</th><th>What they do</th><th>Lost</th>\
-         <th>Takes</th></tr></thead><tbody>"
-    )?;
-    let steps: Vec<&StepWords> = phases.iter().flat_map(|phase| &phase.steps).collect();
-    // Neighbours with the same way back share a row.
-    for group in steps.chunk_by(|a, b| a.recovery == b.recovery) {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
-        let recovery = &first.recovery;
-        let commands = recovery.commands.iter().map(|it| format!("<code>{}</code>", escaped(it)));
-        let commands = commands.collect::<Vec<_>>().join("<br>then ");
-        let numbers = if group.len() == 1 {
-            format!("step {}", first.number)
-        } else {
-            format!("steps {} to {}", first.number, last.number)
-        };
-        let names: Vec<String> = group.iter().map(|step| escaped(&step.path)).collect();
-        writeln!(
-            out,
-            "<tr><th>{numbers}<br><small>{}</small></th><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{}</td></tr>",
-            names.join(", "),
-            if commands.is_empty() { "none" } else { &commands },
-            prose(&recovery.what),
-            prose(&recovery.loses),
-            prose(&recovery.takes_and_rehearsed())
-        )?;
-    }
-    writeln!(out, "</tbody></table>")
-}
-
-fn risks(out: &mut String, document: &Document) -> std::fmt::Result {
-    let Some(risks) = &document.risks else {
-        return writeln!(out, "<p>Nobody looked: this page was made without connecting.</p>");
-    };
-    if risks.is_empty() {
-        return writeln!(out, "<p>Nothing was found that needs mending.</p>");
-    }
-    writeln!(
-        out,
-        "<table><thead><tr><th>Severity</th><th>What</th><th>Why it matters</th>\
-         <th>Mitigation</th><th>Owner</th></tr></thead><tbody>"
-    )?;
-    for risk in risks {
-        writeln!(
-            out,
-            "<tr><td><span class=\"badge severity-{}\">{}</span></td>\
-             <td>{}<br><small><code>{}</code> {}</small></td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            risk.severity.chars().filter(char::is_ascii_alphanumeric).collect::<String>(),
-            escaped(&risk.severity),
-            prose(&risk.what),
-            escaped(&risk.id),
-            escaped(risk.side.as_deref().unwrap_or("both sides")),
-            prose(&risk.why),
-            prose(&risk.mitigation),
-            escaped(risk.owner.as_deref().unwrap_or_default())
-        )?;
-    }
-    writeln!(out, "</tbody></table>")
-}
-
-fn promises(out: &mut String, document: &Document) -> std::fmt::Result {
-    writeln!(out, "<ul class=\"promises\">")?;
-    for (what, kept) in &document.promises {
-        let (class, word) = if *kept { ("kept", "yes") } else { ("broken", "no") };
-        writeln!(out, "<li><span class=\"badge {class}\">{word}</span> {}</li>", escaped(what))?;
-    }
-    writeln!(out, "</ul>")
 }

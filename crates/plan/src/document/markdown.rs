@@ -28,10 +28,10 @@ fn write(out: &mut String, document: &Document) -> std::fmt::Result {
     contradictions(out, document)?;
     lines(out, "What moves", &document.moves)?;
     lines(out, "Objectives", &document.objectives)?;
-    lines(out, "Watched all along", &document.guards)?;
+    control(out, document)?;
     milestones(out, &document.phases)?;
     steps(out, &document.phases)?;
-    recovery(out, &document.phases)?;
+    recovery(out, document)?;
     risks(out, document)?;
     promises(out, document)?;
     lines(out, "What the estimates stand on", &document.measured)?;
@@ -48,7 +48,7 @@ fn component(out: &mut String, part: &Document) -> std::fmt::Result {
     lines(out, "Objectives", &part.objectives)?;
     milestones(out, &part.phases)?;
     steps(out, &part.phases)?;
-    recovery(out, &part.phases)?;
+    recovery(out, part)?;
     promises(out, part)?;
     lines(out, "What the estimates stand on", &part.measured)
 }
@@ -87,21 +87,40 @@ fn lines(out: &mut String, title: &str, lines: &[Line]) -> std::fmt::Result {
     writeln!(out)
 }
 
+fn control(out: &mut String, document: &Document) -> std::fmt::Result {
+    writeln!(out, "## Who must agree, and what may stop the run\n")?;
+    if document.control.is_empty() {
+        return writeln!(out, "{}\n", super::UNCONTROLLED);
+    }
+    writeln!(out, "| | Of | What must be so | If not | Without data |\n|---|---|---|---|---|")?;
+    for it in &document.control {
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} |",
+            it.kind.as_str(),
+            safe(it.of()),
+            safe(&it.must),
+            safe(&it.otherwise),
+            safe(it.without_data.as_deref().unwrap_or("—"))
+        )?;
+    }
+    writeln!(out)
+}
+
 fn milestones(out: &mut String, phases: &[PhaseWords]) -> std::fmt::Result {
-    writeln!(out, "## Milestones\n\n| Phase | Takes | Reached after | Not counted | Before it |")?;
-    writeln!(out, "|---|---|---|---|---|")?;
+    writeln!(out, "## Milestones\n\n| Phase | Takes | Reached after | Not counted |")?;
+    writeln!(out, "|---|---|---|---|")?;
     let mut counted = 0;
     for phase in phases {
         let own = phase.without.get(counted..).unwrap_or_default();
         counted = phase.without.len();
         writeln!(
             out,
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} |",
             phase.name,
             show_span(phase.span),
             show_span(phase.reached),
             own.join(", "),
-            safe(&phase.entrance.join("; ")),
         )?;
     }
     writeln!(out)
@@ -109,7 +128,18 @@ fn milestones(out: &mut String, phases: &[PhaseWords]) -> std::fmt::Result {
 
 fn steps(out: &mut String, phases: &[PhaseWords]) -> std::fmt::Result {
     writeln!(out, "## Steps\n")?;
-    for step in phases.iter().flat_map(|phase| &phase.steps) {
+    for phase in phases {
+        writeln!(out, "### {}\n", safe(&phase.name))?;
+        for entrance in &phase.entrance {
+            writeln!(out, "Before it begins: {}\n", safe(entrance))?;
+        }
+        steps_of(out, phase)?;
+    }
+    Ok(())
+}
+
+fn steps_of(out: &mut String, phase: &PhaseWords) -> std::fmt::Result {
+    for step in &phase.steps {
         writeln!(out, "{}. **{}** — {}", step.number, step.path, step.back())?;
         writeln!(out, "   - {}", safe(&step.what))?;
         writeln!(out, "   - Takes {}: {}", step.takes(), safe(&step.basis))?;
@@ -118,21 +148,22 @@ fn steps(out: &mut String, phases: &[PhaseWords]) -> std::fmt::Result {
     writeln!(out)
 }
 
-fn recovery(out: &mut String, phases: &[PhaseWords]) -> std::fmt::Result {
+fn recovery(out: &mut String, document: &Document) -> std::fmt::Result {
     writeln!(out, "## Recovery plan\n\n| In or after | Commands | What they do | Lost | Takes |")?;
     writeln!(out, "|---|---|---|---|---|")?;
-    for step in phases.iter().flat_map(|phase| &phase.steps) {
+    for way in document.ways_back() {
+        let recovery = way.recovery;
         let commands: Vec<String> =
-            step.recovery.commands.iter().map(|command| format!("`{command}`")).collect();
+            recovery.commands.iter().map(|command| format!("`{command}`")).collect();
         writeln!(
             out,
-            "| {} {} | {} | {} | {} | {} |",
-            step.number,
-            step.path,
+            "| {}: {} | {} | {} | {} | {} |",
+            way.numbers(),
+            way.paths(),
             if commands.is_empty() { "—".to_owned() } else { commands.join(", then ") },
-            safe(&step.recovery.what),
-            safe(&step.recovery.loses),
-            safe(&step.recovery.takes_and_rehearsed()),
+            safe(&recovery.what),
+            safe(&recovery.loses),
+            safe(&[vec![recovery.takes.clone()], way.rehearsed()].concat().join("; ")),
         )?;
     }
     writeln!(out)

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::entrance::entrance;
-use super::{Document, Line, PhaseWords, Recovery, Risk, StepWords, Surroundings};
+use super::control::{before, entrance};
+use super::{Control, Document, Line, PhaseWords, Recovery, Risk, StepWords, Surroundings};
 use crate::estimate::{Span, show_span};
 use crate::program::{
     ExplainedProgramStep, Leg, Own, PlacedProgramStep, Program, ProgramStep, explain_program,
@@ -70,7 +70,7 @@ pub fn program_document(program: &Program, parts: Vec<Document>, around: Surroun
         tool: around.tool,
         moves: moves(program, &parts),
         objectives: objectives(),
-        guards: each(program, &parts, |part| part.guards.clone()),
+        control: controls(program, &parts),
         phases,
         takes,
         no_return,
@@ -248,13 +248,16 @@ fn objectives() -> Vec<Line> {
     ]
 }
 
-/// Lines of all components, each with its component.
-fn each(program: &Program, parts: &[Document], of: fn(&Document) -> Vec<Line>) -> Vec<Line> {
-    let named = |(component, part): (&crate::Component, &Document)| {
-        let name = component.name.clone();
-        of(part).into_iter().map(move |line| Line::new(format!("{name}: {}", line.what), line.is))
-    };
-    program.components.iter().zip(parts).flat_map(named).collect()
+/// What the program's own phases wait for, then what each component's plan does.
+fn controls(program: &Program, parts: &[Document]) -> Vec<Control> {
+    let own = program.phases.iter().flat_map(|phase| before(&phase.name, &phase.entrance));
+    let of_parts = program.components.iter().zip(parts).flat_map(|(component, part)| {
+        part.control.iter().map(|it| Control {
+            of: Some(format!("{}: {}", component.name, it.of())),
+            ..it.clone()
+        })
+    });
+    own.chain(of_parts).collect()
 }
 
 /// The registers of all components in one, worst first; `None` if one of them was not looked at.

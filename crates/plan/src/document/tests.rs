@@ -1,5 +1,6 @@
 use super::*;
 use crate::estimate::estimate;
+use crate::model::Objectives;
 use crate::parse;
 
 const PLAN: &str = include_str!("../../tests/it/design.yaml");
@@ -136,29 +137,61 @@ fn what_a_rehearsal_found_stands_beside_the_way_back() {
     }
 }
 
+const CONTROLLED: &str = r#"
+apiVersion: changeover/v1
+kind: Migration
+metadata: {name: shop}
+source: {http: {upstreams: ["http://10.0.0.5:8080"]}, postgres: {url: {env: A}}}
+target: {http: {upstreams: ["http://10.1.0.5:8080"]}, postgres: {url: {env: B}}}
+gates: {http: {listen: "127.0.0.1:8080"}}
+objectives: {error_rate: 0.1%, deadline: {at: "2026-12-13T05:00:00+01:00", on_reached: rollback}}
+guards:
+  - {name: lag, metric: relay.lag, below: 30s, on_fail: hold}
+  - {name: ours, exec: [./check], on_fail: abort, on_no_data: fail}
+  - name: cpu
+    prometheus: {url: "http://10.0.0.9:9090", query: 'avg(cpu)'}
+    below: 80%
+    on_fail: warn
+    on_no_data: ignore
+phases:
+  - {name: copy, steps: [replicate]}
+  - name: move
+    window: {days: [sat, sun], between: "01:00-05:00", zone: Europe/Berlin}
+    approve: {from: [alice, "<bob>", carol], count: 2, within: 2h, self: false, on_timeout: abort}
+    steps: [cutover]
+"#;
+
+/// Who must approve what, when it may begin, what is watched, and what comes of each.
 #[test]
-fn who_must_approve_what_when_it_may_begin_and_what_is_watched_is_said() {
-    let text = "apiVersion: changeover/v1\nkind: Migration\nmetadata: {name: shop}\n\
-        source: {postgres: {url: {env: A}}}\ntarget: {postgres: {url: {env: B}}}\n\
-        objectives: {deadline: \"2026-12-13T05:00:00+01:00\"}\n\
-        guards: [{name: lag, metric: relay.lag, below: 30s, on_fail: hold}]\n\
-        phases:\n  - {name: copy, steps: [replicate]}\n  - name: move\n    \
-        window: {days: [sat, sun], between: \"01:00-05:00\", zone: Europe/Berlin}\n    \
-        approve: {from: [alice, bob, carol], count: 2, within: 2h}\n    steps: [cutover]\n";
-    let plan = parse("p", text).unwrap_or_else(|faults| panic!("{faults}"));
+fn who_must_agree_and_what_may_stop_the_run_is_in_every_form() {
+    let plan = parse("p", CONTROLLED).unwrap_or_else(|faults| panic!("{faults}"));
     let estimates = estimate(&plan, &Measures::default());
     let made = document(&plan, &estimates, &Measures::default(), Surroundings::default());
     assert!(made.phases[0].entrance.is_empty());
-    let entrance = made.phases[1].entrance.join("\n");
-    assert!(entrance.starts_with("begins only on sat, sun from 01:00 to 05:00 (Europe/Berlin)\n"));
-    assert!(entrance.contains("approved by 2 of alice, bob, carol"), "{entrance}");
-    let guards: Vec<&str> = made.guards.iter().map(|line| line.what.as_str()).collect();
-    assert!(guards.contains(&"lag"), "{guards:?}");
-    for shown in [markdown(&made), html(&made)] {
-        assert!(
-            shown.contains("approved by 2 of") && shown.contains("2026-12-13T04:00:00Z"),
-            "{shown}"
-        );
-        assert!(shown.contains("relay.lag"), "{shown}");
+    assert_eq!(made.phases[1].entrance.len(), 2);
+    let section = |text: &str, from: &str, to: &str| {
+        let text = &text[text.find(from).unwrap()..];
+        text[..text.find(to).unwrap()].to_owned()
+    };
+    let (markdown, html) = (markdown(&made), html(&made));
+    let title = "Who must agree, and what may stop the run";
+    let shown = [
+        section(&markdown, title, "## Milestones"),
+        section(&html, title, "<section>"),
+        serde_json::to_string_pretty(&made.control).unwrap(),
+        section(&markdown, "### move", "2. "),
+    ];
+    insta::assert_snapshot!(shown.join("\n"));
+
+    let free = plan.phases[..1].to_vec();
+    let plan = Plan {
+        phases: free,
+        guards: Vec::new(),
+        objectives: Objectives { deadline: None, ..plan.objectives.clone() },
+        ..plan
+    };
+    let made = document(&plan, &estimates, &Measures::default(), Surroundings::default());
+    for form in [super::markdown(&made), super::html(&made)] {
+        assert!(form.contains(UNCONTROLLED), "{form}");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Document;
 use super::html::escaped;
-use crate::estimate::rounded;
+use crate::estimate::Span;
 use crate::explain::Reversible;
 
 const LABELS: f64 = 130.0;
@@ -14,19 +14,19 @@ const ROW: f64 = 34.0;
 const TOP: f64 = 26.0;
 
 /// Marks of the axis, in milliseconds.
-const MARKS: [u64; 12] = [
-    1_000,
-    10_000,
-    60_000,
-    600_000,
-    3_600_000,
-    6 * 3_600_000,
-    86_400_000,
-    3 * 86_400_000,
-    7 * 86_400_000,
-    30 * 86_400_000,
-    90 * 86_400_000,
-    365 * 86_400_000,
+const MARKS: [(u64, &str); 12] = [
+    (1_000, "1 s"),
+    (10_000, "10 s"),
+    (60_000, "1 min"),
+    (600_000, "10 min"),
+    (3_600_000, "1 h"),
+    (6 * 3_600_000, "6 h"),
+    (86_400_000, "1 d"),
+    (3 * 86_400_000, "3 d"),
+    (7 * 86_400_000, "7 d"),
+    (30 * 86_400_000, "30 d"),
+    (90 * 86_400_000, "90 d"),
+    (365 * 86_400_000, "1 y"),
 ];
 
 /// Rows of bars from begin to likely end, with a thin line from the least to the most.
@@ -61,7 +61,7 @@ impl Scale {
 
 fn axis(out: &mut String, scale: &Scale, height: f64) -> std::fmt::Result {
     let mut previous = 0.0;
-    for mark in MARKS.iter().filter(|mark| **mark <= scale.last_ms) {
+    for (mark, label) in MARKS.iter().filter(|(mark, _)| *mark <= scale.last_ms) {
         let x = scale.x(*mark);
         if x - previous < 44.0 {
             continue;
@@ -70,10 +70,9 @@ fn axis(out: &mut String, scale: &Scale, height: f64) -> std::fmt::Result {
         write!(
             out,
             "<line class=\"grid\" x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{height}\"/>\
-             <text class=\"mark\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{}\">{}</text>",
+             <text class=\"mark\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{}\">{label}</text>",
             TOP - 8.0,
             if x > WIDTH - 40.0 { "end" } else { "middle" },
-            rounded(*mark)
         )?;
     }
     Ok(())
@@ -105,17 +104,25 @@ fn bars(out: &mut String, scale: &Scale, document: &Document) -> std::fmt::Resul
             (to - from).max(4.0),
             ROW - 12.0,
         )?;
-        let under = y + ROW - 2.0;
-        let least = scale.x(phase.reached.least_ms);
-        let (most, open) = match phase.reached.most_ms {
-            Some(most) => (scale.x(most), ""),
-            None => (WIDTH - RIGHT, " open"),
-        };
-        write!(
-            out,
-            "<line class=\"range{open}\" x1=\"{least:.1}\" y1=\"{under:.1}\" x2=\"{most:.1}\" \
-             y2=\"{under:.1}\"/>"
-        )?;
+        range(out, scale, phase.reached, middle)?;
     }
     Ok(())
+}
+
+/// A whisker over the bar: the phase ends between its least and its most. Without a most it is
+/// dashed and runs to the edge.
+fn range(out: &mut String, scale: &Scale, reached: Span, y: f64) -> std::fmt::Result {
+    let least = scale.x(reached.least_ms);
+    let tick = |x: f64| format!("M{x:.1} {:.1}V{:.1}", y - 5.0, y + 5.0);
+    let (most, class, end) = match reached.most_ms.map(|most| scale.x(most)) {
+        Some(most) if most - least < 2.0 => return Ok(()),
+        Some(most) => (most, "range", tick(most)),
+        None => (WIDTH - RIGHT, "range open", String::new()),
+    };
+    write!(
+        out,
+        "<path class=\"{class}\" d=\"M{least:.1} {y:.1}H{most:.1}\"/>\
+         <path class=\"range\" d=\"{}{end}\"/>",
+        tick(least)
+    )
 }

@@ -73,7 +73,10 @@ pub fn show_span(span: Span) -> String {
         Some(most) if likely == least || likely == most => format!("{least} to {most}"),
         Some(most) => format!("{least} to {most}, likely {likely}"),
         None if span.likely_ms == 0 => "not known".to_owned(),
-        None if span.least_ms == 0 => format!("likely {likely}, nobody can say how long at most"),
+        // "At least under a second" says nothing.
+        None if span.least_ms < 1_000 => {
+            format!("likely {likely}, nobody can say how long at most")
+        }
         None if least == likely => format!("at least {least}"),
         None => format!("at least {least}, likely {likely}"),
     }

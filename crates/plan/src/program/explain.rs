@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Leg, OnComponentFail, Own, Program, ProgramStep, ProgramStepKind};
-use crate::document::entrance::entrance;
+use crate::document::control::entrance;
 use crate::explain::Reversible;
 use crate::units::show_duration;
 

@@ -11,8 +11,12 @@ pub struct Promise {
     pub id: &'static str,
     /// Whether it holds.
     pub kept: bool,
-    /// In words: the promise, or why it is not given.
+    /// In words: the promise, and why it is not given.
     pub text: String,
+}
+
+fn broken(text: &str, why: &str) -> String {
+    format!("{text}; not here: {why}")
 }
 
 pub(super) fn promises(evidence: &Evidence, findings: &[Finding]) -> Vec<Promise> {
@@ -26,20 +30,21 @@ pub(super) fn promises(evidence: &Evidence, findings: &[Finding]) -> Vec<Promise
     let promise = |id, text: &str, ids: &[&str]| {
         let against = against(ids);
         let kept = against.is_empty();
-        let text = if kept { text.to_owned() } else { format!("not: {}", against.join("; ")) };
+        let text = if kept { text.to_owned() } else { broken(text, &against.join("; ")) };
         Promise { id, kept, text }
     };
+    let owners = "owners and grants are kept on the target";
     let ownership = match &evidence.target.role {
-        Ok(role) if role.superuser => promise(
-            "ownership",
-            "owners and grants are kept on the target",
-            &["roles", "roles_missing", "catalog"],
-        ),
+        Ok(role) if role.superuser => {
+            promise("ownership", owners, &["roles", "roles_missing", "catalog"])
+        }
         _ => Promise {
             id: "ownership",
             kept: false,
-            text: "not: our role on the target is no superuser, so all objects will belong to it"
-                .to_owned(),
+            text: broken(
+                owners,
+                "our role on the target is no superuser, so all objects will belong to it",
+            ),
         },
     };
     vec![

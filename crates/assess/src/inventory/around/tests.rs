@@ -84,3 +84,23 @@ fn an_address_of_somebody_else_is_not_one_of_the_old_side() {
     assert_eq!(whats(&around.hard_coded), ["api: URL is 10.0.0.5:5432"]);
     assert_eq!(whats(&around.third_parties), ["api.payments.example.com"]);
 }
+
+#[test]
+fn a_service_described_twice_shows_its_versions() {
+    let mut found = Discovery::default();
+    let mut runs = |component: &str, version: &str, source: &str| {
+        let what = HintKind::Image { name: "shop/app".to_owned(), version: version.to_owned() };
+        let component = component.to_owned();
+        found.hints.push(Hint { component, what, evidence: evidence(source) });
+        around(&found).version_differences.value
+    };
+    // One description shows no difference, and proves none away.
+    assert!(matches!(runs("api", "2.4", "old.yaml"), Value::Unknown(_)));
+    assert_eq!(runs("api", "2.4", "new.yaml"), Value::Known(Vec::new()));
+    assert!(matches!(runs("worker", "2.4", "old.yaml"), Value::Unknown(_)));
+    let seen = Sighting {
+        what: "worker: shop/app is 2.4 and 2.5".to_owned(),
+        place: "old.yaml:3, new.yaml:3".to_owned(),
+    };
+    assert_eq!(runs("worker", "2.5", "new.yaml"), Value::Known(vec![seen]));
+}

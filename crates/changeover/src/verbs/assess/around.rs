@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use changeover_assess::Inventory;
 use changeover_assess::hints::HintKind;
@@ -19,7 +20,7 @@ use changeover_discover::{
 use changeover_engine::Report;
 use changeover_types::{Side, WallMs};
 
-use crate::cli::Assess;
+use crate::cli::Places;
 use crate::output::Output;
 use crate::{exit, follow};
 
@@ -34,37 +35,38 @@ enum Form {
 /// Looks around, puts what was found where the checks look, and writes the map. Without a word
 /// about where to look, nothing is looked at and all of it stays unknown. Answers what a plan could
 /// name.
-pub(super) fn look(
-    args: &Assess,
+pub(in crate::verbs) fn look(
+    places: &Places,
+    limit: Duration,
     inventory: &mut Inventory,
     output: &Output,
 ) -> Result<Vec<Candidate>, Report> {
-    let forms = args.map.iter().map(|file| form(file)).collect::<Result<Vec<_>, _>>()?;
-    if !args.looks_around() {
+    let forms = places.map.iter().map(|file| form(file)).collect::<Result<Vec<_>, _>>()?;
+    if !places.any() {
         return Ok(Vec::new());
     }
     let now = inventory.at;
-    let mut found = from_files(&args.from, args.proc, &Limits::default(), now);
-    if args.proc {
+    let mut found = from_files(&places.from, places.proc, &Limits::default(), now);
+    if places.proc {
         found.extend(from_processes(now));
     }
-    for url in &args.prometheus {
-        found.extend(prometheus(url, args, now)?);
+    for url in &places.prometheus {
+        found.extend(prometheus(url, limit, now)?);
     }
     for side in [Side::Source, Side::Target] {
         if let Some(database) = &inventory.side(side).database {
             found.extend(clients(database, now));
         }
     }
-    if args.resolve {
+    if places.resolve {
         let names = names(&found);
-        found.extend(from_resolver(&names, &system_servers(), args.limit, now));
+        found.extend(from_resolver(&names, &system_servers(), limit, now));
     }
     let map = build(&found);
     inventory.around = Around::of(&map, &found, now);
     output.emit("map", &MapDocument::new(&map, &found));
     tell(&map, &found, output);
-    for (file, form) in args.map.iter().zip(forms) {
+    for (file, form) in places.map.iter().zip(forms) {
         write(file, form, &map, &found, output)?;
     }
     Ok(candidates(&map))
@@ -82,9 +84,9 @@ fn form(file: &Path) -> Result<Form, Report> {
 }
 
 /// A server that cannot be asked is something unread, not the end.
-fn prometheus(url: &str, args: &Assess, now: WallMs) -> Result<Discovery, Report> {
+fn prometheus(url: &str, limit: Duration, now: WallMs) -> Result<Discovery, Report> {
     follow::block_on(async {
-        Ok(from_prometheus(url, args.limit, now).await.unwrap_or_else(|error| {
+        Ok(from_prometheus(url, limit, now).await.unwrap_or_else(|error| {
             let source = url.rsplit('@').next().unwrap_or_default().to_owned();
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
             let why = format!("{error}{}", cause.unwrap_or_default());

@@ -35,7 +35,7 @@ pub(super) fn given(args: &Assess, global: &Global) -> Result<Given, Report> {
         Some(file) => {
             let planned = migration::read_plan(file, global)?;
             let sides = Sides::of_plan(&planned.plan, &planned.path, args.sample, args.limit);
-            (sides, placed(answers_of(&planned.plan), file))
+            (sides, answers_of(&planned.plan, file))
         }
         None => (by_hand(args)?, Answers::default()),
     };
@@ -49,14 +49,14 @@ pub(super) fn given(args: &Assess, global: &Global) -> Result<Given, Report> {
 }
 
 /// What a plan declares, also by its other words.
-fn answers_of(plan: &Plan) -> Answers {
+pub(in crate::verbs) fn answers_of(plan: &Plan, file: &Path) -> Answers {
     let mut answers = plan.answers.clone();
     let standbys = plan.source.postgres.as_ref().map(|it| it.standbys);
     if standbys == Some(Standbys::NotPromotable) {
         let no = (Answer::YesNo(false), "source.postgres.standbys".to_owned());
         answers.declared.0.entry(questions::FAILS_OVER.path()).or_insert(no);
     }
-    answers
+    placed(answers, file)
 }
 
 /// The answers with the file before their lines.
@@ -90,8 +90,7 @@ fn by_hand(args: &Assess) -> Result<Sides, Report> {
     let source = side(&args.source, &args.source_http)?;
     let target = side(&args.target, &args.target_http)?;
     let nothing = |side: &GivenSide| side.database.is_none() && side.upstreams.is_empty();
-    let places = !args.from.is_empty() || args.proc || !args.prometheus.is_empty();
-    if nothing(&source) && nothing(&target) && !places {
+    if nothing(&source) && nothing(&target) && !args.places.hold_something() {
         return Err(Report::new("CO0052", "there is nothing to assess")
             .hint("give a plan: changeover assess PLAN")
             .hint("or where to look: changeover assess --from DIR --proc")

@@ -5,7 +5,6 @@ use changeover_engine::preflight::PreflightView;
 use changeover_plan::document::Risk;
 
 use crate::verbs::preflight;
-use crate::view;
 
 /// The preflight's findings are what the program itself stumbles over; the assessment's are what
 /// people should know. Both worst first.
@@ -32,7 +31,7 @@ pub(super) fn risks(found: &PreflightView, assessment: Option<&Assessment>) -> V
 fn of_assessment(finding: &Finding) -> Risk {
     let fix = finding.fix.iter().map(|fix| format!(": `{fix}`"));
     let accepted = finding.waiver.iter().map(|waiver| {
-        let until = view::instant(waiver.until);
+        let until = changeover_types::calendar::date(waiver.until);
         format!(". Accepted by {} until {until}: {}", waiver.by, waiver.reason)
     });
     let mitigation = finding.mitigation.to_owned() + &fix.chain(accepted).collect::<String>();

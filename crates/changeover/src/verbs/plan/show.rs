@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use changeover_engine::preflight::PreflightView;
-use changeover_plan::document::{Document, Line, PhaseWords, Recovery, StepWords};
+use changeover_plan::document::{Document, Line, PhaseWords, Recovery, StepWords, UNCONTROLLED};
 use changeover_plan::estimate::show_span;
 use changeover_plan::{Contradiction, Plan, Reversible};
 
@@ -16,27 +16,28 @@ pub(super) fn show(
     found: Option<&PreflightView>,
     output: &Output,
 ) {
-    output.line(steps(document));
-    output.line(lines("Objectives", &document.objectives));
-    if !document.guards.is_empty() {
-        output.line(lines("Watched all along", &document.guards));
-    }
-    output.line(milestones(document));
-    output.line(recovery(document));
-    output.line(entering(plan));
-    output.line(conditions(plan));
-    output.line(lines("What the estimates stand on", &document.measured));
-    output.line(lines("Tools", &document.tools));
+    output.line(text(plan, document, found));
+}
+
+fn text(plan: &Plan, document: &Document, found: Option<&PreflightView>) -> String {
+    let mut parts = vec![
+        steps(document),
+        lines("Objectives", &document.objectives),
+        control(document),
+        milestones(document),
+        recovery(document),
+        entering(plan),
+        lines("What the estimates stand on", &document.measured),
+        lines("Tools", &document.tools),
+    ];
     match found {
-        Some(found) => {
-            output.line(preflight::words(found));
-            output.line(register(document));
-        }
-        None => output.line("not connected: only the file was checked"),
+        Some(found) => parts.extend([preflight::words(found), register(document)]),
+        None => parts.push("not connected: only the file was checked\n".to_owned()),
     }
     if !document.contradictions.is_empty() {
-        output.line(contradictions(&document.contradictions));
+        parts.push(contradictions(&document.contradictions));
     }
+    parts.join("\n")
 }
 
 fn steps(document: &Document) -> String {
@@ -44,7 +45,7 @@ fn steps(document: &Document) -> String {
     let mut text = format!("{} in {count} steps; takes {}\n", document.name, document.takes);
     for phase in &document.phases {
         for entrance in &phase.entrance {
-            text += &format!("\n     before {}: {entrance}\n", phase.name);
+            text += &format!("\n     before {}: {}\n", phase.name, plain(entrance));
         }
         phase.steps.iter().for_each(|it| text += &step(it));
     }
@@ -73,14 +74,38 @@ fn step(step: &StepWords) -> String {
     )
 }
 
+/// Who must agree, and what may stop the run.
+pub(crate) fn control(document: &Document) -> String {
+    let mut text = String::from("Who must agree, and what may stop the run:\n");
+    if document.control.is_empty() {
+        return text + &format!("  {UNCONTROLLED}\n");
+    }
+    let width = document.control.iter().map(|it| it.of().len()).max().unwrap_or(0);
+    for it in &document.control {
+        let (kind, of) = (it.kind.as_str(), it.of());
+        text += &plain(&format!("  {kind:8}  {of:width$}  {}", it.must));
+        let without = it.without_data.iter().map(|then| format!("; without data: {then}"));
+        let without: String = without.collect();
+        text += &plain(&format!("\n            if not: {}{without}\n", it.otherwise));
+    }
+    text
+}
+
 /// When each phase is over.
 pub(crate) fn milestones(document: &Document) -> String {
-    let width = document.phases.iter().map(|phase| phase.name.len()).max().unwrap_or(0);
-    let mut text = String::from("Milestones, counted from the begin:\n");
-    for PhaseWords { name, reached, without, .. } in &document.phases {
-        text += &format!("  {name:width$}  {}", show_span(*reached));
-        if !without.is_empty() {
-            text += &format!(" (without {})", without.join(", "));
+    let name = document.phases.iter().map(|phase| phase.name.len()).max().unwrap_or(0);
+    let takes = |phase: &PhaseWords| show_span(phase.span);
+    let width = document.phases.iter().map(|phase| takes(phase).len()).max().unwrap_or(0);
+    let mut text = String::from("Milestones:\n");
+    for phase in &document.phases {
+        let reached = show_span(phase.reached);
+        text += &format!(
+            "  {:name$}  takes {:width$}  reached after {reached}",
+            phase.name,
+            takes(phase)
+        );
+        if !phase.without.is_empty() {
+            text += &format!(" (without {})", phase.without.join(", "));
         }
         text.push('\n');
     }
@@ -90,44 +115,28 @@ pub(crate) fn milestones(document: &Document) -> String {
 /// The way back from each step.
 pub(crate) fn recovery(document: &Document) -> String {
     let mut text = String::from("The way back:\n");
-    let steps: Vec<&StepWords> = document.phases.iter().flat_map(|phase| &phase.steps).collect();
-    for group in steps.chunk_by(|a, b| is_same(&a.recovery, &b.recovery)) {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
-        let from = if group.len() == 1 {
-            format!("step {}", first.number)
-        } else {
-            format!("steps {} to {}", first.number, last.number)
-        };
-        let recovery = &first.recovery;
-        let commands = recovery.commands.join(", then ");
+    for way in document.ways_back() {
+        let commands = way.recovery.commands.join(", then ");
         let commands = if commands.is_empty() { "none" } else { &commands };
+        let Recovery { what, loses, takes, .. } = way.recovery;
         text += &format!(
-            "  from {from}: {commands}\n     {}\n     lost: {}\n     takes: {}\n",
-            recovery.what, recovery.loses, recovery.takes
+            "  from {}: {commands}\n     {what}\n     lost: {loses}\n     takes: {takes}\n",
+            way.numbers()
         );
-        for step in group {
-            let found = step.recovery.rehearsed.iter();
-            found.for_each(|it| text += &format!("     step {}: {it}\n", step.number));
-        }
+        way.rehearsed().iter().for_each(|it| text += &format!("     {it}\n"));
     }
     text
 }
 
-/// What a rehearsal found is said of each step, what its plan says of all that share it.
-fn is_same(a: &Recovery, b: &Recovery) -> bool {
-    let plan = |it: &Recovery| Recovery { rehearsed: None, ..it.clone() };
-    plan(a) == plan(b)
-}
-
-/// The assessment's part of the register in one line each; `assess` says more.
+/// The assessment's part of the register; the preflight's is above it.
 fn register(document: &Document) -> String {
     let risks = document.risks.iter().flatten();
     let assessed: Vec<_> =
         risks.filter(|risk| risk.owner.is_some() || risk.id == "unknown").collect();
     if assessed.is_empty() {
-        return "Risks: none of the checks of `changeover assess` found anything\n".to_owned();
+        return "Risk register: no check of `changeover assess` found anything\n".to_owned();
     }
-    let mut text = String::from("Risks, as `changeover assess PLAN` explains them:\n");
+    let mut text = String::from("Risk register, as `changeover assess PLAN` explains it:\n");
     for risk in assessed {
         let style = match risk.severity.as_str() {
             "blocker" => paint(AnsiColor::Red),
@@ -135,8 +144,10 @@ fn register(document: &Document) -> String {
             _ => Style::new(),
         };
         let side = risk.side.as_ref().map(|side| format!("{side}: ")).unwrap_or_default();
-        let (severity, id, what) = (&risk.severity, &risk.id, &risk.what);
+        let (severity, id, what) = (&risk.severity, &risk.id, plain(&risk.what));
+        let owner = risk.owner.as_ref().map(|owner| format!(" ({owner})")).unwrap_or_default();
         text += &format!("  {style}{severity:8}{style:#} [{id}] {side}{what}\n");
+        text += &format!("           do: {}{owner}\n", plain(&risk.mitigation));
     }
     text
 }
@@ -148,7 +159,7 @@ fn lines(title: &str, lines: &[Line]) -> String {
     let width = lines.iter().map(|line| line.what.len()).max().unwrap_or(0);
     let mut text = format!("{title}:\n");
     for Line { what, is } in lines {
-        text += &format!("  {what:width$}  {is}\n");
+        text += &format!("  {what:width$}  {}\n", plain(is));
     }
     text
 }
@@ -167,28 +178,6 @@ fn contradictions(found: &[Contradiction]) -> String {
         );
     }
     text
-}
-
-/// What may stop the run, and whom it waits for.
-fn conditions(plan: &Plan) -> String {
-    let mut text = String::from("\nWhat the run waits for, and what may stop it:\n");
-    if let Some(deadline) = plan.objectives.deadline {
-        text += &format!("  deadline    {}\n", changeover_plan::show_instant(deadline.at));
-    }
-    for phase in &plan.phases {
-        if let Some(window) = &phase.entrance.window {
-            let (from, to, zone) = (window.from, window.to, &window.zone);
-            text += &format!("  window      phase {}: {from} to {to} {zone}\n", phase.name);
-        }
-        if let Some(rule) = &phase.entrance.approve {
-            let from = rule.from.join(", ");
-            text += &format!("  approval    phase {}: {} of {from}\n", phase.name, rule.count);
-        }
-    }
-    for guard in &plan.guards {
-        text += &format!("  guard       {}; if not: {}\n", guard.rule(), guard.consequence());
-    }
-    if text.lines().count() > 2 { text } else { String::new() }
 }
 
 /// Entering and leaving are moves of live traffic too.
@@ -213,6 +202,11 @@ fn entering(plan: &Plan) -> String {
                  and are refused\n              after it until they are pointed at the target\n";
     }
     text
+}
+
+/// Names of tables, roles and people: nothing of them may steer a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,1 @@
+-- Empty: the copy makes everything.

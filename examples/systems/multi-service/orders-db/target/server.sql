@@ -1,0 +1,2 @@
+CREATE ROLE shop LOGIN;
+CREATE DATABASE orders OWNER shop;

@@ -6,8 +6,9 @@ use changeover_plan::document::{Document, program_document};
 use changeover_plan::{
     ExplainedProgramStep, OnComponentFail, Program, Reversible, explain_program,
 };
+use changeover_run::Mode;
 
-use super::Programmed;
+use super::{Programmed, status};
 use crate::cli::{DocumentFormat, PlanArgs};
 use crate::migration::Planned;
 use crate::output::{Output, paint};
@@ -66,7 +67,8 @@ pub(super) fn run(programmed: &Programmed, args: &PlanArgs, output: &Output) -> 
         }
     }
     if blocked.is_empty() {
-        return Ok(exit::OK);
+        let pending = args.detailed_exitcode && is_pending(programmed)?;
+        return Ok(if pending { exit::PENDING } else { exit::OK });
     }
     Err(Report::new("CO0025", format!("the program cannot begin: see {}", blocked.join(", ")))
         .hint("mend what is named there, then check again: changeover plan PROGRAM"))
@@ -86,11 +88,18 @@ fn tell(document: &Document, args: &PlanArgs, output: &Output) -> Result<(), Rep
     args.document.iter().try_for_each(|file| verbs::plan::write_document(document, file, output))
 }
 
-/// Saved plans are of one component.
+/// Whether `apply` would do something.
+fn is_pending(programmed: &Programmed) -> Result<bool, Report> {
+    Ok(status::journalled_of(programmed)?.is_none_or(|(meta, state)| {
+        let over = matches!(state.mode, Mode::Done | Mode::Finished);
+        !over || meta.plan_digest != programmed.files.program.digest
+    }))
+}
+
+/// Saved plans, and what is found by looking around, are of one component.
 fn built(args: &PlanArgs) -> Result<(), Report> {
     let asked = [
         ("--out", args.out.is_some()),
-        ("--detailed-exitcode", args.detailed_exitcode),
         ("looking around (--from and the like)", args.places.any()),
     ];
     match asked.into_iter().find(|(_, asked)| *asked) {

@@ -5,7 +5,7 @@ use changeover_engine::protocol::ProgramStatus;
 use changeover_journal::{JournalError, Meta, Reader};
 use changeover_run::program::State;
 
-use super::{Target, follow, view};
+use super::{Programmed, Target, follow, view};
 use crate::exit;
 use crate::output::Output;
 
@@ -51,10 +51,17 @@ fn show(status: &ProgramStatus, output: &Output) {
 /// # Errors
 /// If the journal is damaged or of another version.
 pub(super) fn journalled(target: &Target) -> Result<Option<(Meta, State)>, Report> {
-    let Some(programmed) = &target.programmed else { return Ok(None) };
+    target.programmed.as_ref().map_or(Ok(None), journalled_of)
+}
+
+/// The same of a program that was read.
+///
+/// # Errors
+/// As [`journalled`].
+pub(super) fn journalled_of(programmed: &Programmed) -> Result<Option<(Meta, State)>, Report> {
     let unreadable =
         |e: &JournalError| Report::new("CO0016", "the program's journal cannot be read").because(e);
-    let reader = match Reader::open(&target.state_dir) {
+    let reader = match Reader::open(&programmed.files.state_dir) {
         Ok(reader) => reader,
         Err(JournalError::Absent { .. }) => return Ok(None),
         Err(error) => return Err(unreadable(&error)),

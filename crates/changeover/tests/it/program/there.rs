@@ -16,7 +16,8 @@ fn three_components_move_in_order_and_nobody_notices() {
     let writers = program.writers();
 
     let page = program.folder.path().join("board.html");
-    let asked = program.say("plan", &["--document", &page.display().to_string()], 0);
+    let asked =
+        program.say("plan", &["--document", &page.display().to_string(), "--detailed-exitcode"], 2);
     assert!(asked.last("program_steps").is_some(), "{:?}", asked.lines);
     let page = std::fs::read_to_string(page).unwrap();
     has(&page, &["Component users (migration", "Component web (migration", "orders, then users"]);
@@ -46,6 +47,7 @@ fn three_components_move_in_order_and_nobody_notices() {
     assert_eq!(users[0].body["kind"], "bounded", "{}", program.report());
 
     // Again is nothing to do.
+    program.say("plan", &["--offline", "--detailed-exitcode"], 0);
     let records = program.journal().len();
     program.expect("apply", 0);
     assert_eq!(program.journal().len(), records, "{}", program.report());

@@ -7,6 +7,9 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET)/release
 
+# Most tests wait for servers rather than for a core.
+THREADS := $(shell echo $$((2 * $$(nproc))))
+
 .PHONY: help demo release test lint bench bench-copy bench-drain bench-http bench-postgres \
         bench-pause bench-canary soak clean-demo
 
@@ -28,7 +31,7 @@ demo: ## installs what is missing, builds, and moves a live shop (about two minu
 
 test: ## every test, also those against real PostgreSQL servers
 	@scripts/install postgres prometheus
-	cargo test --workspace --locked
+	cargo test --workspace --locked -- --test-threads=$(THREADS)
 
 lint: ## formatting and clippy, warnings refused
 	cargo fmt --all --check

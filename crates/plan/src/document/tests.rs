@@ -183,6 +183,27 @@ fn who_must_agree_and_what_may_stop_the_run_is_in_every_form() {
     ];
     insta::assert_snapshot!(shown.join("\n"));
 
+    // What is called or asked is a tool, in every form.
+    let canary = r#"  - name: canary
+    steps:
+      - canary:
+          weights: [5%]
+          outside:
+            - name: busy
+              prometheus: {url: "http://10.0.0.8:9090", query: 'busy{side="$side"}'}
+              sides: {source: blue, target: green}
+  - name: move
+"#;
+    let asking = parse("p", &CONTROLLED.replace("  - name: move\n", canary));
+    let asking = asking.unwrap_or_else(|faults| panic!("{faults}"));
+    let estimated = estimate(&asking, &Measures::default());
+    let asking = document(&asking, &estimated, &Measures::default(), Surroundings::default());
+    for form in [super::markdown(&asking), super::html(&asking)] {
+        for tool in ["canary/canary busy", "Prometheus at http://10.0.0.8:9090", "./check"] {
+            assert!(form.contains(tool), "{tool}: {form}");
+        }
+    }
+
     let free = plan.phases[..1].to_vec();
     let plan = Plan {
         phases: free,

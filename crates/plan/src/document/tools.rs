@@ -19,6 +19,15 @@ pub(super) fn tools(plan: &Plan, tool: &str, found: Vec<Line>) -> Vec<Line> {
         }
     }
     for placed in plan.steps() {
+        if let Step::Canary(canary) = placed.step {
+            let outside = canary.outside.iter();
+            tools.extend(outside.map(|it| {
+                Line::new(
+                    format!("{} {}", placed.path, it.name),
+                    format!("Prometheus at {}", it.url),
+                )
+            }));
+        }
         if let Step::Run { exec, .. } | Step::Load(Load { traffic: Traffic::Exec(exec), .. }) =
             placed.step
         {

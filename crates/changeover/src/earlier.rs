@@ -129,7 +129,13 @@ mod tests {
     fn the_times_between_the_records_are_the_steps_durations() {
         let plan = parse("p", template(TemplateKind::Database)).unwrap();
         let pause = Pause::new("w".into(), "n");
-        let begun = |at| Event::StepBegun { at: WallMs(at) };
+        let weight = |target_permille, at| Event::WeightSet {
+            target_permille,
+            at: WallMs(at),
+            route: None,
+            salt: None,
+        };
+        let begun = |at| Event::StepBegun { at: WallMs(at), salt: None };
         let events = [
             (1_000, begun(1_000)),
             (4_000, Event::StepDone),
@@ -137,9 +143,9 @@ mod tests {
             (5_000, Event::Paused { pause }),
             (9_000, Event::Resumed { by: None }),
             (9_500, Event::StepDone),
-            (9_550, Event::WeightSet { target_permille: 50, at: WallMs(9_550) }),
+            (9_550, weight(50, 9_550)),
             (9_600, Event::RollbackBegun { why: "w".into(), automatic: false, by: None }),
-            (9_700, Event::WeightSet { target_permille: 0, at: WallMs(9_700) }),
+            (9_700, weight(0, 9_700)),
             (9_900, Event::RolledBack),
             (9_950, Event::RollbackBegun { why: "w".into(), automatic: false, by: None }),
             (9_950, Event::RolledBack),

@@ -8,6 +8,9 @@ use changeover_types::WallMs;
 use jiff::Timestamp;
 
 mod control;
+mod routes;
+
+pub(crate) use routes::journalled_shares;
 
 /// The time of day in UTC, to the second.
 pub(crate) fn clock(at: WallMs) -> String {
@@ -63,7 +66,7 @@ fn step_detail(kind: &str, status: &RunStatus) -> Option<String> {
         let eta = check.eta_s.map(|s| format!(", {} left", seconds(s))).unwrap_or_default();
         return (!check.detail.is_empty()).then(|| format!("{}{eta}", check.detail));
     }
-    if kind.starts_with("canary") {
+    if ["canary", "blue-green", "phased"].iter().any(|watched| kind.starts_with(watched)) {
         return status.canary.as_ref().map(show_canary);
     }
     if kind.starts_with("cutover") {
@@ -148,6 +151,7 @@ fn show_canary(canary: &CanaryStatus) -> String {
         (Some(against), Some(back_at)) => format!("; against it {against}, back at {back_at:.0}"),
         _ => String::new(),
     };
+    let of = routes::of(&canary.routes);
     let waiting =
         canary.waiting_for.as_ref().map_or(String::new(), |what| format!("; waits for {what}"));
     let outside: String = canary.outside.iter().map(show_outside).collect();
@@ -157,7 +161,7 @@ fn show_canary(canary: &CanaryStatus) -> String {
         (false, None) => String::new(),
     };
     format!(
-        "{} on the target, {} requests there, {} failed{p99}{against}{outside}{waiting}{limit}",
+        "{}{of} on the target, {} requests there, {} failed{p99}{against}{outside}{waiting}{limit}",
         share(canary.weight_permille),
         grouped(canary.target_requests),
         grouped(canary.target_errors),
@@ -185,7 +189,7 @@ pub(crate) fn table(status: &RunStatus) -> Vec<(&'static str, String)> {
         ("authority", format!("{} (epoch {})", status.authority, status.epoch)),
     ]);
     let mut add = |label, value: Option<String>| rows.extend(value.map(|value| (label, value)));
-    add("requests", Some(format!("{} to the target", share(status.target_permille))));
+    add("requests", Some(format!("{} to the target", routes::shares(status))));
     add("copy", status.copy.as_ref().map(show_copy));
     add("forward", status.forward.as_ref().map(show_relay));
     add("reverse", status.reverse.as_ref().map(show_relay));
@@ -216,6 +220,7 @@ pub(crate) fn table(status: &RunStatus) -> Vec<(&'static str, String)> {
             "not reachable: is `changeover gate` running?".to_owned()
         };
         add("gates", Some(text));
+        add("routes", routes::traffic(gates));
     }
     control::add(&mut add, &status.control);
     add("next", next_command(&status.state));

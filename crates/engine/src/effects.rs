@@ -111,7 +111,7 @@ impl Effects {
         let plan = Arc::clone(&config.plan);
         let databases = Databases::of_plan(&plan, &config.plan_path)?;
         let has_gate = plan.gates.http.is_some() || plan.gates.postgres.is_some();
-        let gates = has_gate.then(|| Gates::new(&config.state_dir, plan.gates.postgres.is_some()));
+        let gates = has_gate.then(|| Gates::of_plan(&config.state_dir, &plan));
         Ok(Effects {
             run_id: run_id.to_owned(),
             state_dir: config.state_dir.clone(),
@@ -151,6 +151,7 @@ impl Effects {
     /// Performs one command; the answer is what the run must hear. May be dropped at any point.
     pub(crate) async fn perform(&mut self, command: &Command, state: &State) -> Input {
         self.permille = state.target_permille;
+        self.split.clone_from(&state.split);
         self.facts = state.facts.as_deref().and_then(|text| serde_json::from_str(text).ok());
         match command {
             Command::Install => self.install().await,
@@ -161,8 +162,8 @@ impl Effects {
             Command::PrepareReverse => self.prepare_reverse().await,
             Command::Verify => self.verify(state.cutover.authority).await,
             Command::Check { step } => self.check(*step, state).await,
-            Command::SetWeight { target_permille } => {
-                self.set_weight(*target_permille, state).await
+            Command::SetWeight { share, route } => {
+                self.set_weight(*share, route.as_ref(), state).await
             }
             Command::Watch { step, since } => self.watch(*step, *since, state).await,
             Command::Wait { until } => {

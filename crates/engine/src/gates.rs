@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use changeover_gate::control::{ControlClient, ControlError};
 use changeover_gate::state::RouteFile;
+use changeover_plan::Plan;
 use changeover_routing::mirror::{MirrorOrder, MirrorStatus};
 use changeover_routing::{
     Answer, Decisions, GateMetrics, GateStatus, OpenWork, Order, OrderNumber, Route,
 };
-use changeover_types::{Epoch, RouteName, Side, Split};
+use changeover_types::{Epoch, RouteName, RouteRule, Side, Split};
 
 /// An order that the gate answers at all, it answers within this.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -23,6 +24,17 @@ pub(crate) enum GateError {
     /// It would not.
     #[error("the gate refused: {0}")]
     Refused(String),
+    /// It was started with another plan.
+    #[error(
+        "the gate knows other routes ({gate}) than this plan ({plan}): start it again with \
+         `changeover gate` and this plan"
+    )]
+    OtherRoutes {
+        /// Its routes.
+        gate: String,
+        /// The plan's.
+        plan: String,
+    },
     /// It answered something else.
     #[error("the gate answered out of protocol")]
     Protocol,
@@ -34,13 +46,40 @@ pub(crate) struct Gates {
     socket: PathBuf,
     /// Which gate's open work keeps a hold from being complete.
     holder: &'static str,
+    /// The routes that it must know.
+    routes: Vec<RouteRule>,
 }
 
 impl Gates {
     /// The gate behind `gate.sock` in the state folder.
-    pub(crate) fn new(state_dir: &Path, postgres_holds: bool) -> Gates {
-        let holder = if postgres_holds { "postgres" } else { "http" };
-        Gates { socket: state_dir.join("gate.sock"), holder }
+    pub(crate) fn of_plan(state_dir: &Path, plan: &Plan) -> Gates {
+        let holder = if plan.gates.postgres.is_some() { "postgres" } else { "http" };
+        let routes = plan.gates.http.iter().flat_map(|http| &http.routes);
+        let routes = routes.map(|route| route.rule.clone()).collect();
+        Gates { socket: state_dir.join("gate.sock"), holder, routes }
+    }
+
+    /// Whether it moves the same requests by a route's name as the plan means.
+    async fn knows_the_routes(&self) -> Result<(), GateError> {
+        let gate = self.status().await?.routes;
+        if gate == self.routes {
+            return Ok(());
+        }
+        Err(GateError::OtherRoutes { gate: shown(&gate), plan: shown(&self.routes) })
+    }
+
+    /// Gives the target these shares, authority as given. Only a gate that knows the plan's routes
+    /// is given more than nothing.
+    pub(crate) async fn weigh(
+        &self,
+        at: Epoch,
+        route: Route,
+        split: Split,
+    ) -> Result<GateStatus, GateError> {
+        if split.highest(route.target_permille) > 0 {
+            self.knows_the_routes().await?;
+        }
+        self.route(at, route, split).await
     }
 
     /// Where it stands.
@@ -87,12 +126,7 @@ impl Gates {
 
     /// Sends this share of requests to the target, with what differs for single routes, authority as
     /// given.
-    pub(crate) async fn route(
-        &self,
-        at: Epoch,
-        route: Route,
-        split: Split,
-    ) -> Result<GateStatus, GateError> {
+    async fn route(&self, at: Epoch, route: Route, split: Split) -> Result<GateStatus, GateError> {
         self.change(at, |number| Order::Route { number, route, split }).await
     }
 
@@ -197,6 +231,25 @@ fn mirrored(answer: Answer) -> Result<MirrorStatus, GateError> {
         Answer::Mirror(status) => Ok(status),
         Answer::Refused { why, .. } => Err(GateError::Refused(why)),
         Answer::Status(_) | Answer::Metrics(_) | Answer::Decided(_) => Err(GateError::Protocol),
+    }
+}
+
+/// Routes in a few words, with what they take: the names alone may be the same.
+fn shown(routes: &[RouteRule]) -> String {
+    let one = |rule: &RouteRule| {
+        let paths = rule.paths.iter().map(|path| path.as_str());
+        let takes: Vec<&str> = rule
+            .host
+            .as_deref()
+            .into_iter()
+            .chain(rule.methods.iter().map(|it| &**it))
+            .chain(paths)
+            .collect();
+        format!("{}: {}", rule.name, takes.join(" "))
+    };
+    match routes {
+        [] => "none".to_owned(),
+        some => some.iter().map(one).collect::<Vec<_>>().join("; "),
     }
 }
 

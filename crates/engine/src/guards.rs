@@ -110,7 +110,7 @@ impl Eyes {
         let look = async {
             match &guard.measure {
                 Measure::ErrorRate | Measure::LatencyP99 => {
-                    let permille = self.board.status().target_permille;
+                    let permille = self.board.status().highest_permille();
                     gate::look(self.gates.as_ref(), guard, permille, window).await
                 }
                 Measure::RelayLag => Some(self.relay_lag()),

@@ -23,7 +23,7 @@ pub(crate) use program::waiting as program_waits;
 pub use program::{ComponentStatus, ProgramStatus};
 pub use status::{
     CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, GatesStatus, OutsideStatus, RelayStatus,
-    RunState, RunStatus, VerifyStatus,
+    RouteStatus, RunState, RunStatus, VerifyStatus,
 };
 
 /// The version of this protocol; both ends refuse another.

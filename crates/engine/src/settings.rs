@@ -8,8 +8,8 @@ use changeover_gate::postgres::{
     ClientAuth as GateAuth, GateUser, Password, PostgresGateConfig, ServerConfig,
     Unmovable as GateUnmovable,
 };
-use changeover_gate::state::{GateConfig, HttpGateConfig, Upstream};
-use changeover_plan::{ClientAuth, Plan, PostgresSide, SecretRef, Step, Unmovable};
+use changeover_gate::state::{GateConfig, GateRoute, HttpGateConfig, Upstream};
+use changeover_plan::{ClientAuth, HttpRoute, Plan, PostgresSide, SecretRef, Step, Unmovable};
 use changeover_postgres::config::{ConnectConfig, Secret};
 use changeover_types::{MigrationName, Side};
 
@@ -107,7 +107,7 @@ pub(crate) fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<Ga
             target: upstreams(Side::Target)?,
             holds: plan.gates.postgres.is_none(),
             decide_after: gate.decide_after,
-            routes: Vec::new(),
+            routes: gate.routes.iter().map(route).collect(),
             warm_up: plan
                 .steps()
                 .filter_map(|placed| match placed.step {
@@ -131,6 +131,10 @@ pub(crate) fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<Ga
         http,
         postgres,
     })
+}
+
+fn route(route: &HttpRoute) -> GateRoute {
+    GateRoute { rule: route.rule.clone(), decide_after: route.decide_after }
 }
 
 fn upstream(url: &str) -> Result<Upstream, Report> {

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use changeover_types::RouteName;
 use serde::Serialize;
 
 use crate::outside::{Outside, WhenStuck};
+use crate::routes::whose;
 use crate::units::{show_duration, show_permille};
 
 /// A canary: a growing share of the requests, each judged against the source's of the same moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Canary {
+    /// Of this route alone; without, of all that no step of its own has moved.
+    pub route: Option<RouteName>,
     /// Shares in tenths of a per cent, ascending; never empty.
     pub weights: Vec<u16>,
     /// At each weight, at least for this long.
@@ -32,18 +36,41 @@ pub struct Canary {
 }
 
 /// A switch at once, watched, with an instant way back.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BlueGreen {
+    /// Of this route alone; without, of all.
+    pub route: Option<RouteName>,
     /// For so long it is watched.
     pub watch: Duration,
     /// As for a canary, under stronger assumptions.
     pub false_alarm: f64,
 }
 
+/// One route after another to the target, whole and watched: what is bad is found while it is small.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Phased {
+    /// In this order; never empty.
+    pub routes: Vec<RouteName>,
+    /// For so long each is watched.
+    pub each: Duration,
+    /// As for a switch at once, for each route.
+    pub false_alarm: f64,
+}
+
+impl Phased {
+    /// The switch at once that the route at `part` is; `None` after the last one.
+    #[must_use]
+    pub fn part(&self, part: usize) -> Option<BlueGreen> {
+        let route = Some(self.routes.get(part)?.clone());
+        Some(BlueGreen { route, watch: self.each, false_alarm: self.false_alarm })
+    }
+}
+
 impl Default for Canary {
     fn default() -> Self {
         let weights = vec![50, 250, 500];
         Canary {
+            route: None,
             at_least: Duration::from_secs(60),
             proof: proof_for(weights.len()),
             false_alarm: 0.01,
@@ -59,7 +86,7 @@ impl Default for Canary {
 
 impl Default for BlueGreen {
     fn default() -> Self {
-        BlueGreen { watch: Duration::from_secs(600), false_alarm: 0.01 }
+        BlueGreen { route: None, watch: Duration::from_secs(600), false_alarm: 0.01 }
     }
 }
 
@@ -75,7 +102,7 @@ pub(crate) fn proof_for(weights: usize) -> Vec<f64> {
 }
 
 /// The canary in words.
-pub(crate) fn explain(canary: &Canary) -> String {
+pub(crate) fn explain(canary: &Canary, has_routes: bool) -> String {
     let step = |(weight, proof): (&u16, &f64)| format!("{} ({proof}x)", show_permille(*weight));
     let steps: Vec<String> = canary.weights.iter().zip(&canary.proof).map(step).collect();
     let quantiles: Vec<String> = canary.latency.iter().map(|q| show_quantile(*q)).collect();
@@ -93,10 +120,11 @@ pub(crate) fn explain(canary: &Canary) -> String {
         format!("; if it is not through within {within}, {then}")
     });
     format!(
-        "send {} of the requests to the target, each for at least {} and until it is proven that a \
+        "send {} {} to the target, each for at least {} and until it is proven that a \
          bad request is less than so many times as likely there; judged by failures{}{}; a target \
          that is not worse is rolled back with a probability of at most {} %{outside}{within}",
         steps.join(", then "),
+        whose(canary.route.as_ref(), has_routes),
         show_duration(canary.at_least),
         if quantiles.is_empty() { "" } else { " and latency at " },
         quantiles.join(", "),

@@ -90,14 +90,23 @@ fn write_pause(plan: &Plan, measures: &Measures) -> Option<Contradiction> {
 /// A canary that cannot see what the objective speaks of.
 fn unseen_latency(plan: &Plan) -> Option<Contradiction> {
     let objective = plan.objectives.latency_p99?;
-    let decide_after = plan.gates.http.as_ref()?.decide_after;
-    let watched = |step: &Step| matches!(step, Step::Canary(_) | Step::BlueGreen(_));
-    let placed = plan.steps().find(|placed| watched(placed.step))?;
-    (objective > decide_after).then(|| Contradiction {
+    let gate = plan.gates.http.as_ref()?;
+    let parts = |step: &Step| match step {
+        Step::Canary(_) | Step::BlueGreen(_) => 1,
+        Step::Phased(phased) => phased.routes.len(),
+        _ => 0,
+    };
+    let judged = plan.steps().enumerate().flat_map(|(at, placed)| {
+        let parts = 0..parts(placed.step);
+        parts.map(move |part| (placed.path.clone(), plan.routes_judged(at, part)))
+    });
+    let mut ages = judged.map(|(path, routes)| (path, gate.decide_after_of(&routes)));
+    let (path, decide_after) = ages.find(|(_, age)| objective > *age)?;
+    Some(Contradiction {
         what: format!("objectives.latency_p99 is {}", show_duration(objective)),
         why: format!(
             "{} knows nothing of a request after {} (gates.http.decide_after)",
-            placed.path,
+            path,
             show_duration(decide_after)
         ),
         fix: "make gates.http.decide_after longer than the objective".to_owned(),

@@ -45,7 +45,7 @@ pub(crate) fn phases(source: &Environment, target: &Environment, gates: &Gates) 
             data || http,
             [
                 data.then_some(Step::Cutover { attempts, retry_after }),
-                http.then_some(Step::Shift { target_permille: 1000 }),
+                http.then_some(Step::Shift { target_permille: 1000, route: None }),
             ]
             .into_iter()
             .flatten()

@@ -158,6 +158,10 @@ fn step(plan: &Plan, step: &Step, path: &str, measures: &Measures) -> (Option<Sp
         Step::BlueGreen(switch) => {
             (Some(Span::exactly(millis(switch.watch))), "declared in the plan".to_owned())
         }
+        Step::Phased(phased) => {
+            let all = millis(phased.each).saturating_mul(phased.routes.len() as u64);
+            (Some(Span::exactly(all)), "declared in the plan".to_owned())
+        }
         Step::Canary(canary) => {
             let weights = canary.weights.len();
             let least = millis(canary.at_least).saturating_mul(weights as u64);

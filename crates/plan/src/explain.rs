@@ -1,9 +1,11 @@
 //! What a plan will do, in words, before it does it.
 
+use changeover_types::RouteName;
 use serde::Serialize;
 
 use crate::model::checks::{Load, OnFail, Smoke, Traffic};
 use crate::model::{Plan, Step};
+use crate::routes::whose;
 use crate::units::{show_duration, show_percentage, show_permille};
 
 /// Whether a step can be taken back.
@@ -45,6 +47,7 @@ pub fn explain(plan: &Plan) -> Vec<ExplainedStep> {
 }
 
 fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
+    let has_routes = plan.gates.http.as_ref().is_some_and(|gate| !gate.routes.is_empty());
     match step {
         Step::Replicate => (
             replicate(plan),
@@ -76,18 +79,33 @@ fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
             Reversible::ReadOnly,
         ),
         Step::Canary(canary) => (
-            crate::canary::explain(canary),
+            crate::canary::explain(canary, has_routes),
             "all requests go back to the source at once",
             Reversible::Always,
         ),
         Step::BlueGreen(switch) => (
             format!(
-                "send all requests to the target at once and watch it for {}, against the \
+                "send all {}requests to the target at once and watch it for {}, against the \
                  objectives and the source's figures of before: nothing is left to compare it with \
                  at the same moment",
+                match &switch.route {
+                    Some(route) if route.is_rest() => "remaining ".to_owned(),
+                    Some(route) => format!("`{route}` "),
+                    None => String::new(),
+                },
                 show_duration(switch.watch)
             ),
             "all requests go back to the source at once",
+            Reversible::Always,
+        ),
+        Step::Phased(phased) => (
+            format!(
+                "send all requests to the target, one route after another ({}), and watch each \
+                 for {}, against the objectives and the source's figures of before",
+                phased.routes.iter().map(RouteName::as_str).collect::<Vec<_>>().join(", "),
+                show_duration(phased.each)
+            ),
+            "the first route that does worse takes all requests back to the source",
             Reversible::Always,
         ),
         Step::Cutover { attempts, retry_after } => (
@@ -100,8 +118,13 @@ fn words(plan: &Plan, step: &Step) -> (String, &'static str, Reversible) {
             "before the grant the attempt is called off and nothing happened; after it `rollback`",
             Reversible::UntilFinish,
         ),
-        Step::Shift { target_permille } => (
-            format!("send {} of the requests to the target", show_permille(*target_permille)),
+        Step::Shift { target_permille, route } => (
+            format!(
+                "send {} {} to the target",
+                show_permille(*target_permille),
+                // Without a route, the whole is for all.
+                whose(route.as_ref(), has_routes && *target_permille < 1000)
+            ),
             "`rollback`: the weights go back first",
             Reversible::Always,
         ),

@@ -29,6 +29,7 @@ mod outside;
 mod program;
 mod read;
 mod reader;
+mod routes;
 mod rules;
 mod schema;
 mod template;
@@ -37,7 +38,7 @@ mod window;
 
 pub use address::inline_url;
 pub use answers::{Answers, answers, answers_template};
-pub use canary::{BlueGreen, Canary};
+pub use canary::{BlueGreen, Canary, Phased};
 pub use contradictions::{Contradiction, contradictions};
 pub use digest::fingerprint;
 pub use explain::{ExplainedStep, Reversible, explain};
@@ -60,6 +61,7 @@ pub use program::{
     parse_program,
 };
 pub use reader::include::{Includes, includes};
+pub use routes::HttpRoute;
 pub use schema::{program_schema, schema};
 pub use template::{TemplateKind, template};
 pub use units::{duration as read_duration, show_duration, show_percentage};

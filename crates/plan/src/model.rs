@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, iter};
 
-use changeover_types::{MigrationName, Side};
+use changeover_types::{MigrationName, RouteName, Side};
 use serde::Serialize;
 
 use crate::cost::Cost;
@@ -14,7 +14,8 @@ pub(crate) mod checks;
 mod control;
 
 use crate::answers::Answers;
-use crate::canary::{BlueGreen, Canary};
+use crate::canary::{BlueGreen, Canary, Phased};
+use crate::routes::HttpRoute;
 use checks::{Exec, Load, Mirror, OnFail, Smoke};
 pub use control::{
     Approve, Deadline, Entrance, Guard, Limit, Measure, OnNoData, Opening, Outcome, Reaction,
@@ -154,6 +155,8 @@ pub struct HttpGate {
     pub sticky_cookie: Option<String>,
     /// A request without a good answer at this age is bad; the canary's verdict counts them.
     pub decide_after: Duration,
+    /// In the order in which they are asked; what none takes is the rest.
+    pub routes: Vec<HttpRoute>,
 }
 
 /// The PostgreSQL gate.
@@ -249,6 +252,8 @@ pub enum Step {
     Canary(Canary),
     /// Send all requests to the target at once, and watch.
     BlueGreen(BlueGreen),
+    /// Send all requests to the target, one route after another, and watch each.
+    Phased(Phased),
     /// Move authority over the data to the target.
     Cutover {
         /// How often it is tried before the run pauses.
@@ -260,6 +265,9 @@ pub enum Step {
     Shift {
         /// In tenths of a per cent.
         target_permille: u16,
+        /// Of this route alone. Without, the whole is for all, a smaller share for what no step of
+        /// its own has moved.
+        route: Option<RouteName>,
     },
     /// Wait and watch.
     Soak {
@@ -276,7 +284,11 @@ impl Step {
     pub fn moves(&self) -> bool {
         matches!(
             self,
-            Step::Canary(_) | Step::BlueGreen(_) | Step::Cutover { .. } | Step::Shift { .. }
+            Step::Canary(_)
+                | Step::BlueGreen(_)
+                | Step::Phased(_)
+                | Step::Cutover { .. }
+                | Step::Shift { .. }
         )
     }
 
@@ -292,6 +304,7 @@ impl Step {
             Step::Run { .. } => "run",
             Step::Canary(_) => "canary",
             Step::BlueGreen(_) => "blue-green",
+            Step::Phased(_) => "phased",
             Step::Cutover { .. } => "cutover",
             Step::Shift { .. } => "shift",
             Step::Soak { .. } => "soak",

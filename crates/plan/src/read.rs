@@ -15,6 +15,7 @@ mod on_fail;
 mod outside;
 mod phases;
 mod rehearsal;
+mod routes;
 mod run;
 mod smoke;
 mod steps;

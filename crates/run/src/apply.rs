@@ -2,7 +2,7 @@
 
 use changeover_canary::OutsideRule;
 use changeover_cutover as cutover;
-use changeover_types::{CheckReport, WallMs};
+use changeover_types::{CheckReport, RouteName, Share, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
@@ -18,6 +18,9 @@ pub enum Event {
     StepBegun {
         /// When.
         at: WallMs,
+        /// Of a canary: who keeps their side is drawn by it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        salt: Option<u64>,
     },
     /// The present step is done; the next one is present.
     StepDone,
@@ -77,6 +80,12 @@ pub enum Event {
         target_permille: u16,
         /// When.
         at: WallMs,
+        /// Of this route alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        route: Option<RouteName>,
+        /// By which who keeps their side is drawn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        salt: Option<u64>,
     },
     /// The target is watched: what was seen so far.
     Watched {
@@ -116,6 +125,13 @@ pub enum Event {
     },
     /// A switch at once did well for as long as it was watched.
     SwitchPassed {
+        /// In numbers.
+        why: String,
+    },
+    /// One route of a phased move did well for as long as it was watched.
+    RoutePassed {
+        /// Which.
+        route: RouteName,
         /// In numbers.
         why: String,
     },
@@ -311,7 +327,10 @@ pub enum Event {
 /// Makes the event so. Total.
 pub fn apply(state: &mut State, event: &Event) {
     match event {
-        Event::StepBegun { at } => state.since = Some(*at),
+        Event::StepBegun { at, salt } => {
+            state.since = Some(*at);
+            state.newest_salt = salt.unwrap_or(state.newest_salt);
+        }
         Event::StepDone => {
             state.at += 1;
             begin_afresh(state);
@@ -333,8 +352,10 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::ReverseReady => state.reverse_ready = true,
         Event::Verified { different, .. } => state.control.different = Some(*different),
         Event::Proven { .. } | Event::Checked { .. } => {}
-        Event::WeightSet { target_permille, at } => {
-            state.target_permille = *target_permille;
+        Event::WeightSet { target_permille, at, route, salt } => {
+            let (target_permille, salt) = (*target_permille, salt.unwrap_or_default());
+            let share = Share { target_permille, salt };
+            state.split.set(route.as_ref(), share, &mut state.target_permille);
             state.since = Some(*at);
         }
         Event::Watched { watching } => state.watching = Some(watching.clone()),
@@ -347,6 +368,10 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::CanaryLimited { until } => state.canary_until = Some(*until),
         Event::CanaryLate { .. } => state.canary_late = true,
         Event::SwitchPassed { .. } => {}
+        Event::RoutePassed { .. } => {
+            state.canary_index += 1;
+            state.watching = None;
+        }
         Event::AttemptPutOff { until } => {
             if until.is_some() {
                 state.attempts_used += 1;
@@ -471,40 +496,4 @@ fn begin_afresh(state: &mut State) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::canary::WatchRules;
-    use changeover_types::{Decided, DecidedSecond, LatencyBucket};
-
-    /// What was seen goes through the journal's JSON, in which an event is a tagged object.
-    #[test]
-    fn what_was_seen_survives_the_journal() {
-        let plan = "apiVersion: changeover/v1\nkind: Migration\nmetadata: {name: x}\n\
-                    source: {http: {upstreams: ['http://a:1']}}\n\
-                    target: {http: {upstreams: ['http://b:1']}}\n\
-                    gates: {http: {listen: '127.0.0.1:1'}}\n";
-        let plan = changeover_plan::parse("plan.yaml", plan).unwrap();
-        let rules = crate::canary::watch_rules(&plan, 0, 0).unwrap();
-        assert!(matches!(rules, WatchRules::Canary { .. }));
-        let latency = vec![(LatencyBucket(7), 90), (LatencyBucket::NEVER, 10)];
-        let side = Decided { requests: 100, bad: 10, latency, users: None };
-        let second = |second, target_permille| DecidedSecond {
-            second,
-            target_permille,
-            source: side.clone(),
-            target: side.clone(),
-        };
-        let past: Vec<_> = (0..30).map(|at| second(at, 0)).collect();
-        let mut watching = Watching::begin(&rules, 1, 30, &past);
-        watching.take(&rules, 1, 60, &(30..60).map(|at| second(at, 50)).collect::<Vec<_>>());
-        let event = Event::Watched { watching };
-        let text = serde_json::to_value(&event).unwrap();
-        let Event::Watched { watching: read } = serde_json::from_value(text).unwrap() else {
-            panic!("another event")
-        };
-        assert_eq!(read.next_second(1), 60);
-        let Event::Watched { watching } = event else { panic!("another event") };
-        let waited = std::time::Duration::from_secs(60);
-        assert_eq!(read.judged(&rules, waited), watching.judged(&rules, waited));
-    }
-}
+mod tests;

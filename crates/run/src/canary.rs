@@ -6,7 +6,7 @@ mod outside;
 use std::time::Duration;
 
 use changeover_canary::{Judge, Rules, SwitchRules, Switched, Verdict};
-use changeover_plan::{Plan, Step};
+use changeover_plan::{BlueGreen, Plan, Step};
 use changeover_types::DecidedSecond;
 use serde::{Deserialize, Serialize};
 
@@ -42,11 +42,21 @@ pub enum WatchRules {
     },
 }
 
-/// The rules of the step at this index, at the weight at `canary_index`; `None` if there is nothing
-/// to watch.
+/// The rules of the step at this index, at the weight (or the route of a phased move) at
+/// `canary_index`; `None` if there is nothing to watch.
 #[must_use]
 pub fn watch_rules(plan: &Plan, step: usize, canary_index: usize) -> Option<WatchRules> {
     let gate = plan.gates.http.as_ref()?;
+    let decide_after = gate.decide_after_of(&plan.routes_judged(step, canary_index));
+    let switched = |switch: &BlueGreen| WatchRules::Switched {
+        rules: SwitchRules {
+            false_alarm: switch.false_alarm,
+            decide_after,
+            error_rate: plan.objectives.error_rate,
+            latency_p99: plan.objectives.latency_p99,
+        },
+        watch: switch.watch,
+    };
     match plan.steps().nth(step)?.step {
         Step::Canary(canary) => {
             let processes = plan.target.http.as_ref().map_or(0, |http| http.upstreams.len());
@@ -55,7 +65,7 @@ pub fn watch_rules(plan: &Plan, step: usize, canary_index: usize) -> Option<Watc
                 proof: *canary.proof.get(canary_index)?,
                 doubt: DOUBT,
                 quantiles: canary.latency.clone(),
-                decide_after: gate.decide_after,
+                decide_after,
                 // With a sticky cookie the gate itself leaves the warm-up out.
                 warm_up_seconds: canary.warm_up.as_secs(),
                 guarded: processes < GUARDED_BELOW,
@@ -68,15 +78,8 @@ pub fn watch_rules(plan: &Plan, step: usize, canary_index: usize) -> Option<Watc
             let target_permille = *canary.weights.get(canary_index)?;
             Some(WatchRules::Canary { rules, target_permille })
         }
-        Step::BlueGreen(switch) => Some(WatchRules::Switched {
-            rules: SwitchRules {
-                false_alarm: switch.false_alarm,
-                decide_after: gate.decide_after,
-                error_rate: plan.objectives.error_rate,
-                latency_p99: plan.objectives.latency_p99,
-            },
-            watch: switch.watch,
-        }),
+        Step::BlueGreen(switch) => Some(switched(switch)),
+        Step::Phased(phased) => Some(switched(&phased.part(canary_index)?)),
         _ => None,
     }
 }

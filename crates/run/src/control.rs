@@ -170,13 +170,18 @@ impl Control {
 pub fn facts_digest(state: &State, plan: &Plan) -> String {
     let path = plan.steps().nth(state.at).map(|placed| placed.path).unwrap_or_default();
     let different = state.control.different.map_or_else(|| "never".to_owned(), |n| n.to_string());
-    fingerprint(&[
-        &plan.digest,
-        &path,
-        state.cutover.authority.as_str(),
-        &state.cutover.authority_epoch.to_string(),
-        &state.target_permille.to_string(),
-        state.control.catalogue.as_deref().unwrap_or("unknown"),
-        &different,
-    ])
+    let own = state.split.own.iter();
+    let own: Vec<String> =
+        own.map(|(route, share)| format!("{route}={}", share.target_permille)).collect();
+    let mut facts = vec![
+        plan.digest.clone(),
+        path,
+        state.cutover.authority.as_str().to_owned(),
+        state.cutover.authority_epoch.to_string(),
+        state.target_permille.to_string(),
+        state.control.catalogue.clone().unwrap_or_else(|| "unknown".to_owned()),
+        different,
+    ];
+    facts.extend(own);
+    fingerprint(&facts.iter().map(String::as_str).collect::<Vec<_>>())
 }

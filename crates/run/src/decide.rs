@@ -7,7 +7,7 @@ mod operator;
 mod skip;
 
 use changeover_cutover as cutover;
-use changeover_plan::Plan;
+use changeover_plan::{Plan, Step};
 use changeover_types::{CheckReport, WallMs};
 
 use crate::apply::{Event, apply};
@@ -360,13 +360,21 @@ fn next_by_itself(state: &State, plan: &Plan, now: WallMs) -> Option<Event> {
             Some(placed) if entrance::shut(state, plan).is_some() => {
                 entrance::next(state, plan, &placed, now)
             }
-            Some(_) if state.since.is_none() => Some(Event::StepBegun { at: now }),
+            Some(placed) if state.since.is_none() => {
+                Some(Event::StepBegun { at: now, salt: fresh_salt(state, placed.step, now) })
+            }
             Some(placed) => answer::ends_by_itself(state, placed.step)
                 .or_else(|| canary::begins(state, plan, now)),
         },
         Mode::RollingBack { .. } if !state.has_moved_something() => Some(Event::RolledBack),
         _ => None,
     }
+}
+
+/// Each canary draws those who keep their side anew, whether it is another one or the same again:
+/// whom the one before has counted as unlucky must not be spared, or hit, by the next.
+fn fresh_salt(state: &State, step: &Step, now: WallMs) -> Option<u64> {
+    matches!(step, Step::Canary(_)).then(|| now.0.max(state.newest_salt.saturating_add(1)))
 }
 
 /// What was due, for a refusal's text.

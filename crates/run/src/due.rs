@@ -2,7 +2,7 @@
 
 use changeover_cutover as cutover;
 use changeover_plan::{PlacedStep, Plan, Step};
-use changeover_types::{Side, WallMs};
+use changeover_types::{RouteName, Share, Side, WallMs};
 
 use crate::canary;
 use crate::control::WayBack;
@@ -33,8 +33,10 @@ pub enum Command {
     },
     /// Order the gates to send this share of requests to the target.
     SetWeight {
-        /// In tenths of a per cent.
-        target_permille: u16,
+        /// The share.
+        share: Share,
+        /// Of this route alone; without one see [`changeover_types::Split::set`].
+        route: Option<RouteName>,
     },
     /// Watch the target in the step at this index (a canary at its present weight, or a switch at
     /// once), and give what was seen: when there is a judgement, and now and then before.
@@ -103,9 +105,7 @@ pub fn due(state: &State, plan: &Plan) -> Option<Command> {
     match &state.mode {
         Mode::Forward => forward(state, plan),
         Mode::RollingBack { .. } => rolling_back(state),
-        Mode::Aborting if state.target_permille > 0 => {
-            Some(Command::SetWeight { target_permille: 0 })
-        }
+        Mode::Aborting if state.highest_permille() > 0 => Some(nothing_to_the_target()),
         Mode::Aborting => Some(Command::RetireAborted),
         Mode::Finishing => Some(Command::RetireFinished),
         Mode::Done | Mode::RolledBack { .. } | Mode::Aborted | Mode::Finished => None,
@@ -150,21 +150,20 @@ fn forward(state: &State, plan: &Plan) -> Option<Command> {
         Step::Smoke(_) | Step::Load(_) | Step::Mirror(_) | Step::Run { .. } => {
             Some(Command::Check { step: state.at })
         }
-        Step::Canary(_) | Step::BlueGreen(_) => {
-            let wanted = match placed.step {
-                Step::Canary(canary) => *canary.weights.get(state.canary_index)?,
-                _ => 1000,
-            };
+        Step::Canary(_) | Step::BlueGreen(_) | Step::Phased(_) => {
+            let (share, route) = wanted(state, placed.step)?;
             match state.since {
-                Some(since) if state.target_permille == wanted => {
+                Some(since) if is_so(state, share, route) => {
                     Some(Command::Watch { step: state.at, since })
                 }
-                _ => Some(Command::SetWeight { target_permille: wanted }),
+                _ => Some(Command::SetWeight { share, route: route.cloned() }),
             }
         }
         Step::Cutover { .. } => Some(towards(Side::Target, state)),
-        Step::Shift { target_permille } => {
-            Some(Command::SetWeight { target_permille: *target_permille })
+        Step::Shift { target_permille, route } => {
+            let salt = state.share_of(route.as_ref()).salt;
+            let share = Share { target_permille: *target_permille, salt };
+            Some(Command::SetWeight { share, route: route.clone() })
         }
         Step::Soak { for_ } => {
             let since = state.since?;
@@ -174,6 +173,35 @@ fn forward(state: &State, plan: &Plan) -> Option<Command> {
         // The one step that cannot be taken back is never begun without the operator's verb.
         Step::Finish => None,
     }
+}
+
+/// The share that a step which watches the target wants, and of which route. A canary draws those
+/// who keep their side anew; whatever else moves requests leaves them drawn as they are.
+fn wanted<'a>(state: &State, step: &'a Step) -> Option<(Share, Option<&'a RouteName>)> {
+    let whole = |route: Option<&'a RouteName>| {
+        let salt = state.share_of(route).salt;
+        Some((Share { target_permille: 1000, salt }, route))
+    };
+    match step {
+        Step::Canary(canary) => {
+            let target_permille = *canary.weights.get(state.canary_index)?;
+            let share = Share { target_permille, salt: state.newest_salt };
+            Some((share, canary.route.as_ref()))
+        }
+        Step::BlueGreen(switch) => whole(switch.route.as_ref()),
+        Step::Phased(phased) => whole(Some(phased.routes.get(state.canary_index)?)),
+        _ => None,
+    }
+}
+
+/// The whole of everything leaves no route with a share of its own.
+fn is_so(state: &State, share: Share, route: Option<&RouteName>) -> bool {
+    let all = route.is_none() && share.target_permille == 1000;
+    state.share_of(route) == share && (!all || state.split.own.is_empty())
+}
+
+fn nothing_to_the_target() -> Command {
+    Command::SetWeight { share: Share::default(), route: None }
 }
 
 /// What a phase that may not run yet waits for.
@@ -204,8 +232,8 @@ fn rolling_back(state: &State) -> Option<Command> {
         let by_itself = state.control.way_back == WayBack::ToProve;
         return Some(Command::CheckWayBack { by_itself });
     }
-    if state.target_permille > 0 {
-        return Some(Command::SetWeight { target_permille: 0 });
+    if state.highest_permille() > 0 {
+        return Some(nothing_to_the_target());
     }
     (state.cutover.authority == Side::Target).then(|| towards(Side::Source, state))
 }

@@ -106,9 +106,12 @@ fn found(guard: &Guard, state: &State, reading: &Reading) -> Option<(Standing, S
 fn applies(guard: &Guard, state: &State) -> bool {
     match guard.measure {
         Measure::ErrorRate | Measure::LatencyP99 => match guard.limit {
-            // With everything on the target there is nothing left to compare with.
-            Some(Limit::TimesSource(_)) => (1..1000).contains(&state.target_permille),
-            _ => state.target_permille > 0,
+            // With everything on the target there is nothing left to compare with, and where routes
+            // have different shares the sides do not get the same kind of requests.
+            Some(Limit::TimesSource(_)) => {
+                state.split.own.is_empty() && (1..1000).contains(&state.target_permille)
+            }
+            _ => state.highest_permille() > 0,
         },
         Measure::RelayLag => state.data >= DataStage::Built,
         Measure::SlotRetained => state.data >= DataStage::Copied,

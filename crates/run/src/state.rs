@@ -1,7 +1,7 @@
 //! Where a run stands.
 
 use changeover_cutover as cutover;
-use changeover_types::{Side, WallMs};
+use changeover_types::{RouteName, Share, Side, Split, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
@@ -41,8 +41,15 @@ pub struct State {
     pub facts: Option<String>,
     /// Whether the way back is live: slot, and relay in discard mode.
     pub reverse_ready: bool,
-    /// The target's share of requests as last ordered, in tenths of a per cent.
+    /// The target's share of requests as last ordered, in tenths of a per cent: of all that no step
+    /// of their own has moved.
     pub target_permille: u16,
+    /// The routes that such steps have moved.
+    #[serde(default)]
+    pub split: Split,
+    /// Of the newest canary; each has its own, and they grow.
+    #[serde(default)]
+    pub newest_salt: u64,
     /// Who has authority, and the change of it that is under way.
     pub cutover: cutover::State,
     /// Attempts of the present change of authority that ended without moving it.
@@ -73,6 +80,8 @@ impl State {
             facts: None,
             reverse_ready: false,
             target_permille: 0,
+            split: Split::default(),
+            newest_salt: 0,
             cutover: cutover::State::genesis(),
             attempts_used: 0,
             next_attempt_at: None,
@@ -83,7 +92,20 @@ impl State {
     /// Whether the service, or part of it, runs on the target.
     #[must_use]
     pub fn has_moved_something(&self) -> bool {
-        self.target_permille > 0 || self.cutover.authority == Side::Target
+        self.highest_permille() > 0 || self.cutover.authority == Side::Target
+    }
+
+    /// The highest share that the target has of any route.
+    #[must_use]
+    pub fn highest_permille(&self) -> u16 {
+        self.split.highest(self.target_permille)
+    }
+
+    /// A route's share; without a route that of all that no step of their own has moved.
+    #[must_use]
+    pub fn share_of(&self, route: Option<&RouteName>) -> Share {
+        let common = Share { target_permille: self.target_permille, salt: self.split.salt };
+        route.map_or(common, |route| self.split.share_of(route, self.target_permille))
     }
 
     /// Where the run rests because it was told to go no further, if it has come so far.

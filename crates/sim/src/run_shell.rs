@@ -16,9 +16,8 @@ source:
 target:
   http: {upstreams: ["http://127.0.0.1:8082"]}
   postgres: {url: "postgresql://postgres@127.0.0.1:5002/shop"}
-gates:
-  http: {listen: "127.0.0.1:8080"}
 "#;
+const GATE: &str = "gates:\n  http:\n    listen: \"127.0.0.1:8080\"";
 
 /// A plan that says this besides its two sides.
 ///
@@ -26,7 +25,16 @@ gates:
 /// If it has faults.
 #[must_use]
 pub fn plan(rest: &str) -> Plan {
-    let text = format!("{HEAD}{rest}");
+    plan_with_gate(&format!("\n{rest}"))
+}
+
+/// The same, beginning with what it says of the HTTP gate.
+///
+/// # Panics
+/// If it has faults.
+#[must_use]
+pub fn plan_with_gate(rest: &str) -> Plan {
+    let text = format!("{HEAD}{GATE}{rest}");
     changeover_plan::parse("plan.yaml", &text).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
 
@@ -103,7 +111,8 @@ pub fn cut_short(
         .collect()
 }
 
-/// Two states that differ only in the numbers of their epochs are the same for a run.
+/// Two states that differ only in the numbers of their epochs, or in the salts of canaries that are
+/// over, are the same for a run.
 #[must_use]
 pub fn without_epochs(state: &State) -> State {
     let mut shape = state.clone();
@@ -113,5 +122,10 @@ pub fn without_epochs(state: &State) -> State {
     if let Some(attempt) = &mut shape.cutover.attempt {
         attempt.epoch = Epoch(0);
     }
+    let newest = state.newest_salt;
+    let is_newest = |salt: &mut u64| *salt = u64::from(*salt == newest);
+    is_newest(&mut shape.newest_salt);
+    is_newest(&mut shape.split.salt);
+    shape.split.own.values_mut().for_each(|share| is_newest(&mut share.salt));
     shape
 }

@@ -8,7 +8,7 @@ use changeover_plan::Plan;
 use changeover_run::canary::{Watching, watch_rules};
 use changeover_run::{Command, Input, Mode, State, decide, due};
 use changeover_sim::run_shell::{self, checked, cut_short, without_epochs};
-use changeover_types::{Decided, DecidedSecond, LatencyBucket, Side, WallMs};
+use changeover_types::{Decided, DecidedSecond, LatencyBucket, Share, Side, WallMs};
 
 const REST: &str = r#"  postgres: {listen: "127.0.0.1:6432", auth: trust}
 phases:
@@ -260,7 +260,11 @@ fn the_end_of_a_phase_that_is_over_is_refused() {
     state = after(&state, &plan, &Input::RollBack { why: "asked".into(), by: None });
     assert_eq!(due(&state, &plan), Some(Command::CheckWayBack { by_itself: false }));
     state = after(&state, &plan, &Input::WayBack { against: vec!["it is full".into()] });
-    state = after(&state, &plan, &success(&Command::SetWeight { target_permille: 0 }, &state));
+    state = after(
+        &state,
+        &plan,
+        &success(&Command::SetWeight { share: Share::default(), route: None }, &state),
+    );
     assert!(matches!(state.mode, Mode::RolledBack { .. }), "{state:?}");
     state = after(&state, &plan, &copy);
     assert_eq!(state.rests().map(|bound| &*bound.phase), Some("copy"));

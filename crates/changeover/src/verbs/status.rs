@@ -60,7 +60,8 @@ fn from_journal(target: &Target, journalled: &Journalled, output: &Output) {
         &serde_json::json!({
             "name": target.name, "run_id": meta.run_id, "plan_digest": meta.plan_digest,
             "state": run_state, "steps_done": state.at, "authority": state.cutover.authority,
-            "target_permille": state.target_permille, "records": journalled.records,
+            "target_permille": state.target_permille, "routes": state.split.own,
+            "records": journalled.records,
         }),
     );
     let mut rows = vec![
@@ -68,7 +69,7 @@ fn from_journal(target: &Target, journalled: &Journalled, output: &Output) {
         ("state", view::state(&run_state)),
         ("steps done", state.at.to_string()),
         ("authority", state.cutover.authority.to_string()),
-        ("requests", format!("{} to the target", view::share(state.target_permille))),
+        ("requests", format!("{} to the target", view::journalled_shares(state))),
         ("journal", format!("{} records", journalled.records)),
     ];
     rows.extend(view::next_command(&run_state).map(|next| ("next", next)));

@@ -2,10 +2,11 @@
 
 use changeover_engine::protocol::{
     ApprovalStatus, ControlStatus, CutoverStatus, GatesStatus, GuardStatus, ObjectiveStatus,
-    WindowStatus,
+    RouteStatus, WindowStatus,
 };
+use changeover_routing::RouteMetrics;
 use changeover_run::{Standing, Who};
-use changeover_types::{Epoch, Side};
+use changeover_types::{Epoch, RouteName, Side};
 
 use super::*;
 
@@ -24,6 +25,7 @@ fn running(step: &str) -> RunStatus {
         authority: Side::Source,
         epoch: Epoch(3),
         target_permille: 55,
+        routes: Vec::new(),
         copy: None,
         forward: None,
         reverse: None,
@@ -80,6 +82,7 @@ fn every_step_says_what_it_does() {
     let mut canary = running("canary/canary");
     canary.canary = Some(CanaryStatus {
         weight_permille: 55,
+        routes: Vec::new(),
         remaining_ms: 4_200,
         target_requests: 1_200,
         target_errors: 1,
@@ -136,6 +139,33 @@ fn the_table_has_every_part() {
     });
     status.gates = Some(GatesStatus { reachable: false, ..GatesStatus::default() });
     insta::assert_snapshot!(lines(&table(&status)));
+}
+
+#[test]
+fn each_route_has_its_share_and_its_figures() {
+    let name = |text| RouteName::new(text).unwrap();
+    let mut status = running("search/canary");
+    let share = |route, target_permille| RouteStatus { name: name(route), target_permille };
+    status.routes = vec![share("search", 105), share("rest", 0)];
+    status.canary = Some(CanaryStatus {
+        weight_permille: 105,
+        routes: vec![name("search")],
+        target_requests: 1_200,
+        ..CanaryStatus::default()
+    });
+    let seen = |requests, errors| RouteMetrics { requests, errors };
+    let search = [(Side::Source, seen(9_000, 9)), (Side::Target, seen(1_200, 0))].into();
+    let rest = [(Side::Source, seen(0, 0)), (Side::Target, seen(0, 0))].into();
+    let routes = [(name("search"), search), (name("rest"), rest)].into();
+    status.gates = Some(GatesStatus { reachable: true, routes, ..GatesStatus::default() });
+    let doing =
+        "search/canary: 10.5 % of search on the target, 1\u{202f}200 requests there, 0 failed";
+    assert_eq!(activity(&status), doing);
+    let rows = table(&status);
+    let row = |label| rows.iter().find(|(it, _)| *it == label).map(|(_, value)| &**value);
+    assert_eq!(row("requests"), Some("search 10.5 %, rest 0 % to the target"));
+    let seen = "search 9\u{202f}000 on the source (0.10 % failed) and 1\u{202f}200 on the target (0.00 % failed)";
+    assert_eq!(row("routes"), Some(seen));
 }
 
 #[test]

@@ -3,4 +3,5 @@
 mod canary;
 mod killed;
 mod outside;
+mod routes;
 pub(crate) mod web;

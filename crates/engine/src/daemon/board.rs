@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use changeover_cutover as cutover;
-use changeover_plan::Plan;
+use changeover_plan::{HttpGate, Plan};
 use changeover_run::{Event as RunEvent, Standing, State};
-use changeover_types::{Side, WallMs};
+use changeover_types::{RouteName, Side, WallMs};
 
 use super::objectives::Yardstick;
 use super::store::{self, Store};
 use super::{news, results};
 use crate::protocol::{
     CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, EventKind, GatesStatus, RelayStatus,
-    RunState, RunStatus, VerifyStatus,
+    RouteStatus, RunState, RunStatus, VerifyStatus,
 };
 use crate::serve::{Lately, Watched};
 
@@ -22,6 +22,8 @@ pub(crate) struct Board {
     inner: Mutex<Inner>,
     paths: Vec<String>,
     phases: Vec<String>,
+    /// The plan's routes, the rest last; none without routes.
+    routes: Vec<RouteName>,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,7 @@ impl Board {
             authority: Side::Source,
             epoch: changeover_types::Epoch(1),
             target_permille: 0,
+            routes: Vec::new(),
             copy: None,
             forward: None,
             reverse: None,
@@ -65,7 +68,9 @@ impl Board {
         let yardstick = Yardstick::new(plan);
         let (lately, limit) = (Lately::new(), (None, false));
         let inner = Inner { status, lately, held_at: None, limit, yardstick };
-        Arc::new(Board { inner: Mutex::new(inner), paths, phases })
+        let gate = plan.gates.http.as_ref().filter(|gate| !gate.routes.is_empty());
+        let routes = gate.map(HttpGate::route_names).unwrap_or_default();
+        Arc::new(Board { inner: Mutex::new(inner), paths, phases, routes })
     }
 
     /// The status as it is.
@@ -192,6 +197,7 @@ impl Board {
         status.authority = state.cutover.authority;
         status.epoch = state.cutover.highest;
         status.target_permille = state.target_permille;
+        status.routes = self.routes.iter().map(|name| route_status(name, state)).collect();
         results::show(&mut status.control, state);
     }
 
@@ -263,4 +269,9 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn route_status(name: &RouteName, state: &State) -> RouteStatus {
+    let target_permille = state.share_of(Some(name)).target_permille;
+    RouteStatus { name: name.clone(), target_permille }
 }

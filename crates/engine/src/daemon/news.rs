@@ -61,11 +61,18 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             format!("failed: {}", report.summary),
             json!({"check": report}),
         )),
-        Event::WeightSet { target_permille, .. } => Some((
-            EventKind::Progress,
-            format!("{:.1} % of the requests go to the target", f64::from(*target_permille) / 10.0),
-            json!({"target_permille": target_permille}),
-        )),
+        Event::WeightSet { target_permille, route, .. } => {
+            let share = f64::from(*target_permille) / 10.0;
+            let (of, data) = match route {
+                Some(route) => {
+                    let data = json!({"target_permille": target_permille, "route": route});
+                    (format!(" of route {route}"), data)
+                }
+                None => (String::new(), json!({"target_permille": target_permille})),
+            };
+            let text = format!("{share:.1} % of the requests{of} go to the target");
+            Some((EventKind::Progress, text, data))
+        }
         Event::Watched { .. } | Event::OutsideAsked { .. } => None,
         Event::WeightPassed { why } => Some((
             EventKind::Progress,
@@ -80,6 +87,10 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
         Event::CanaryLate { why, .. } => Some((EventKind::Warning, why.clone(), Value::Null)),
         Event::SwitchPassed { why } => {
             Some((EventKind::Progress, format!("the target does well: {why}"), Value::Null))
+        }
+        Event::RoutePassed { route, why } => {
+            let text = format!("route {route} does well on the target: {why}");
+            Some((EventKind::Progress, text, json!({"route": route})))
         }
         Event::AttemptPutOff { until: Some(_) } => {
             plain(EventKind::Progress, "the cutover is tried again in a moment")

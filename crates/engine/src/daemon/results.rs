@@ -48,7 +48,7 @@ pub(super) fn note(results: &mut Vec<StepResult>, step: Option<&str>, at: WallMs
         Event::RollbackBegun { why, .. } => {
             end(results, step, at, "failed", Some(why.clone()));
             results.iter_mut().filter(|it| it.is == "done").for_each(|it| {
-                if ["canary", "blue-green", "cutover", "shift"]
+                if ["canary", "blue-green", "phased", "cutover", "shift"]
                     .iter()
                     .any(|move_| names(&it.step, move_))
                 {

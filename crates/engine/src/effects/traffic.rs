@@ -8,7 +8,7 @@ use std::time::Duration;
 use changeover_routing::{Decisions, Route};
 use changeover_run::canary::{Judged, WatchRules, Watching, outside_seen, watch_rules};
 use changeover_run::{Input, State};
-use changeover_types::WallMs;
+use changeover_types::{RouteName, Share, WallMs};
 use tokio::time::{Instant, sleep};
 
 use self::outside::Asking;
@@ -34,8 +34,15 @@ const NOTE_EVERY: Duration = Duration::from_secs(120);
 
 impl Effects {
     /// Orders the gates to send this share of the requests to the target.
-    pub(super) async fn set_weight(&mut self, target_permille: u16, state: &State) -> Input {
+    pub(super) async fn set_weight(
+        &mut self,
+        share: Share,
+        of: Option<&RouteName>,
+        state: &State,
+    ) -> Input {
         let Some(gates) = &self.gates else { return Input::Done };
+        let (mut target_permille, mut split) = (state.target_permille, state.split.clone());
+        split.set(of, share, &mut target_permille);
         let cutover = &state.cutover;
         let route = Route {
             target_permille,
@@ -44,8 +51,10 @@ impl Effects {
         };
         let begun = Instant::now();
         loop {
-            match gates.route(cutover.highest, route, self.split.clone()).await {
+            match gates.weigh(cutover.highest, route, split.clone()).await {
                 Ok(_) => return Input::Done,
+                // Another plan's gate does not become this one's by waiting.
+                Err(e @ GateError::OtherRoutes { .. }) => return gate_failed(&e),
                 Err(e) if begun.elapsed() < GATE_PATIENCE => {
                     self.board.say(EventKind::Warning, format!("trying again: {}", chain(&e)));
                     sleep(Duration::from_secs(1)).await;
@@ -70,13 +79,14 @@ impl Effects {
                 next: "changeover status".to_owned(),
             };
         };
+        let routes = self.plan.routes_judged(step, state.canary_index);
         let begun = Instant::now();
         let mut watching = state.watching.clone();
         let mut silent_since: Option<Instant> = None;
         let plan = Arc::clone(&self.plan);
         let mut asking = Asking::of(&plan, step);
         loop {
-            match look(&gates, &rules, &mut watching).await {
+            match look(&gates, (&rules, &routes), &mut watching).await {
                 Ok(seen) => {
                     silent_since = None;
                     for (at, asked, pair) in asking.go_on(&rules, seen, since) {
@@ -85,7 +95,7 @@ impl Effects {
                     }
                     let watched = now().since(since);
                     let judged = seen.judged(&rules, watched);
-                    self.show_watch(&rules, seen, &judged, watched);
+                    self.show_watch((&rules, &routes), seen, &judged, watched);
                     let is_first = state.watching.is_none();
                     let decided = !matches!(judged, Judged::NotYet { .. });
                     if is_first || decided || begun.elapsed() > NOTE_EVERY {
@@ -103,7 +113,13 @@ impl Effects {
         }
     }
 
-    fn show_watch(&self, rules: &WatchRules, seen: &Watching, judged: &Judged, watched: Duration) {
+    fn show_watch(
+        &self,
+        (rules, routes): (&WatchRules, &[RouteName]),
+        seen: &Watching,
+        judged: &Judged,
+        watched: Duration,
+    ) {
         let (permille, at_least) = match rules {
             WatchRules::Canary { rules, target_permille } => (*target_permille, rules.at_least),
             WatchRules::Switched { watch, .. } => (1000, *watch),
@@ -111,6 +127,7 @@ impl Effects {
         let left = at_least.saturating_sub(watched);
         let mut status = CanaryStatus {
             weight_permille: permille,
+            routes: routes.to_vec(),
             remaining_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             ..CanaryStatus::default()
         };
@@ -178,30 +195,31 @@ async fn shown(gates: &Gates) -> GatesStatus {
         parked: status.parked,
         http_requests: metrics.http.values().map(|http| http.requests).sum(),
         http_errors: metrics.http.values().map(|http| http.errors).sum(),
+        routes: metrics.routes,
     }
 }
 
 /// Takes in all seconds that are over. What was decided before the first look only teaches.
 async fn look<'a>(
     gates: &Gates,
-    rules: &WatchRules,
+    (rules, routes): (&WatchRules, &[RouteName]),
     watching: &'a mut Option<Watching>,
 ) -> Result<&'a mut Watching, GateError> {
     let Some(seen) = watching else {
         let mut past = Vec::new();
-        let mut answer = gates.decided(0, &[]).await?;
+        let mut answer = gates.decided(0, routes).await?;
         loop {
             past.append(&mut answer.seconds);
             if answer.next >= answer.present {
                 break;
             }
-            answer = gates.decided(answer.next, &[]).await?;
+            answer = gates.decided(answer.next, routes).await?;
         }
         let begun = Watching::begin(rules, answer.incarnation, answer.next, &past);
         return Ok(watching.insert(begun));
     };
     loop {
-        let Decisions { incarnation, next, present, seconds } = ask_on(gates, seen).await?;
+        let Decisions { incarnation, next, present, seconds } = ask_on(gates, seen, routes).await?;
         seen.take(rules, incarnation, next, &seconds);
         if next >= present {
             return Ok(seen);
@@ -210,9 +228,13 @@ async fn look<'a>(
 }
 
 /// The next seconds. A gate that was restarted counts its own from zero again.
-async fn ask_on(gates: &Gates, seen: &Watching) -> Result<Decisions, GateError> {
+async fn ask_on(
+    gates: &Gates,
+    seen: &Watching,
+    routes: &[RouteName],
+) -> Result<Decisions, GateError> {
     let incarnation = gates.status().await?.incarnation;
-    gates.decided(seen.next_second(incarnation), &[]).await
+    gates.decided(seen.next_second(incarnation), routes).await
 }
 
 fn gate_failed(error: &GateError) -> Input {

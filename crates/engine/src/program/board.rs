@@ -146,7 +146,7 @@ impl Board {
         shown.step.clone_from(&status.step);
         shown.steps_done = status.steps_done;
         shown.authority = status.authority;
-        shown.target_permille = status.target_permille;
+        shown.target_permille = status.highest_permille();
         let relay = match status.authority {
             Side::Source => &status.forward,
             Side::Target => &status.reverse,

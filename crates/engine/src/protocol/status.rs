@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use changeover_routing::RouteMetrics;
 use changeover_run::{Mode, State};
-use changeover_types::{Epoch, Side, WallMs};
+use changeover_types::{Epoch, RouteName, Side, WallMs};
 use serde::{Deserialize, Serialize};
 
 use super::control::{self, ControlStatus, WaitsFor};
@@ -36,8 +37,12 @@ pub struct RunStatus {
     pub authority: Side,
     /// The newest epoch.
     pub epoch: Epoch,
-    /// The target's share of requests, in tenths of a per cent.
+    /// The target's share of requests, in tenths of a per cent; in a plan with routes of all that no
+    /// step of their own has moved.
     pub target_permille: u16,
+    /// The same of each route, the rest last; empty without routes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteStatus>,
     /// The copy.
     pub copy: Option<CopyStatus>,
     /// The relay from source to target.
@@ -265,11 +270,23 @@ impl CheckStatus {
     }
 }
 
+/// A route's share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Which.
+    pub name: RouteName,
+    /// The target's share of its requests, in tenths of a per cent.
+    pub target_permille: u16,
+}
+
 /// The canary's last look.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CanaryStatus {
     /// The target's share, in tenths of a per cent.
     pub weight_permille: u16,
+    /// Of these routes' requests; of all if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteName>,
     /// How long it must stay at this share yet, whatever is proven, in milliseconds.
     pub remaining_ms: u64,
     /// Requests that the target answered at this share.
@@ -343,9 +360,18 @@ pub struct GatesStatus {
     pub http_requests: u64,
     /// Of them failed.
     pub http_errors: u64,
+    /// The same by route and by the environment that answered; empty without routes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<RouteName, BTreeMap<Side, RouteMetrics>>,
 }
 
 impl RunStatus {
+    /// The highest share that the target has of any route.
+    #[must_use]
+    pub fn highest_permille(&self) -> u16 {
+        self.routes.iter().map(|route| route.target_permille).fold(self.target_permille, u16::max)
+    }
+
     /// A status with every part, for tests of protocol and rendering.
     #[cfg(test)]
     pub(crate) fn example() -> RunStatus {
@@ -363,6 +389,7 @@ impl RunStatus {
             authority: Side::Source,
             epoch: Epoch(1),
             target_permille: 50,
+            routes: Vec::new(),
             copy: Some(CopyStatus {
                 eta_s: Some(3),
                 stage: "rows".into(),

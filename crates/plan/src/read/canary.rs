@@ -8,7 +8,7 @@ use crate::model::Step;
 use crate::reader::{Field, Fields, Reader};
 use crate::units;
 
-use super::{duration, outside, percentage};
+use super::{duration, outside, percentage, routes};
 
 const WEIGHTS_MAX: usize = 50;
 const QUANTILES_MAX: usize = 8;
@@ -17,7 +17,7 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 /// A part that cannot be read leaves its default: the fault is recorded, and the others are still
 /// looked at.
 pub(super) fn canary(fields: &mut Fields<'_>, reader: &mut Reader) -> Step {
-    let mut canary = Canary::default();
+    let mut canary = Canary { route: routes::named(fields, reader), ..Canary::default() };
     if let Some(read) = fields.get("weights").and_then(|field| weights(&field, reader)) {
         canary.proof = proof_for(read.len());
         canary.weights = read;
@@ -65,15 +65,25 @@ fn within(fields: &mut Fields<'_>, canary: &mut Canary, reader: &mut Reader) {
 }
 
 pub(super) fn blue_green(fields: &mut Fields<'_>, reader: &mut Reader) -> Step {
+    let route = routes::named(fields, reader);
+    Step::BlueGreen(BlueGreen { route, ..switch(fields, "watch", reader) })
+}
+
+/// How a switch is watched; `watch` is the key of the time.
+pub(super) fn switch(
+    fields: &mut Fields<'_>,
+    watch: &'static str,
+    reader: &mut Reader,
+) -> BlueGreen {
     let mut switch = BlueGreen::default();
     let limits = (Duration::from_secs(1), WEEK);
-    if let Some(read) = fields.get("watch").and_then(|field| duration(&field, limits, reader)) {
+    if let Some(read) = fields.get(watch).and_then(|field| duration(&field, limits, reader)) {
         switch.watch = read;
     }
     if let Some(read) = fields.get("false_alarm").and_then(|f| false_alarm(&f, reader)) {
         switch.false_alarm = read;
     }
-    Step::BlueGreen(switch)
+    switch
 }
 
 fn weights(field: &Field<'_>, reader: &mut Reader) -> Option<Vec<u16>> {

@@ -9,7 +9,7 @@ use crate::fault::{FaultKind, Place};
 use crate::model::{ClientAuth, GateUser, Gates, HttpGate, PostgresGate, Unmovable};
 use crate::reader::{Field, Fields, Reader};
 
-use super::{GatesDraft, duration, environment};
+use super::{GatesDraft, duration, environment, routes};
 
 const UNBUILT: &[&str] = &["tcp", "mysql", "hosts"];
 const UNBUILT_HTTP: &[&str] = &["tls", "http2", "limits", "streams"];
@@ -49,8 +49,11 @@ fn http(field: &Field<'_>, reader: &mut Reader) -> Option<HttpGate> {
     if let Some(read) = fields.get("decide_after").and_then(|f| duration(&f, limits, reader)) {
         decide_after = read;
     }
+    let routes_field = fields.get("routes");
+    let routes = routes_field.map(|field| routes::read(&field, decide_after, reader));
     fields.done(UNBUILT_HTTP, reader);
-    Some(HttpGate { listen: listen?, sticky_cookie, decide_after })
+    let routes = routes.unwrap_or_default();
+    Some(HttpGate { listen: listen?, sticky_cookie, decide_after, routes })
 }
 
 fn sticky(field: &Field<'_>, reader: &mut Reader) -> Option<String> {

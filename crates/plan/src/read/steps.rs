@@ -8,7 +8,7 @@ use crate::node::{Node, Shape, quoted};
 use crate::reader::{Field, Fields, Reader, one_of};
 use crate::{defaults, units};
 
-use super::{StepDraft, canary, duration, load, mirror, run, smoke};
+use super::{StepDraft, canary, duration, load, mirror, routes, run, smoke};
 
 const STEPS: &[&str] = &[
     "replicate",
@@ -19,6 +19,7 @@ const STEPS: &[&str] = &[
     "run",
     "canary",
     "blue-green",
+    "phased",
     "cutover",
     "shift",
     "soak",
@@ -89,6 +90,7 @@ fn step(
         "run" => (run::read(fields, reader), &["cwd", "shell"]),
         "canary" => (Some(canary::canary(fields, reader)), &["metrics", "on_fail", "analysis"]),
         "blue-green" => (Some(canary::blue_green(fields, reader)), &["on_fail"]),
+        "phased" => (routes::phased(fields, reader), &["on_fail"]),
         "cutover" => (cutover(fields, reader), &["window", "order"]),
         "shift" => (shift(fields, reader), &["over", "step"]),
         "soak" => (soak(fields, reader).map(|for_| Step::Soak { for_ }), &["until"]),
@@ -127,8 +129,9 @@ fn cutover(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Step> {
 }
 
 fn shift(fields: &mut Fields<'_>, reader: &mut Reader) -> Option<Step> {
+    let route = routes::named(fields, reader);
     let field = fields.need("to", "the target's share, like `to: 100%`", reader)?;
-    Some(Step::Shift { target_permille: permille(&field, reader)? })
+    Some(Step::Shift { target_permille: permille(&field, reader)?, route })
 }
 
 /// How long a soak takes.

@@ -109,9 +109,11 @@ fn part(step: &Step, has_http: bool) -> (Option<Step>, Option<String>) {
     match step {
         Step::Replicate | Step::Verify | Step::Cutover { .. } => (Some(step.clone()), None),
         Step::Smoke(smoke) => questions(smoke, has_http),
-        Step::Canary(_) | Step::BlueGreen(_) | Step::Shift { .. } | Step::Mirror(_) => {
-            not(NO_CLIENTS)
-        }
+        Step::Canary(_)
+        | Step::BlueGreen(_)
+        | Step::Phased(_)
+        | Step::Shift { .. }
+        | Step::Mirror(_) => not(NO_CLIENTS),
         Step::Load(_) | Step::Run { .. } if !has_http => not(NO_HTTP),
         Step::Load(load) if load.against != Against::Target => not(OTHERS),
         Step::Load(_) | Step::Run { .. } => (Some(step.clone()), None),

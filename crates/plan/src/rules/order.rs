@@ -1,10 +1,12 @@
 //! Whether the steps make sense in this order.
 
+use changeover_types::{RouteName, Share, Split};
+
 use crate::fault::FaultKind;
 use crate::model::checks::{OnFail, Traffic};
-use crate::model::{Against, Step};
+use crate::model::{Against, HttpGate, Step};
 use crate::read::{Draft, PhaseDraft, StepDraft};
-use crate::reader::Reader;
+use crate::reader::{Reader, one_of};
 use crate::units::show_permille;
 
 /// What earlier steps have brought about.
@@ -14,7 +16,11 @@ struct Walk<'a> {
     replicated: bool,
     cut_over: bool,
     finished: bool,
+    /// The share of all that no step of its own has moved, and how the others differ.
     target_permille: u16,
+    split: Split,
+    /// All routes, the rest last.
+    names: Vec<RouteName>,
 }
 
 pub(super) fn check(draft: &Draft, phases: &[PhaseDraft], reader: &mut Reader) {
@@ -25,6 +31,8 @@ pub(super) fn check(draft: &Draft, phases: &[PhaseDraft], reader: &mut Reader) {
         cut_over: false,
         finished: false,
         target_permille: 0,
+        split: Split::default(),
+        names: draft.gates.value.http.as_ref().map(HttpGate::route_names).unwrap_or_default(),
     };
     for step in phases.iter().flat_map(|phase| &phase.steps) {
         walk.step(step);
@@ -62,9 +70,15 @@ impl Walk<'_> {
                 self.asks_http(at, asks.then_some(load.against).into_iter());
             }
             Step::Mirror(_) => self.needs_http(at),
-            Step::BlueGreen(_) => {
+            Step::BlueGreen(switch) => {
                 self.needs_http(at);
-                self.weights(at, &[1000]);
+                self.weights(at, switch.route.as_ref(), &[1000]);
+            }
+            Step::Phased(phased) => {
+                self.needs_http(at);
+                for route in &phased.routes {
+                    self.weights(at, Some(route), &[1000]);
+                }
             }
             Step::Canary(canary) => {
                 self.needs_http(at);
@@ -72,12 +86,12 @@ impl Walk<'_> {
                     let expected = "`canary` before `cutover`, while the way back is a weight";
                     self.fault(at, "`canary` after `cutover`", expected);
                 }
-                self.weights(at, &canary.weights);
+                self.weights(at, canary.route.as_ref(), &canary.weights);
             }
             Step::Cutover { .. } => self.cutover(at),
-            Step::Shift { target_permille } => {
+            Step::Shift { target_permille, route } => {
                 self.needs_http(at);
-                self.weights(at, &[*target_permille]);
+                self.weights(at, route.as_ref(), &[*target_permille]);
             }
             Step::Soak { .. } | Step::Run { .. } => {}
             Step::Finish => self.finish(at),
@@ -110,22 +124,63 @@ impl Walk<'_> {
             let found = "`finish` without a `cutover`";
             self.fault(at, found, "`cutover` before it: the data would stay on the source");
         }
-        if self.moves_http() && self.target_permille < 1000 {
-            let found =
-                format!("`finish` with {} on the target", show_permille(self.target_permille));
+        let least = self.least();
+        if self.moves_http() && least < 1000 {
+            let found = format!("`finish` with {} on the target", show_permille(least));
             self.fault(at, &found, "`shift: {to: 100%}` before it");
         }
         self.finished = true;
     }
 
-    fn weights(&mut self, at: &StepDraft, weights: &[u16]) {
+    /// The least share that any route has.
+    fn least(&self) -> u16 {
+        let share = |name| self.split.share_of(name, self.target_permille).target_permille;
+        self.names.iter().map(share).min().unwrap_or(self.target_permille)
+    }
+
+    fn weights(&mut self, at: &StepDraft, route: Option<&RouteName>, weights: &[u16]) {
         let Some((first, last)) = weights.first().zip(weights.last()) else { return };
-        if *first <= self.target_permille {
-            let (first, now) = (show_permille(*first), show_permille(self.target_permille));
-            let found = format!("{first} when the target already has {now}");
+        let has_own = |name| self.split.own.contains_key(name);
+        let all_own = !self.names.is_empty() && self.names.iter().all(has_own);
+        let now = match route {
+            Some(route) if !self.is_known(at, route) => return,
+            Some(route) => self.split.share_of(route, self.target_permille).target_permille,
+            None if *last == 1000 => self.least(),
+            None if all_own => {
+                let found = "no route, when a step of its own has moved each of them";
+                self.fault(at, found, "`route: …`, for without it nothing would be moved");
+                return;
+            }
+            None => self.target_permille,
+        };
+        if *first <= now {
+            let of = route.map(|route| format!(" of `{route}`")).unwrap_or_default();
+            let (first, now) = (show_permille(*first), show_permille(now));
+            let found = format!("{first}{of} when the target already has {now}");
             self.fault(at, &found, "weights that ascend; less traffic is a `rollback`");
+            return;
         }
-        self.target_permille = self.target_permille.max(*last);
+        let share = Share { target_permille: *last, salt: 0 };
+        self.split.set(route, share, &mut self.target_permille);
+    }
+
+    fn is_known(&mut self, at: &StepDraft, route: &RouteName) -> bool {
+        // Without a gate something else is wrong, and told.
+        let unknown = !self.names.is_empty() && !self.names.contains(route);
+        if unknown {
+            let path = format!("{}.route", at.path);
+            let names: Vec<&str> = self.names.iter().map(RouteName::as_str).collect();
+            let found = format!("the unknown route `{route}`");
+            self.reader.fault(
+                FaultKind::Contradiction,
+                at.place,
+                &path,
+                found,
+                format!("{} of `gates.http.routes`", one_of(&names)),
+            );
+            self.reader.suggest(route.as_str(), &names);
+        }
+        !unknown
     }
 
     fn moves_http(&self) -> bool {

@@ -3,4 +3,5 @@
 mod faults;
 mod hostile;
 mod programs;
+mod routes;
 mod sound;

@@ -1,8 +1,8 @@
 //! What the shell's answers to due commands mean.
 
 use changeover_cutover as cutover;
-use changeover_plan::{OnFail, Plan, Step};
-use changeover_types::{CheckReport, Side, WallMs};
+use changeover_plan::{OnFail, PlacedStep, Plan, Step};
+use changeover_types::{CheckReport, RouteName, Share, Side, WallMs};
 
 use super::{Input, Refusal, automatic, entrance, name_of};
 use crate::apply::{Event, apply};
@@ -54,8 +54,8 @@ pub(super) fn to_due(
         (Command::PrepareReverse, Input::Done) => vec![Event::ReverseReady],
         (Command::Verify, Input::Verified { rows, different }) => verified(*rows, *different),
         (Command::Check { .. }, Input::Checked { report }) => checked(state, plan, report, now),
-        (Command::SetWeight { target_permille }, Input::Done) => {
-            weight_set(state, plan, *target_permille, now)
+        (Command::SetWeight { share, route }, Input::Done) => {
+            weight_set(state, plan, *share, route.as_ref(), now)
         }
         (Command::Watch { step, since }, Input::Watched { watching }) => {
             watched(state, plan, *step, watching, now.since(*since), now)
@@ -123,8 +123,16 @@ fn verified(rows: u64, different: u64) -> Vec<Event> {
     vec![verified, pause(why, "changeover verify")]
 }
 
-fn weight_set(state: &State, plan: &Plan, target_permille: u16, now: WallMs) -> Vec<Event> {
-    let set = Event::WeightSet { target_permille, at: now };
+fn weight_set(
+    state: &State,
+    plan: &Plan,
+    share: Share,
+    route: Option<&RouteName>,
+    now: WallMs,
+) -> Vec<Event> {
+    let Share { target_permille, salt } = share;
+    let salt = Some(salt).filter(|salt| *salt > 0);
+    let set = Event::WeightSet { target_permille, at: now, route: route.cloned(), salt };
     let present = plan.steps().nth(state.at).map(|placed| placed.step);
     let is_the_step = matches!(present, Some(Step::Shift { .. })) && state.mode == Mode::Forward;
     if is_the_step { vec![set, Event::StepDone] } else { vec![set] }
@@ -149,9 +157,13 @@ fn watched(
         (Judged::GoOn { why }, WatchRules::Canary { .. }) => {
             events.push(Event::WeightPassed { why });
         }
-        (Judged::GoOn { why }, WatchRules::Switched { .. }) => {
-            events.extend([Event::SwitchPassed { why }, Event::StepDone]);
-        }
+        (Judged::GoOn { why }, WatchRules::Switched { .. }) => match plan.steps().nth(step) {
+            Some(PlacedStep { step: Step::Phased(phased), .. }) => {
+                let route = phased.routes.get(state.canary_index).cloned();
+                events.extend(route.map(|route| Event::RoutePassed { route, why }));
+            }
+            _ => events.extend([Event::SwitchPassed { why }, Event::StepDone]),
+        },
     }
     events
 }
@@ -198,6 +210,7 @@ pub(super) fn ends_by_itself(state: &State, step: &Step) -> Option<Event> {
         Step::Cutover { .. } if state.cutover.authority == Side::Target => Some(Event::StepDone),
         Step::Replicate if state.data == DataStage::Following => Some(Event::StepDone),
         Step::Canary(canary) if state.canary_index >= canary.weights.len() => Some(Event::StepDone),
+        Step::Phased(phased) if state.canary_index >= phased.routes.len() => Some(Event::StepDone),
         _ => None,
     }
 }

@@ -69,7 +69,7 @@ fn kept(state: &State, step: &Step) -> Option<String> {
         Step::Smoke(_) | Step::Load(_) | Step::Mirror(_) | Step::Run { .. } | Step::Soak { .. } => {
             None
         }
-        Step::Canary(_) | Step::BlueGreen(_) => Some(format!(
+        Step::Canary(_) | Step::BlueGreen(_) | Step::Phased(_) => Some(format!(
             "`{name}` is what judges the target before everything goes there: `changeover \
              rollback`, or a plan without it"
         )),

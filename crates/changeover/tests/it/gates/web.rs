@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::routing::get;
 
 /// A web server that says its name, and fails one request of so many.
@@ -16,6 +16,7 @@ pub(crate) struct Upstream {
     name: &'static str,
     address: SocketAddr,
     fails_one_in: Arc<AtomicU64>,
+    fails_below: Arc<Mutex<&'static str>>,
     served: Arc<AtomicU64>,
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -27,6 +28,7 @@ impl Upstream {
             name,
             address: listener.local_addr().unwrap(),
             fails_one_in: Arc::default(),
+            fails_below: Arc::new(Mutex::new("/")),
             served: Arc::default(),
             runtime: None,
         };
@@ -43,14 +45,19 @@ impl Upstream {
             .unwrap();
         let (name, fails) = (self.name, self.fails_one_in.clone());
         let served = self.served.clone();
-        let answer = move || {
+        let below = self.fails_below.clone();
+        let answer = move |uri: Uri| {
             let number = served.fetch_add(1, Ordering::Relaxed);
             let one_in = fails.load(Ordering::Relaxed);
-            let fails = one_in > 0 && number.is_multiple_of(one_in);
+            let here = uri.path().starts_with(*below.lock().unwrap());
+            let fails = here && one_in > 0 && number.is_multiple_of(one_in);
             let status = if fails { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
             std::future::ready((status, name))
         };
-        let app = Router::new().route("/", get(answer));
+        let app = Router::new()
+            .route("/", get(answer.clone()))
+            .route("/search", get(answer.clone()))
+            .route("/products/{id}", get(answer));
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, app).await.unwrap();
@@ -73,6 +80,11 @@ impl Upstream {
         self.fails_one_in.store(requests, Ordering::Relaxed);
     }
 
+    /// Only paths that begin so may fail.
+    pub(crate) fn fail_below(&self, path: &'static str) {
+        *self.fails_below.lock().unwrap() = path;
+    }
+
     /// It is gone, with all connections.
     pub(crate) fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -87,9 +99,10 @@ impl Drop for Upstream {
     }
 }
 
-/// What a client got for one request: status, body, and the cookie it was given.
+/// What a client got for one request: of which path, status, body, and the cookie it was given.
 #[derive(Clone, Debug)]
 pub(crate) struct Got {
+    pub(crate) path: &'static str,
     pub(crate) status: u16,
     pub(crate) body: String,
     pub(crate) cookie: Option<String>,
@@ -97,10 +110,14 @@ pub(crate) struct Got {
 
 /// Asks the gate once, with a cookie if there is one.
 pub(crate) fn ask(port: u16, cookie: Option<&str>) -> Result<Got, String> {
+    ask_for(port, "/", cookie)
+}
+
+fn ask_for(port: u16, path: &'static str, cookie: Option<&str>) -> Result<Got, String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(|e| e.to_string())?;
     let cookie = cookie.map(|value| format!("cookie: {value}\r\n")).unwrap_or_default();
-    let request = format!("GET / HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n{cookie}\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n{cookie}\r\n");
     stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(|e| e.to_string())?;
@@ -111,7 +128,8 @@ pub(crate) fn ask(port: u16, cookie: Option<&str>) -> Result<Got, String> {
         let value = value.trim().split(';').next()?;
         name.eq_ignore_ascii_case("set-cookie").then(|| value.to_owned())
     });
-    Ok(Got { status: status.ok_or_else(|| head.to_owned())?, body: body.to_owned(), cookie })
+    let status = status.ok_or_else(|| head.to_owned())?;
+    Ok(Got { path, status, body: body.to_owned(), cookie })
 }
 
 /// Clients that ask all the time, each request as a new client.
@@ -128,14 +146,26 @@ impl Load {
 
     /// So many clients, each with so long a pause between two requests.
     pub(crate) fn of(port: u16, clients: usize, pause: Duration) -> Load {
+        Load::begin(port, &["/"], clients, pause)
+    }
+
+    /// On these paths in turn.
+    pub(crate) fn on(port: u16, paths: &'static [&'static str]) -> Load {
+        Load::begin(port, paths, 3, Duration::from_millis(4))
+    }
+
+    fn begin(port: u16, paths: &'static [&'static str], clients: usize, pause: Duration) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(Mutex::new(Vec::new()));
         let threads = (0..clients)
             .map(|_| {
                 let (stop, answers) = (stop.clone(), answers.clone());
                 std::thread::spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        let answer = ask(port, None);
+                    for path in paths.iter().cycle() {
+                        if stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let answer = ask_for(port, path, None);
                         answers.lock().unwrap().push(answer);
                         std::thread::sleep(pause);
                     }

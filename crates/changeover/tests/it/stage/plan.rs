@@ -25,6 +25,7 @@ pub(crate) struct PlanText {
     phases: String,
     neighbours: bool,
     gate_user: Option<String>,
+    routes: Option<String>,
 }
 
 impl PlanText {
@@ -42,6 +43,7 @@ impl PlanText {
                 .to_owned(),
             neighbours: false,
             gate_user: None,
+            routes: None,
         }
     }
 
@@ -60,6 +62,12 @@ impl PlanText {
     /// Other phases: a whole `phases:` block.
     pub(crate) fn phases(mut self, text: &str) -> PlanText {
         self.phases = text.to_owned();
+        self
+    }
+
+    /// Routes of the HTTP gate: a list.
+    pub(crate) fn routes(mut self, text: &str) -> PlanText {
+        self.routes = Some(text.to_owned());
         self
     }
 
@@ -107,7 +115,9 @@ impl PlanText {
             text.push_str("gates:\n");
         }
         if let Some(port) = self.http_port() {
-            writeln!(text, "  http: {{listen: \"127.0.0.1:{port}\"}}").unwrap();
+            let routes = self.routes.as_ref().map(|list| format!(", routes: {list}"));
+            let routes = routes.unwrap_or_default();
+            writeln!(text, "  http: {{listen: \"127.0.0.1:{port}\"{routes}}}").unwrap();
         }
         if let Some(port) = self.postgres_port() {
             let who = match &self.gate_user {

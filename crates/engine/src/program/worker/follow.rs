@@ -67,7 +67,7 @@ fn ended(files: &ComponentFiles) -> Result<Option<Seen>, Report> {
         Some(Seen {
             is: over(&state)?,
             steps_done: state.at,
-            target_permille: state.target_permille,
+            target_permille: state.highest_permille(),
             authority: state.cutover.authority,
         })
     }))
@@ -132,7 +132,7 @@ fn seen(status: &RunStatus) -> Seen {
     Seen {
         is,
         steps_done: status.steps_done,
-        target_permille: status.target_permille,
+        target_permille: status.highest_permille(),
         authority: status.authority,
     }
 }

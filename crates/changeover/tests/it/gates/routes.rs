@@ -60,6 +60,7 @@ fn routes_go_one_by_one_and_a_bad_one_takes_all_of_them_back() {
     let (blue, green) = (Upstream::start("blue"), Upstream::start("green"));
     let plan = PlanText::new(Gate::Both)
         .upstreams(&blue.url(), &green.url())
+        .latency_p99("900ms")
         .routes(ROUTES)
         .phases(PHASES);
     let mut stage = Stage::new(&pair, "routes", &plan);

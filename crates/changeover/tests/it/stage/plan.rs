@@ -21,6 +21,7 @@ pub(crate) struct PlanText {
     gate: Gate,
     ports: (u16, u16),
     write_pause: String,
+    latency_p99: Option<String>,
     upstreams: Option<(String, String)>,
     phases: String,
     neighbours: bool,
@@ -35,6 +36,7 @@ impl PlanText {
             gate,
             ports: (free_port(), free_port()),
             write_pause: "3s".to_owned(),
+            latency_p99: None,
             upstreams: None,
             phases: "phases:\n  \
                 - {name: copy, steps: [replicate, verify]}\n  \
@@ -50,6 +52,13 @@ impl PlanText {
     /// How long writers may be held.
     pub(crate) fn write_pause(mut self, text: &str) -> PlanText {
         self.write_pause = text.to_owned();
+        self
+    }
+
+    /// What a target that is watched is held to, in place of the source's own pace before: that
+    /// changes with whatever else the machine does.
+    pub(crate) fn latency_p99(mut self, text: &str) -> PlanText {
+        self.latency_p99 = Some(text.to_owned());
         self
     }
 
@@ -93,10 +102,12 @@ impl PlanText {
     }
 
     pub(crate) fn render(&self, name: &str, source: &str, target: &str) -> String {
+        let p99 = self.latency_p99.iter().map(|it| format!(", latency_p99: {it}"));
         let mut text = format!(
             "apiVersion: changeover/v1\nkind: Migration\nmetadata: {{name: {name}}}\n\
-             objectives: {{write_pause: {}}}\n",
-            self.write_pause
+             objectives: {{write_pause: {}{}}}\n",
+            self.write_pause,
+            p99.collect::<String>()
         );
         let http = |address: Option<&String>| {
             address.map(|a| format!("  http: {{upstreams: [\"{a}\"]}}\n")).unwrap_or_default()

@@ -44,7 +44,7 @@ pub use program::{
 };
 pub use report::Report;
 pub use settings::{make_state_dir, state_dir};
-pub use start::{Begin, ensure_daemon};
+pub use start::{Begin, ensure_daemon, find_daemon};
 
 /// The state that a journal's records make, for a verb that finds no daemon.
 ///

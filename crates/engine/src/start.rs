@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, ClientError};
-use crate::supervisor::{OUR_VARIABLES, WORKER_VARIABLE};
+use crate::supervisor::{self, OUR_VARIABLES, WORKER_VARIABLE};
 use crate::{Report, settings};
 
 /// A daemon opens its journal and its socket within this, or does not come up.
@@ -31,6 +31,24 @@ pub enum Begin<'a> {
     Until(&'a str),
     /// Nowhere.
     AtRest,
+}
+
+/// Attaches to the daemon of a migration if there is one; waits for one that its supervisor is just
+/// starting again.
+///
+/// # Errors
+/// [`ClientError::NotRunning`] if there is none, others if it does not answer.
+pub async fn find_daemon(state_dir: &Path) -> Result<Client, ClientError> {
+    let deadline = Instant::now() + UP_WITHIN;
+    loop {
+        let coming_back = supervisor::is_alive(state_dir) && Instant::now() <= deadline;
+        match Client::connect(state_dir).await {
+            Err(ClientError::NotRunning { .. }) if coming_back => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            found => return found,
+        }
+    }
 }
 
 /// Attaches to the daemon of a migration; starts it, detached from this terminal, if it is gone.

@@ -93,6 +93,18 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
+/// Whether a supervisor of this migration runs: its daemon may have died a moment ago, and is coming
+/// back.
+pub(crate) fn is_alive(state_dir: &Path) -> bool {
+    let Ok(pid) = fs::read_to_string(state_dir.join(SUPERVISOR_PID)) else { return false };
+    let process = Path::new("/proc").join(pid.trim());
+    // The number may be another's by now.
+    let same_program =
+        fs::read_link(process.join("exe")).ok() == fs::read_link("/proc/self/exe").ok();
+    let words = fs::read(process.join("cmdline")).unwrap_or_default();
+    same_program && words.split(|byte| *byte == 0).any(|word| word == b"run")
+}
+
 /// Leaves the process ids of the daemon and of its supervisor where a clean-up can find them. Only
 /// a daemon that holds the journal may.
 pub(crate) fn write_pids(state_dir: &Path) {

@@ -346,22 +346,39 @@ fn give_to_server_user(folder: &Path) -> Result<(), StartError> {
     if status.success() { Ok(()) } else { Err(StartError(format!("chown of {folder:?} failed"))) }
 }
 
-/// Stops every process of the server first, so that none of them can act on another's death.
+/// Processes that were killed are gone within this.
+const DEATH_WITHIN: Duration = Duration::from_secs(10);
+
+/// Stops every process of the server first, so that none of them can act on another's death; ends
+/// when they are gone.
 fn kill_tree(postmaster: u32) {
     use rustix::process::{Pid, Signal, kill_process};
-    let mut pids = vec![postmaster];
-    if let Ok(children) =
-        fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))
-    {
-        pids.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-    }
-    for signal in [Signal::STOP, Signal::KILL] {
-        for pid in &pids {
-            if let Some(pid) = i32::try_from(*pid).ok().and_then(Pid::from_raw) {
-                kill_process(pid, signal).ok();
-            }
+    let send = |pid: u32, signal| {
+        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+            kill_process(pid, signal).ok();
         }
+    };
+    // It first, so that it starts no more of them.
+    send(postmaster, Signal::STOP);
+    let children = format!("/proc/{postmaster}/task/{postmaster}/children");
+    let children = fs::read_to_string(children).unwrap_or_default();
+    let pids: Vec<u32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    for signal in [Signal::STOP, Signal::KILL] {
+        pids.iter().for_each(|pid| send(*pid, signal));
     }
+    send(postmaster, Signal::KILL);
+    // One that is still going would keep the shared memory, and with it the next start, from us.
+    let deadline = Instant::now() + DEATH_WITHIN;
+    while pids.iter().any(|pid| is_alive(*pid)) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether the process runs: one that nobody has waited for yet does not.
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+    !matches!(state, None | Some("Z" | "X"))
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl Target {
     /// # Errors
     /// If it cannot be asked.
     pub(super) async fn stop(&self) -> Result<bool, Report> {
-        let mut daemon = match Client::connect(&self.state_dir).await {
+        let mut daemon = match changeover_engine::find_daemon(&self.state_dir).await {
             Ok(daemon) => daemon,
             Err(ClientError::NotRunning { .. }) => return Ok(false),
             Err(error) => return Err(error.report()),

@@ -1,7 +1,7 @@
 //! `stop`: ends the daemon and leaves the migration as it is. Slots retain while it is away.
 
 use changeover_engine::Report;
-use changeover_engine::client::{Client, ClientError};
+use changeover_engine::client::ClientError;
 use changeover_engine::protocol::{Answer, Ask};
 
 use crate::cli::{Global, Migration};
@@ -11,7 +11,7 @@ use crate::{exit, follow, migration};
 pub(super) fn run(args: &Migration, global: &Global, output: &Output) -> Result<u8, Report> {
     let target = migration::find(&args.migration, global)?;
     follow::block_on(async {
-        let mut daemon = match Client::connect(&target.state_dir).await {
+        let mut daemon = match changeover_engine::find_daemon(&target.state_dir).await {
             Ok(daemon) => daemon,
             Err(ClientError::NotRunning { .. }) => {
                 output.line(format!("no daemon runs {}: nothing to do", target.name));

@@ -210,7 +210,7 @@ impl Stage {
 
     /// Ends the daemon and leaves the migration as it is.
     pub(super) async fn stop(&self) -> Result<(), Report> {
-        match Client::connect(self.folder()).await {
+        match changeover_engine::find_daemon(self.folder()).await {
             Ok(mut daemon) => match daemon.request(Ask::Shutdown).await {
                 Ok(_) | Err(ClientError::NotRunning { .. }) => {}
                 Err(error) => return Err(error.report()),

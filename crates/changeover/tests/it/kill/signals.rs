@@ -158,3 +158,16 @@ fn second_daemons_changed_plans_and_second_applies() {
     stage.expect("apply", 0);
     assert_eq!(stage.journal().len(), records);
 }
+
+#[test]
+fn a_stop_ends_a_daemon_that_is_just_coming_back() {
+    let pair = Pair::start("comeback");
+    let rests = "phases: [{name: copy, steps: [replicate, {soak: {for: 1h}}]}]\n";
+    let stage = Stage::new(&pair, "comeback", &PlanText::new(Gate::None).phases(rests));
+    let ran = stage.begin("apply", &["--detach"], &[]).end(PATIENCE).unwrap();
+    assert_eq!(ran.code, Some(0), "{}", ran.error());
+    stage.wait_for("the soak", |state| state.at == 1);
+    Stage::signal(running(&stage, "run.pid"), "KILL");
+    // Nobody listens at this moment; the supervisor is at it.
+    stop_daemon(&stage);
+}

@@ -4,6 +4,7 @@
 mod around;
 mod attack;
 mod boundaries;
+mod cases;
 mod checks;
 mod control;
 mod cutover;

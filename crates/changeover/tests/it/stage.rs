@@ -145,11 +145,25 @@ impl Stage {
 
     /// The same, on these two servers.
     pub(crate) fn at(blue: &Cluster, green: &Cluster, name: &str, plan: &PlanText) -> Stage {
+        let stage = Stage::bare(blue, green, name, ["", ""], plan);
+        postgres_session::execute(&stage.source, schema::SCHEMA);
+        stage
+    }
+
+    /// A stage whose databases are made with `options` (source, target) of CREATE DATABASE, and are
+    /// empty.
+    pub(crate) fn bare(
+        blue: &Cluster,
+        green: &Cluster,
+        name: &str,
+        options: [&str; 2],
+        plan: &PlanText,
+    ) -> Stage {
         let (source, target) = (blue.url(name), green.url(name));
-        for cluster in [blue, green] {
-            postgres_session::execute(&cluster.url("postgres"), &format!("CREATE DATABASE {name}"));
+        for (cluster, options) in [blue, green].into_iter().zip(options) {
+            let create = format!("CREATE DATABASE {name} {options}");
+            postgres_session::execute(&cluster.url("postgres"), &create);
         }
-        postgres_session::execute(&source, schema::SCHEMA);
         let folder = tempfile::Builder::new().prefix("changeover-stage-").tempdir().unwrap();
         let file = folder.path().join("plan.yaml");
         fs::write(&file, plan.render(name, &source, &target)).unwrap();

@@ -1,0 +1,10 @@
+//! Inputs that other tools, or an earlier version of this one, failed on.
+
+mod objects;
+mod register;
+mod restoring;
+mod sessions;
+mod surroundings;
+mod trial;
+mod type_numbers;
+mod way_back;

@@ -1,0 +1,1 @@
+//! What is no row: functions, grants, indexes, settings, large objects. A change is named.

@@ -1,0 +1,1 @@
+//! Schemas that other tools stumble over are restored, or there is a way on.

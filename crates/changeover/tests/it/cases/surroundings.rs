@@ -1,0 +1,1 @@
+//! Who else is there: roles, upstreams, gates, sessions around the gate.

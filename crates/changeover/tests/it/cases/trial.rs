@@ -1,0 +1,1 @@
+//! What the move would stumble over is told by `plan`, before anything was done.

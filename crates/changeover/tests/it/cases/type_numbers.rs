@@ -1,0 +1,1 @@
+//! Processes that remember the numbers of user types across a move.

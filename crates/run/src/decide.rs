@@ -10,10 +10,11 @@ use changeover_cutover as cutover;
 use changeover_plan::{Plan, Step};
 use changeover_types::{CheckReport, WallMs};
 
-use crate::apply::{Event, apply};
+use crate::apply::apply;
 use crate::canary::{self, Watching};
 use crate::control::Who;
 use crate::due::{Command, due};
+use crate::event::Event;
 use crate::guard::{self, Reading};
 use crate::state::{DataStage, Mode, Pause, State};
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use changeover_plan::{Approve, Entrance, Opening, Outcome};
 use changeover_types::WallMs;
 
-use crate::apply::Event;
 use crate::control::{Approval, Control, Who, WindowState};
 use crate::decide::Refusal;
+use crate::event::Event;
 use crate::state::Pause;
 
 /// A phase that may not begin yet.

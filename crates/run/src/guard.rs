@@ -4,9 +4,10 @@ use changeover_plan::{Guard, Limit, Measure, OnNoData, Plan, Reaction};
 use changeover_types::WallMs;
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{Event, apply};
+use crate::apply::apply;
 use crate::control::{GuardState, Standing};
 use crate::decide::{automatic, stop_here};
+use crate::event::Event;
 use crate::state::{DataStage, Mode, State};
 
 /// What a shell saw when it looked.

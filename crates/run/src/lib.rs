@@ -14,15 +14,17 @@ mod control;
 mod decide;
 mod door;
 mod due;
+mod event;
 mod guard;
 pub mod program;
 mod state;
 
-pub use apply::{Event, apply};
+pub use apply::apply;
 pub use control::{
     Approval, Control, GuardState, Standing, WayBack, Who, WindowState, facts_digest,
 };
 pub use decide::{Input, Refusal, decide};
 pub use due::{Command, Relays, ask_for_finish_at, due, relays, wake};
+pub use event::Event;
 pub use guard::{Consequence, Reading};
 pub use state::{Bound, DataStage, Mode, Pause, State};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::canary::WatchRules;
-use changeover_types::{Decided, DecidedSecond, LatencyBucket};
+use changeover_types::{Decided, DecidedSecond, LatencyBucket, RouteName};
 
 /// What was seen goes through the journal's JSON, in which an event is a tagged object.
 #[test]

@@ -5,9 +5,9 @@ use changeover_plan::{Canary, Plan, Step};
 use changeover_types::WallMs;
 
 use super::{Judged, watch_rules};
-use crate::apply::Event;
 use crate::decide::automatic;
 use crate::door::millis;
+use crate::event::Event;
 use crate::state::{Mode, State};
 
 fn present<'p>(state: &State, plan: &'p Plan) -> Option<&'p Canary> {

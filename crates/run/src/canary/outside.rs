@@ -7,9 +7,9 @@ use changeover_plan::{Outside, Plan, Step};
 use changeover_types::WallMs;
 
 use super::{WatchRules, Watching, watch_rules};
-use crate::apply::Event;
 use crate::decide::automatic;
 use crate::due::{Command, due};
+use crate::event::Event;
 use crate::state::State;
 
 /// One metric as it is shown.

@@ -5,9 +5,10 @@ use changeover_plan::{OnFail, PlacedStep, Plan, Step};
 use changeover_types::{CheckReport, RouteName, Share, Side, WallMs};
 
 use super::{Input, Refusal, automatic, entrance, name_of};
-use crate::apply::{Event, apply};
+use crate::apply::apply;
 use crate::canary::{self, Judged, WatchRules, Watching, silenced, watch_rules};
 use crate::due::Command;
+use crate::event::Event;
 use crate::state::{DataStage, Mode, Pause, State};
 
 /// How many attempts a rollback makes before it asks, and how long it waits between two.

@@ -5,8 +5,8 @@ use changeover_plan::{Outcome, WhenStuck};
 use changeover_types::{Side, WallMs};
 
 use super::operator;
-use crate::apply::Event;
 use crate::control::Who;
+use crate::event::Event;
 use crate::state::{DataStage, Mode, Pause, State};
 
 /// Nothing more is begun. An attempt that can still end for nothing does, one that cannot is

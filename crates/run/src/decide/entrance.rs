@@ -4,9 +4,10 @@ use changeover_plan::{PlacedStep, Plan, show_instant};
 use changeover_types::WallMs;
 
 use super::{Refusal, automatic};
-use crate::apply::{Event, apply};
+use crate::apply::apply;
 use crate::control::{Approval, Who, WindowState, facts_digest};
 use crate::door::{Door, nothing_waits, was_given, was_rejected};
+use crate::event::Event;
 use crate::state::{Mode, State};
 
 /// What stands before the step's phase.

@@ -5,9 +5,9 @@ use changeover_plan::{Plan, Step};
 use changeover_types::{Side, WallMs};
 
 use super::{Refusal, entrance};
-use crate::apply::Event;
 use crate::control::{WayBack, Who};
 pub(super) use crate::door::not_now;
+use crate::event::Event;
 use crate::state::{Bound, DataStage, Mode, State};
 
 /// `apply`: it takes up what stopped by itself; what a person stopped, a person resumes.

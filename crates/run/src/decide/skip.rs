@@ -3,8 +3,8 @@
 use changeover_plan::{Plan, Step};
 
 use super::{Refusal, entrance, operator::not_now};
-use crate::apply::Event;
 use crate::control::Who;
+use crate::event::Event;
 use crate::state::{Mode, State};
 
 /// The operator leaves out the step at this path, or does not wait for its window.

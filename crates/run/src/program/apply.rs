@@ -4,7 +4,8 @@ use changeover_types::WallMs;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Component, Is, Order, Seen, State};
-use crate::apply::{Event as RunEvent, apply_condition};
+use crate::apply::apply_condition;
+use crate::event::Event as RunEvent;
 use crate::state::{Bound, Mode, Pause};
 
 /// A journal record of a program's run.

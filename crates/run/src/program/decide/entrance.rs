@@ -4,10 +4,10 @@ use changeover_plan::{Outcome, PlacedProgramStep, Program, fingerprint};
 use changeover_types::WallMs;
 
 use super::{automatic_rollback, operator};
-use crate::apply::Event as RunEvent;
 use crate::control::Who;
 use crate::decide::Refusal;
 use crate::door::{Door, nothing_waits, was_given, was_rejected};
+use crate::event::Event as RunEvent;
 use crate::program::apply::Event;
 use crate::program::state::State;
 use crate::state::{Mode, Pause};

@@ -2,10 +2,10 @@
 
 use changeover_plan::Program;
 
-use crate::apply::Event as RunEvent;
 use crate::control::Who;
 use crate::decide::Refusal;
 use crate::door::not_now;
+use crate::event::Event as RunEvent;
 use crate::program::apply::Event;
 use crate::program::state::{Component, Is, State};
 use crate::state::{Bound, Mode, Pause};

@@ -3,10 +3,10 @@
 use changeover_plan::Program;
 
 use super::entrance;
-use crate::apply::Event as RunEvent;
 use crate::control::Who;
 use crate::decide::Refusal;
 use crate::door::not_now;
+use crate::event::Event as RunEvent;
 use crate::program::apply::Event;
 use crate::program::state::State;
 use crate::state::Mode;

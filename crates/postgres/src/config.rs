@@ -211,6 +211,10 @@ impl ConnectConfig {
             ("PGUSER".to_owned(), self.user.clone()),
             ("PGDATABASE".to_owned(), self.database.clone()),
             ("PGCONNECT_TIMEOUT".to_owned(), self.connect_timeout.as_secs().to_string()),
+            // As our own sessions: libpq would try encryption first, which a tunnel that encrypts by
+            // itself does not survive.
+            ("PGSSLMODE".to_owned(), "disable".to_owned()),
+            ("PGGSSENCMODE".to_owned(), "disable".to_owned()),
         ];
         if let Some(password) = &self.password {
             env.push(("PGPASSWORD".to_owned(), password.0.clone()));

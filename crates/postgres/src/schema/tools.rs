@@ -113,7 +113,10 @@ pub(super) async fn run(
     command.env("LC_ALL", "C.UTF-8").env("PGAPPNAME", "changeover schema");
     command.envs(server.libpq_env());
     // A target that is kept read-only by default until the cutover is written by us all the same.
-    command.env("PGOPTIONS", "-c default_transaction_read_only=off");
+    let mut options = vec!["-c default_transaction_read_only=off"];
+    let given = server.options.iter().filter(|(name, _)| name == "options");
+    options.extend(given.map(|(_, value)| value.as_str()));
+    command.env("PGOPTIONS", options.join(" "));
     let mut child = command.spawn().map_err(io)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (printed, complaint, status) =
@@ -160,8 +163,8 @@ mod tests {
     async fn a_failing_program_is_quoted_and_shows_no_secret() {
         let url = "postgresql://me:geheim@127.0.0.1:1/db";
         let server = ConnectConfig::parse(Side::Target, url).unwrap();
-        let arguments = ["-c", "echo \"no $PGUSER\" >&2; exit 3"].map(OsString::from);
+        let arguments = ["-c", "echo \"no $PGUSER $PGSSLMODE\" >&2; exit 3"].map(OsString::from);
         let e = run(Path::new("/bin/sh"), &arguments, &server).await.unwrap_err();
-        assert_eq!(e.to_string(), "target: sh failed (exit status: 3): no me");
+        assert_eq!(e.to_string(), "target: sh failed (exit status: 3): no me disable");
     }
 }

@@ -1,12 +1,15 @@
 //! The schema: `pg_dump` under the copy's snapshot, `pg_restore` for what comes before the rows,
 //! and our own sessions for what comes after them.
 //!
-//! Post-data is taken from the archive as SQL, entry by entry: indexes and keys are built several
-//! at a time, biggest table first; then everything that needs them (attached indexes, foreign
-//! keys, triggers, rules, policies) in the archive's order. Each entry commits for itself, and an
-//! entry that is there already is passed over, so a restore that was interrupted goes on.
+//! Post-data is taken from the archive as SQL, entry by entry, in an order that follows what each
+//! needs: indexes and keys several at a time, biggest table first; then what needs them (attached
+//! indexes, foreign keys, triggers, rules, policies, views over a key) in the archive's order; then
+//! what needs those. Each entry commits for itself, and an entry that is there already is passed
+//! over, so a restore that was interrupted goes on.
 
+mod order;
 mod post;
+mod script;
 pub mod toc;
 mod tools;
 mod undo;

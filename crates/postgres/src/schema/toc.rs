@@ -13,7 +13,7 @@ pub enum EntryKind {
     /// An index.
     Index,
     /// A primary key, unique or exclusion constraint (checks come with their tables, or are
-    /// NOT VALID and cost nothing).
+    /// NOT VALID and cost nothing: see [`EntryKind::Rule`]).
     Constraint,
     /// A partition's index becomes part of its parent's.
     IndexAttach,
@@ -21,6 +21,12 @@ pub enum EntryKind {
     EventTrigger,
     /// A publication or subscription.
     Replication,
+    /// Grants, or default privileges.
+    Grants,
+    /// An extension.
+    Extension,
+    /// A foreign key, or a check that was not valid on the source.
+    Rule,
     /// Anything else.
     Other,
 }
@@ -40,7 +46,7 @@ pub struct Entry {
     pub label: String,
 }
 
-const KINDS: [(&str, EntryKind); 8] = [
+const KINDS: [(&str, EntryKind); 12] = [
     ("SCHEMA -", EntryKind::Schema),
     ("INDEX ATTACH ", EntryKind::IndexAttach),
     ("INDEX ", EntryKind::Index),
@@ -48,7 +54,11 @@ const KINDS: [(&str, EntryKind); 8] = [
     ("EVENT TRIGGER ", EntryKind::EventTrigger),
     ("PUBLICATION", EntryKind::Replication),
     ("SUBSCRIPTION", EntryKind::Replication),
-    ("FK CONSTRAINT ", EntryKind::Other),
+    ("FK CONSTRAINT ", EntryKind::Rule),
+    ("CHECK CONSTRAINT ", EntryKind::Rule),
+    ("ACL ", EntryKind::Grants),
+    ("DEFAULT ACL ", EntryKind::Grants),
+    ("EXTENSION - ", EntryKind::Extension),
 ];
 
 impl Entry {
@@ -114,7 +124,7 @@ mod tests {
             3374; 3466 1 EVENT TRIGGER - e postgres\n";
         let kinds: Vec<EntryKind> = parse(list).unwrap().iter().map(|e| e.kind).collect();
         use EntryKind::*;
-        assert_eq!(kinds, [Other, Index, IndexAttach, Constraint, Other, Schema, EventTrigger]);
+        assert_eq!(kinds, [Other, Index, IndexAttach, Constraint, Rule, Schema, EventTrigger]);
         assert_eq!(parse("what; is this").unwrap_err(), "what; is this");
     }
 }

@@ -133,7 +133,7 @@ const PUBLISHED: &str = "SELECT n.nspname::text COLLATE \"C\", c.relname::text C
   'published', p.pubname::text, \
   concat_ws(' ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END, \
     CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END, \
-    CASE WHEN p.pubviaroot THEN 'via root' END, \
+    CASE WHEN pg_catalog.to_jsonb(p)->>'pubviaroot'='true' THEN 'via root' END, \
     'columns ' || (pg_catalog.to_jsonb(r)->>'prattrs'), \
     CASE WHEN pg_catalog.to_jsonb(r)->>'prqual' IS NOT NULL THEN 'some rows' END) \
   FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel r ON r.prpubid=p.oid \

@@ -15,6 +15,7 @@ mod finding;
 pub mod hints;
 pub mod inventory;
 pub mod map;
+pub mod register;
 pub mod report;
 mod words;
 

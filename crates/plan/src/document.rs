@@ -82,13 +82,17 @@ pub struct Risk {
     pub mitigation: String,
     /// Whose work that is, where it is known.
     pub owner: Option<String>,
+    /// Each of several things of that kind.
+    pub seen: Vec<String>,
+    /// The statements that mend all of them.
+    pub script: Vec<String>,
 }
 
 impl Risk {
     /// Worst first.
     #[must_use]
     pub fn rank(&self) -> usize {
-        let order = ["blocker", "high", "warning", "medium", "unknown", "low", "note", "accepted"];
+        let order = ["blocker", "high", "medium", "unknown", "low", "accepted"];
         order.iter().position(|known| *known == self.severity).unwrap_or(order.len())
     }
 }

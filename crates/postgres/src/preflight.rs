@@ -8,66 +8,28 @@ mod data;
 mod facts;
 mod promises;
 mod rights;
+mod rules;
 mod server;
 mod target;
 
-use std::fmt;
+use changeover_assess::register::accept;
+use changeover_types::{Waiver, WallMs};
+use serde::Serialize;
 
-use changeover_types::Side;
-use serde::{Deserialize, Serialize};
-
+pub use changeover_assess::Severity;
+pub use changeover_assess::register::Finding;
 pub use facts::{
     DatabaseFacts, Directness, Fact, LeftOver, OpenTransaction, ReplicationFacts, RoleFacts,
     SideFacts,
 };
 pub use promises::Promise;
+pub use rules::RULES;
+
+use changeover_assess::register::{Findings, Thing, list};
 
 use crate::catalog::{Catalog, Selection};
 use crate::schema::Tools;
 use crate::session::Session;
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The migration must not start.
-    Blocker,
-    /// It may, but something that a user may expect will not hold.
-    Warning,
-    /// Worth knowing.
-    Note,
-}
-
-/// One thing that a preflight found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// Stable, for tests and for plans that accept a warning.
-    pub id: &'static str,
-    /// How much it matters.
-    pub severity: Severity,
-    /// Where; `None` if it is about both.
-    pub side: Option<Side>,
-    /// What was found.
-    pub what: String,
-    /// Why it matters.
-    pub why: String,
-    /// What to do, as a command where there is one; empty for notes.
-    pub fix: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.side {
-            Some(side) => write!(f, "{side}: {}", self.what)?,
-            None => write!(f, "{}", self.what)?,
-        }
-        write!(f, ": {}", self.why)?;
-        if !self.fix.is_empty() {
-            write!(f, ". {}", self.fix)?;
-        }
-        write!(f, " [{}]", self.id)
-    }
-}
 
 /// What the operator declared.
 #[derive(Clone, Debug)]
@@ -78,11 +40,21 @@ pub struct Options {
     pub long_transaction_s: u64,
     /// Tables copied side by side; decides how many connections are needed.
     pub copy_jobs: usize,
+    /// Findings that somebody accepts.
+    pub waivers: Vec<Waiver>,
+    /// The time of the judgement: waivers end.
+    pub now: WallMs,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { standbys_never_promoted: false, long_transaction_s: 300, copy_jobs: 4 }
+        Options {
+            standbys_never_promoted: false,
+            long_transaction_s: 300,
+            copy_jobs: 4,
+            waivers: Vec::new(),
+            now: WallMs(0),
+        }
     }
 }
 
@@ -98,7 +70,7 @@ pub struct Preflight {
 impl Preflight {
     /// What forbids the start.
     pub fn blockers(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Blocker)
+        self.findings.iter().filter(|finding| finding.blocks())
     }
 
     /// The finding called `id`, if there is one.
@@ -172,55 +144,8 @@ pub fn judge(evidence: &Evidence) -> Preflight {
     rights::judge(evidence, &mut findings);
     data::judge(evidence, &mut findings);
     target::judge(evidence, &mut findings);
-    let Findings(mut findings) = findings;
-    findings.sort_by_key(|finding| (finding.severity, finding.side));
-    let promises = promises::promises(evidence, &findings);
+    let mut findings = findings.finish();
+    accept(&mut findings, RULES, &evidence.options.waivers, evidence.options.now);
+    let promises = promises::promises(&findings);
     Preflight { findings, promises }
-}
-
-/// Collects findings.
-#[derive(Debug, Default)]
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn add(
-        &mut self,
-        severity: Severity,
-        id: &'static str,
-        side: impl Into<Option<Side>>,
-        [what, why, fix]: [String; 3],
-    ) {
-        self.0.push(Finding { id, severity, side: side.into(), what, why, fix });
-    }
-
-    /// Takes the fact, or records that it could not be had.
-    fn known<'a, T>(
-        &mut self,
-        severity: Severity,
-        id: &'static str,
-        side: Side,
-        topic: &str,
-        fact: &'a Fact<T>,
-    ) -> Option<&'a T> {
-        match fact {
-            Ok(value) => Some(value),
-            Err(e) => {
-                let what = format!("{topic} could not be checked");
-                let fix = "Give our role the right to read it, and run the preflight again".into();
-                self.add(severity, id, side, [what, e.clone(), fix]);
-                None
-            }
-        }
-    }
-}
-
-/// At most eight names, and how many more there are.
-fn list<T: fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
-    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
-    let more = names.len().saturating_sub(8);
-    let mut text = names.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
 }

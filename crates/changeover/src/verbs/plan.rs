@@ -11,7 +11,7 @@ use std::time::Duration;
 use changeover_assess::{Assessment, Inventory, assess};
 use changeover_engine::Report;
 use changeover_engine::assess::{Given, inventory};
-use changeover_engine::preflight::{PreflightView, Severity};
+use changeover_engine::preflight::PreflightView;
 use changeover_plan::contradictions;
 use changeover_plan::document::{Document, Line, Surroundings, document, html, markdown};
 use changeover_plan::estimate::{Measures, estimate};
@@ -198,7 +198,7 @@ pub(crate) fn write_document(
 /// Whether the migration could begin.
 fn verdict(document: &Document, found: Option<&PreflightView>) -> Result<(), Report> {
     let blockers = found.iter().flat_map(|found| &found.findings);
-    let blockers = blockers.filter(|it| it.severity == Severity::Blocker).count();
+    let blockers = blockers.filter(|it| it.blocks()).count();
     if blockers > 0 {
         return Err(Report::new(
             "CO0025",

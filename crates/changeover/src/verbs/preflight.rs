@@ -1,7 +1,9 @@
 //! What the databases, the roles and the plan can promise together, and what they cannot.
 
 use anstyle::{AnsiColor, Style};
-use changeover_engine::preflight::{Finding, PreflightView, Promise, Severity};
+use changeover_assess::Severity;
+use changeover_assess::register::Finding;
+use changeover_engine::preflight::{PreflightView, Promise};
 
 use crate::output::paint;
 
@@ -23,22 +25,15 @@ pub(super) fn words(found: &PreflightView) -> String {
     text
 }
 
-/// A severity as it is written.
-pub(super) fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Blocker => "blocker",
-        Severity::Warning => "warning",
-        Severity::Note => "note",
-    }
-}
-
 fn finding_words(finding: &Finding) -> String {
-    let style = match finding.severity {
-        Severity::Blocker => paint(AnsiColor::Red),
-        Severity::Warning => paint(AnsiColor::Yellow),
-        Severity::Note => Style::new(),
+    let (style, word) = match (&finding.waiver, finding.severity) {
+        (Some(_), _) => (Style::new(), "accepted"),
+        (None, Severity::Blocker) => (paint(AnsiColor::Red), "blocker"),
+        (None, Severity::High | Severity::Medium) => {
+            (paint(AnsiColor::Yellow), finding.severity.as_str())
+        }
+        (None, Severity::Low) => (Style::new(), "low"),
     };
-    let word = word(finding.severity);
     let side = finding.side.map(|side| format!("{side}: ")).unwrap_or_default();
     let mut text = format!("  {style}{word}{style:#} [{}] {side}{}\n", finding.id, finding.what);
     if !finding.why.is_empty() {

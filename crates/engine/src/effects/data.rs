@@ -49,6 +49,8 @@ pub(crate) fn declared(plan: &Plan) -> preflight::Options {
     preflight::Options {
         standbys_never_promoted: standbys == Some(Standbys::NotPromotable),
         copy_jobs: plan.data.copy_jobs,
+        waivers: plan.answers.waivers.clone(),
+        now: crate::now(),
         ..preflight::Options::default()
     }
 }

@@ -41,12 +41,14 @@ fn made(risks: Option<Vec<Risk>>, measures: &Measures) -> Document {
 fn risk() -> Risk {
     Risk {
         id: "long_transaction".into(),
-        severity: "warning".into(),
+        severity: "medium".into(),
         side: Some("source".into()),
         what: "a transaction of <script>alert('x')</script> | [a](http://b) is open".into(),
         why: "the copy waits \"for\" it & holds".into(),
         mitigation: "SELECT pg_terminate_backend(1)".into(),
         owner: Some("database".into()),
+        seen: Vec::new(),
+        script: Vec::new(),
     }
 }
 

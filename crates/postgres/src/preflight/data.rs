@@ -2,9 +2,9 @@
 
 use changeover_types::Side;
 
-use super::Severity::{Blocker, Note, Warning};
-use super::{Evidence, Findings, list};
-use crate::catalog::{Catalog, Identity, Table};
+use super::Severity::{Blocker, High, Low, Medium};
+use super::{Evidence, Findings, Thing};
+use crate::catalog::{Catalog, Identity};
 use crate::copy::{CopyFormat, Sides};
 
 /// Fewer values than this left in a sequence is worth a warning.
@@ -38,94 +38,82 @@ fn selection(catalog: &Catalog, findings: &mut Findings) {
             ],
         );
     }
-    if !catalog.partitions_named.is_empty() {
-        findings.add(
-            Blocker,
-            "partition_named",
-            Side::Source,
-            [
-                format!("the lists name partitions: {}", list(&catalog.partitions_named)),
-                "a partitioned table moves whole or not at all".into(),
-                "Name the partitioned table instead".into(),
-            ],
-        );
-    }
-    let leaving: Vec<String> = catalog
-        .leaving_foreign_keys()
-        .map(|key| format!("{} ({} to {})", key.name, key.from, key.to))
-        .collect();
-    if !leaving.is_empty() {
-        findings.add(
-            Blocker,
-            "foreign_key_leaves",
-            Side::Source,
-            [
-                format!("foreign keys to tables that do not move: {}", list(leaving)),
-                "they cannot be created on the target".into(),
-                "Include the referenced tables, exclude the referencing ones, or drop the keys"
-                    .into(),
-            ],
-        );
-    }
-    if !catalog.not_moved.is_empty() {
-        findings.add(
-            Note,
-            "not_moved",
-            Side::Source,
-            [
-                format!("tables that stay behind: {}", list(&catalog.not_moved)),
-                "the plan leaves them out; views and functions that need them will not work".into(),
-                String::new(),
-            ],
-        );
-    }
+    findings.many(
+        Blocker,
+        "partition_named",
+        Side::Source,
+        ["partition is named by the lists", "partitions are named by the lists"],
+        &catalog.partitions_named,
+        ["a partitioned table moves whole or not at all", "Name the partitioned table instead"],
+    );
+    let leaving = catalog.leaving_foreign_keys();
+    findings.many(
+        Blocker,
+        "foreign_key_leaves",
+        Side::Source,
+        ["foreign key to a table that does not move", "foreign keys to tables that do not move"],
+        leaving.map(|key| format!("{} ({} to {})", key.name, key.from, key.to)),
+        [
+            "they cannot be created on the target",
+            "Include the referenced tables, exclude the referencing ones, or drop the keys",
+        ],
+    );
+    findings.many(
+        Low,
+        "not_moved",
+        Side::Source,
+        ["table stays behind", "tables stay behind"],
+        &catalog.not_moved,
+        ["the plan leaves them out; views and functions that need them will not work", ""],
+    );
 }
 
 fn identities(catalog: &Catalog, findings: &mut Findings) {
-    for table in catalog.leaves() {
-        let Identity::Missing(why) = table.identity() else { continue };
-        findings.add(Blocker, "no_identity", Side::Source, [
-            format!("{} has no usable replica identity: {why}", table.name),
-            "once it is published, the application's own UPDATE and DELETE on it would fail".into(),
-            format!(
-                "ALTER TABLE {} REPLICA IDENTITY FULL; or give it a primary key that is not deferrable",
-                table.name.quoted()
-            ),
-        ]);
-    }
-    let full: Vec<_> =
-        catalog.leaves().filter(|t| t.identity() == Identity::Full).map(|t| &t.name).collect();
-    if !full.is_empty() {
-        findings.add(
-            Note,
-            "full_identity",
-            Side::Source,
-            [
-                format!("tables with REPLICA IDENTITY FULL: {}", list(full)),
-                "every update carries the whole old row and is looked for without an index".into(),
-                String::new(),
-            ],
-        );
-    }
+    let missing = catalog.leaves().filter_map(|table| {
+        let Identity::Missing(why) = table.identity() else { return None };
+        Some(Thing::mended_by(
+            format!("{} ({why})", table.name),
+            format!("ALTER TABLE {} REPLICA IDENTITY FULL;", table.name.quoted()),
+        ))
+    });
+    findings.many(
+        Blocker,
+        "no_identity",
+        Side::Source,
+        ["table has no usable replica identity", "tables have no usable replica identity"],
+        missing,
+        [
+            "once they are published, the application's own UPDATE and DELETE on them would fail",
+            "Give each a primary key that is not deferrable, or ALTER TABLE … REPLICA IDENTITY FULL",
+        ],
+    );
+    let full = catalog.leaves().filter(|t| t.identity() == Identity::Full);
+    findings.many(
+        Low,
+        "full_identity",
+        Side::Source,
+        ["table has REPLICA IDENTITY FULL", "tables have REPLICA IDENTITY FULL"],
+        full.map(|table| &table.name),
+        ["every update carries the whole old row and is looked for without an index", ""],
+    );
 }
 
 fn kinds(catalog: &Catalog, findings: &mut Findings) {
-    let names = |test: fn(&Table) -> bool| -> Vec<String> {
-        catalog.tables.iter().filter(|t| test(t)).map(|t| t.name.to_string()).collect()
-    };
-    let unlogged = names(|t| t.persistence == 'u' && t.has_rows());
-    if !unlogged.is_empty() {
-        findings.add(
-            Blocker,
-            "unlogged",
-            Side::Source,
-            [
-                format!("unlogged tables: {}", list(unlogged)),
-                "their changes are not in the log, so later ones would be lost".into(),
-                "ALTER TABLE … SET LOGGED, or exclude them".into(),
-            ],
-        );
-    }
+    let unlogged = catalog.tables.iter().filter(|t| t.persistence == 'u' && t.has_rows());
+    findings.many(
+        Blocker,
+        "unlogged",
+        Side::Source,
+        ["unlogged table", "unlogged tables"],
+        unlogged.map(|table| {
+            let statement = format!("ALTER TABLE {} SET LOGGED;", table.name.quoted());
+            Thing::mended_by(&table.name, statement)
+        }),
+        [
+            "their changes are not in the log, so later ones would be lost",
+            "ALTER TABLE … SET LOGGED, or exclude them",
+        ],
+    );
     if catalog.large_objects > 0 {
         findings.add(
             Blocker,
@@ -139,118 +127,99 @@ fn kinds(catalog: &Catalog, findings: &mut Findings) {
             ],
         );
     }
-    let inherited = names(|t| !t.inherits.is_empty());
-    if !inherited.is_empty() {
-        findings.add(
-            Note,
-            "inheritance",
-            Side::Source,
-            [
-                format!("tables that inherit: {}", list(inherited)),
-                "each is copied and followed for itself".into(),
-                String::new(),
-            ],
-        );
-    }
-    if !catalog.foreign_tables.is_empty() {
-        findings.add(Warning, "foreign_tables", Side::Source, [
-            format!("foreign tables: {}", list(&catalog.foreign_tables)),
-            "their definition moves; their rows are elsewhere, and their user mappings carry secrets".into(),
-            "Check that the target may reach those servers".into(),
-        ]);
-    }
-    let kept: Vec<_> =
-        catalog.views.iter().filter(|v| v.materialized && v.populated).map(|v| &v.name).collect();
-    if !kept.is_empty() {
-        findings.add(
-            Note,
-            "materialized_views",
-            Side::Source,
-            [
-                format!("materialised views: {}", list(kept)),
-                "they are refreshed on the target at the end of the copy and not followed after"
-                    .into(),
-                String::new(),
-            ],
-        );
-    }
+    findings.many(
+        Low,
+        "inheritance",
+        Side::Source,
+        ["table inherits", "tables inherit"],
+        catalog.tables.iter().filter(|t| !t.inherits.is_empty()).map(|table| &table.name),
+        ["each is copied and followed for itself", ""],
+    );
+    findings.many(
+        Medium,
+        "foreign_tables",
+        Side::Source,
+        ["foreign table", "foreign tables"],
+        &catalog.foreign_tables,
+        [
+            "their definition moves; their rows are elsewhere, and their user mappings carry secrets",
+            "Check that the target may reach those servers",
+        ],
+    );
+    findings.many(
+        Low,
+        "materialized_views",
+        Side::Source,
+        ["materialised view", "materialised views"],
+        catalog.views.iter().filter(|v| v.materialized && v.populated).map(|view| &view.name),
+        ["they are refreshed on the target at the end of the copy and not followed after", ""],
+    );
 }
 
 fn triggers(catalog: &Catalog, findings: &mut Findings) {
-    let firing: Vec<String> = catalog
+    let firing = catalog
         .tables
         .iter()
-        .flat_map(|t| t.replica_triggers.iter().map(move |name| format!("{name} on {}", t.name)))
-        .collect();
-    if !firing.is_empty() {
-        findings.add(
-            Warning,
-            "replica_triggers",
-            Side::Source,
-            [
-                format!("triggers that are ENABLE REPLICA or ALWAYS: {}", list(firing)),
-                "on the target they fire for rows that we apply, so their effects happen twice"
-                    .into(),
-                "ALTER TABLE … ENABLE TRIGGER … (without ALWAYS), if that is not wanted".into(),
-            ],
-        );
-    }
+        .flat_map(|t| t.replica_triggers.iter().map(move |name| format!("{name} on {}", t.name)));
+    findings.many(
+        High,
+        "replica_triggers",
+        Side::Source,
+        ["trigger is ENABLE REPLICA or ALWAYS", "triggers are ENABLE REPLICA or ALWAYS"],
+        firing,
+        [
+            "on the target they fire for rows that we apply, so their effects happen twice",
+            "ALTER TABLE … ENABLE TRIGGER … (without ALWAYS), if that is not wanted",
+        ],
+    );
 }
 
 fn sequences(catalog: &Catalog, findings: &mut Findings) {
-    for sequence in &catalog.sequences {
-        if sequence.cycle {
-            findings.add(
-                Warning,
-                "sequence_cycle",
-                Side::Source,
-                [
-                    format!("sequence {} has CYCLE", sequence.name),
-                    "the margin we leave for numbers taken meanwhile may wrap around".into(),
-                    format!("ALTER SEQUENCE {} NO CYCLE", sequence.name.quoted()),
-                ],
-            );
-        }
-        if sequence.increment < 0 {
-            findings.add(
-                Note,
-                "sequence_down",
-                Side::Source,
-                [
-                    format!("sequence {} counts down", sequence.name),
-                    "the margin is taken downwards".into(),
-                    String::new(),
-                ],
-            );
-        }
-        let room = sequence.room();
-        if room < SEQUENCE_ROOM && !sequence.cycle && sequence.last.is_some() {
-            findings.add(
-                Warning,
-                "sequence_room",
-                Side::Source,
-                [
-                    format!("sequence {} has {room} values left", sequence.name),
-                    "every change of authority skips some".into(),
-                    format!("Give {} a larger type", sequence.name.quoted()),
-                ],
-            );
-        }
-    }
-    let unowned: Vec<_> =
-        catalog.sequences.iter().filter(|s| s.owned_by.is_none()).map(|s| &s.name).collect();
-    if !unowned.is_empty() {
-        findings.add(
-            Note,
-            "sequence_unowned",
-            Side::Source,
-            [
-                format!("sequences that no column owns: {}", list(unowned)),
-                "they move because they are in a moved schema".into(),
-                String::new(),
-            ],
-        );
-    }
+    let sequences = || catalog.sequences.iter();
+    findings.many(
+        Medium,
+        "sequence_cycle",
+        Side::Source,
+        ["sequence has CYCLE", "sequences have CYCLE"],
+        sequences().filter(|sequence| sequence.cycle).map(|sequence| {
+            let statement = format!("ALTER SEQUENCE {} NO CYCLE;", sequence.name.quoted());
+            Thing::mended_by(&sequence.name, statement)
+        }),
+        [
+            "the margin we leave for numbers taken meanwhile may wrap around",
+            "ALTER SEQUENCE … NO CYCLE",
+        ],
+    );
+    findings.many(
+        Low,
+        "sequence_down",
+        Side::Source,
+        ["sequence counts down", "sequences count down"],
+        sequences().filter(|sequence| sequence.increment < 0).map(|sequence| &sequence.name),
+        ["the margin is taken downwards", ""],
+    );
+    let ending = sequences()
+        .filter(|it| it.room() < SEQUENCE_ROOM && !it.cycle && it.last.is_some())
+        .map(|it| format!("{} ({} left)", it.name, it.room()));
+    findings.many(
+        High,
+        "sequence_room",
+        Side::Source,
+        ["sequence has few values left", "sequences have few values left"],
+        ending,
+        [
+            "every change of authority skips some, and at the end inserts fail",
+            "Give the column and its sequence a larger type",
+        ],
+    );
+    findings.many(
+        Low,
+        "sequence_unowned",
+        Side::Source,
+        ["sequence that no column owns", "sequences that no column owns"],
+        sequences().filter(|sequence| sequence.owned_by.is_none()).map(|it| &it.name),
+        ["they move because they are in a moved schema", ""],
+    );
 }
 
 fn types(evidence: &Evidence, catalog: &Catalog, findings: &mut Findings) {
@@ -267,43 +236,32 @@ fn types(evidence: &Evidence, catalog: &Catalog, findings: &mut Findings) {
             .collect();
         let sides =
             Sides { source: catalog, target_major: target.major(), target_extensions: &extensions };
-        let text: Vec<_> = catalog
-            .leaves()
-            .filter(|t| matches!(sides.format(t), CopyFormat::Text(_)))
-            .map(|t| &t.name)
-            .collect();
-        if !text.is_empty() {
-            findings.add(
-                Note,
-                "text_copy",
-                None,
-                [
-                    format!("copied as text: {}", list(text)),
-                    "a column's binary form would mean something else on the target; slower".into(),
-                    String::new(),
-                ],
-            );
-        }
+        let text = catalog.leaves().filter(|t| matches!(sides.format(t), CopyFormat::Text(_)));
+        findings.many(
+            Low,
+            "text_copy",
+            None,
+            ["table is copied as text", "tables are copied as text"],
+            text.map(|table| &table.name),
+            ["a column's binary form would mean something else on the target; slower", ""],
+        );
     }
     let bound = ["xid", "xid8", "pg_lsn", "txid_snapshot", "pg_snapshot", "tid", "cid"];
-    let columns: Vec<String> = catalog
+    let columns = catalog
         .tables
         .iter()
         .flat_map(|t| t.columns.iter().map(move |c| (t, c)))
         .filter(|(_, c)| bound.contains(&c.type_name.as_str()))
-        .map(|(t, c)| format!("{}.{} ({})", t.name, c.name, c.type_name))
-        .collect();
-    if !columns.is_empty() {
-        findings.add(
-            Warning,
-            "server_bound_values",
-            Side::Source,
-            [
-                format!("columns that hold a server's own numbers: {}", list(columns)),
-                "the target counts anew, so comparisons with new values (an outbox's order) break"
-                    .into(),
-                "Order by something else before the cutover".into(),
-            ],
-        );
-    }
+        .map(|(t, c)| format!("{}.{} ({})", t.name, c.name, c.type_name));
+    findings.many(
+        High,
+        "server_bound_values",
+        Side::Source,
+        ["column holds a server's own numbers", "columns hold a server's own numbers"],
+        columns,
+        [
+            "the target counts anew, so comparisons with new values (an outbox's order) break",
+            "Order by something else before the cutover",
+        ],
+    );
 }

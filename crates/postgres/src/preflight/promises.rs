@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Evidence, Finding, Severity};
+use super::{Finding, Severity};
 
 /// Something a user may expect, and whether it holds here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -13,40 +13,24 @@ pub struct Promise {
     pub kept: bool,
     /// In words: the promise, and why it is not given.
     pub text: String,
+    /// The findings against it: it is kept if there are none.
+    pub risks: Vec<&'static str>,
 }
 
 fn broken(text: &str, why: &str) -> String {
     format!("{text}; not here: {why}")
 }
 
-pub(super) fn promises(evidence: &Evidence, findings: &[Finding]) -> Vec<Promise> {
-    let against = |ids: &[&str]| -> Vec<String> {
-        findings
-            .iter()
-            .filter(|f| f.severity != Severity::Note && ids.contains(&f.id))
-            .map(|f| f.what.clone())
-            .collect()
-    };
+pub(super) fn promises(findings: &[Finding]) -> Vec<Promise> {
     let promise = |id, text: &str, ids: &[&str]| {
-        let against = against(ids);
+        let against = |it: &&Finding| it.severity != Severity::Low && ids.contains(&it.id);
+        let against: Vec<&Finding> = findings.iter().filter(against).collect();
+        let why: Vec<&str> = against.iter().map(|finding| finding.what.as_str()).collect();
         let kept = against.is_empty();
-        let text = if kept { text.to_owned() } else { broken(text, &against.join("; ")) };
-        Promise { id, kept, text }
+        let text = if kept { text.to_owned() } else { broken(text, &why.join("; ")) };
+        Promise { id, kept, text, risks: against.iter().map(|finding| finding.id).collect() }
     };
     let owners = "owners and grants are kept on the target";
-    let ownership = match &evidence.target.role {
-        Ok(role) if role.superuser => {
-            promise("ownership", owners, &["roles", "roles_missing", "catalog"])
-        }
-        _ => Promise {
-            id: "ownership",
-            kept: false,
-            text: broken(
-                owners,
-                "our role on the target is no superuser, so all objects will belong to it",
-            ),
-        },
-    };
     vec![
         promise(
             "no_lost_row",
@@ -69,9 +53,17 @@ pub(super) fn promises(evidence: &Evidence, findings: &[Finding]) -> Vec<Promise
         promise(
             "way_back",
             "until `finish`, every step can be taken back without losing a write",
-            &["wal_level", "replication_right", "replica_role", "slots", "senders", "row_security"],
+            &[
+                "wal_level",
+                "replication_right",
+                "replica_role",
+                "slots",
+                "senders",
+                "row_security",
+                "encoding",
+            ],
         ),
-        ownership,
+        promise("ownership", owners, &["roles", "roles_missing", "catalog", "ownership_kept"]),
         promise("same_order", "texts sort and compare as before", &["locale", "encoding"]),
     ]
 }

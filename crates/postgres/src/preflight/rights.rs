@@ -1,9 +1,9 @@
 //! What our role must be allowed to do.
 
-use changeover_types::Side;
+use changeover_types::{Side, quote_ident};
 
-use super::Severity::{Blocker, Warning};
-use super::{Evidence, Findings, list};
+use super::Severity::{Blocker, High};
+use super::{Evidence, Findings, Thing};
 
 pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
     for (side, facts) in [(Side::Source, &evidence.source), (Side::Target, &evidence.target)] {
@@ -43,9 +43,10 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
                         Side::Source => "without it no change stream can be read".into(),
                         Side::Target => "without it there is no way back after the cutover".into(),
                     },
-                    format!("ALTER ROLE {} REPLICATION", changeover_types::quote_ident(&role.name)),
+                    "ALTER ROLE … REPLICATION, as a superuser".into(),
                 ],
             );
+            findings.mended_by(format!("ALTER ROLE {} REPLICATION;", quote_ident(&role.name)));
         }
         if !role.create {
             findings.add(
@@ -55,12 +56,12 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
                 [
                     format!("role {} may not create schemas and publications", role.name),
                     "our own tables and publication live in the database".into(),
-                    format!(
-                        "GRANT CREATE ON DATABASE … TO {}",
-                        changeover_types::quote_ident(&role.name)
-                    ),
+                    "GRANT CREATE ON DATABASE … TO our role, as its owner".into(),
                 ],
             );
+            let database = facts.server.as_ref().map(|it| it.database.clone()).unwrap_or_default();
+            let (database, role) = (quote_ident(&database), quote_ident(&role.name));
+            findings.mended_by(format!("GRANT CREATE ON DATABASE {database} TO {role};"));
         }
     }
     tables(evidence, findings);
@@ -68,75 +69,77 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
 
 fn tables(evidence: &Evidence, findings: &mut Findings) {
     let Ok(catalog) = &evidence.source_catalog else { return };
-    let foreign: Vec<_> = catalog.tables.iter().filter(|t| !t.owned).map(|t| &t.name).collect();
-    if !foreign.is_empty() {
-        findings.add(
-            Blocker,
-            "ownership",
-            Side::Source,
-            [
-                format!("our role does not own {}", list(foreign)),
-                "only a table's owner may publish it and create the seal's triggers".into(),
-                "GRANT the owning role to ours".into(),
-            ],
-        );
-    }
-    let unreadable: Vec<_> =
-        catalog.tables.iter().filter(|t| !t.readable).map(|t| &t.name).collect();
-    if !unreadable.is_empty() {
-        findings.add(
-            Blocker,
-            "select_right",
-            Side::Source,
-            [
-                format!("our role may not read {}", list(unreadable)),
-                "their rows cannot be copied".into(),
-                "GRANT SELECT on them to our role".into(),
-            ],
-        );
-    }
-    let sequences: Vec<_> =
-        catalog.sequences.iter().filter(|s| !s.readable || !s.owned).map(|s| &s.name).collect();
-    if !sequences.is_empty() {
-        findings.add(
-            Blocker,
-            "sequence_right",
-            Side::Source,
-            [
-                format!("our role does not own or may not read the sequences {}", list(sequences)),
-                "they must be stopped and read at the cutover, or numbers are given twice".into(),
-                "GRANT the owning role to ours".into(),
-            ],
-        );
-    }
+    let ours = evidence
+        .source
+        .role
+        .as_ref()
+        .map_or("CURRENT_USER".to_owned(), |role| quote_ident(&role.name));
+    findings.many(
+        Blocker,
+        "ownership",
+        Side::Source,
+        ["table is not owned by our role", "tables are not owned by our role"],
+        catalog.tables.iter().filter(|t| !t.owned).map(|table| {
+            let statement = format!("GRANT {} TO {ours};", quote_ident(&table.owner));
+            Thing::mended_by(format!("{} (of {})", table.name, table.owner), statement)
+        }),
+        [
+            "only a table's owner may publish it and create the seal's triggers",
+            "GRANT the owning role to ours",
+        ],
+    );
+    findings.many(
+        Blocker,
+        "select_right",
+        Side::Source,
+        ["table may not be read by our role", "tables may not be read by our role"],
+        catalog.tables.iter().filter(|t| !t.readable).map(|table| {
+            let statement = format!("GRANT SELECT ON {} TO {ours};", table.name.quoted());
+            Thing::mended_by(&table.name, statement)
+        }),
+        ["their rows cannot be copied", "GRANT SELECT on them to our role"],
+    );
+    findings.many(
+        Blocker,
+        "sequence_right",
+        Side::Source,
+        [
+            "sequence is not owned or may not be read by our role",
+            "sequences are not owned or may not be read by our role",
+        ],
+        catalog.sequences.iter().filter(|s| !s.readable || !s.owned).map(|s| &s.name),
+        [
+            "they must be stopped and read at the cutover, or numbers are given twice",
+            "GRANT the owning role to ours",
+        ],
+    );
     for (side, facts) in [(Side::Source, &evidence.source), (Side::Target, &evidence.target)] {
-        let secured: Vec<_> =
-            catalog.tables.iter().filter(|t| t.row_security).map(|t| &t.name).collect();
-        let bypass = facts.role.as_ref().is_ok_and(|role| role.bypass_rls);
-        if !secured.is_empty() && !bypass {
-            findings.add(
-                Blocker,
-                "row_security",
-                side,
-                [
-                    format!("row security on {} applies to our role", list(secured)),
-                    "it hides rows from a copy and refuses the rows we apply".into(),
-                    "ALTER ROLE … BYPASSRLS for our role".into(),
-                ],
-            );
-        }
-    }
-    if !catalog.event_triggers.is_empty() {
-        findings.add(
-            Warning,
-            "event_triggers",
-            Side::Source,
+        let Ok(role) = &facts.role else { continue };
+        let secured = catalog.tables.iter().filter(|t| t.row_security && !role.bypass_rls);
+        findings.many(
+            Blocker,
+            "row_security",
+            side,
+            ["table has row security", "tables have row security"],
+            secured.map(|table| {
+                let statement = format!("ALTER ROLE {} BYPASSRLS;", quote_ident(&role.name));
+                Thing::mended_by(&table.name, statement)
+            }),
             [
-                format!("event triggers: {}", list(&catalog.event_triggers)),
-                "they fire for the objects we create, and are not moved".into(),
-                "Make sure they let our schema pass; create them on the target after `finish`"
-                    .into(),
+                "it hides rows from a copy and refuses the rows that we apply",
+                "ALTER ROLE … BYPASSRLS for our role",
             ],
         );
     }
+    findings.many(
+        High,
+        "event_triggers",
+        Side::Source,
+        ["event trigger", "event triggers"],
+        &catalog.event_triggers,
+        [
+            "they fire for the objects we create, and are not moved",
+            "Make sure they let our schema pass; create them on the target after `finish`",
+        ],
+    );
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use changeover_types::{Side, TOKEN_SETTING};
+use changeover_types::{Side, TOKEN_SETTING, quote_ident};
 
-use super::Severity::{Blocker, Note, Warning};
-use super::{Evidence, Findings, SideFacts, list};
+use super::Severity::{Blocker, High, Low, Medium};
+use super::{Evidence, Findings, SideFacts, Thing, list};
 
 /// The oldest server version that is supported on either side.
 const OLDEST_MAJOR: u32 = 12;
@@ -58,7 +58,7 @@ fn versions(evidence: &Evidence, findings: &mut Findings) {
         );
     } else if target.major() > source.major() {
         findings.add(
-            Note,
+            Low,
             "version_step",
             None,
             [
@@ -102,7 +102,7 @@ fn identity(side: Side, facts: &SideFacts, findings: &mut Findings) {
         );
     }
     if server.system_id.is_none() {
-        findings.add(Warning, "system_id", side, [
+        findings.add(Medium, "system_id", side, [
             "our role may not read the server's system identifier".into(),
             "after a failover a different server behind the same address could not be told apart".into(),
             "GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint() to our role".into(),
@@ -122,21 +122,26 @@ fn replication_room(
 ) {
     match settings.get("wal_level").map(String::as_str) {
         Some("logical") => {}
-        level => findings.add(
-            Blocker,
-            "wal_level",
-            side,
-            [
-                format!("wal_level is {}", level.unwrap_or("unknown")),
-                match side {
-                    Side::Source => "without `logical` the server cannot send its changes".into(),
-                    Side::Target => {
-                        "without `logical` there is no way back after the cutover".into()
-                    }
-                },
-                "ALTER SYSTEM SET wal_level = logical; then restart that server".into(),
-            ],
-        ),
+        level => {
+            findings.add(
+                Blocker,
+                "wal_level",
+                side,
+                [
+                    format!("wal_level is {}", level.unwrap_or("unknown")),
+                    match side {
+                        Side::Source => {
+                            "without `logical` the server cannot send its changes".into()
+                        }
+                        Side::Target => {
+                            "without `logical` there is no way back after the cutover".into()
+                        }
+                    },
+                    "ALTER SYSTEM SET wal_level = logical; then restart that server".into(),
+                ],
+            );
+            findings.mended_by("ALTER SYSTEM SET wal_level = logical; -- then restart the server");
+        }
     }
     if let Some(libraries) = settings.get("output_plugin_libraries")
         && !libraries.split(',').any(|library| library.trim().trim_matches('"') == "pgoutput")
@@ -152,19 +157,8 @@ fn replication_room(
                     .into(),
             ],
         );
-    }
-    if let Some(size) = settings.get("max_slot_wal_keep_size").filter(|size| *size != "-1") {
-        findings.add(
-            Warning,
-            "slot_wal_limit",
-            side,
-            [
-                format!("max_slot_wal_keep_size is {size} MB"),
-                "a slot that falls behind by more is invalidated, and the copy must start again"
-                    .into(),
-                "Set it to -1, or to more than the server writes during the copy".into(),
-            ],
-        );
+        findings.mended_by("ALTER SYSTEM SET output_plugin_libraries = 'pgoutput';");
+        findings.mended_by("SELECT pg_reload_conf();");
     }
     let topic = "replication slots and senders";
     let Some(replication) = findings.known(Blocker, "slots", side, topic, &facts.replication)
@@ -179,55 +173,56 @@ fn replication_room(
     ] {
         match number(settings, setting) {
             Some(limit) if limit >= used + needed => {}
-            limit => findings.add(
-                Blocker,
-                id,
-                side,
-                [
-                    format!(
-                        "{used} of {} {what} are in use",
-                        limit.map_or("?".into(), |l| l.to_string())
-                    ),
-                    format!("a migration needs {needed} more"),
-                    format!(
-                        "ALTER SYSTEM SET {setting} = {}; then restart that server",
-                        used + needed + 2
-                    ),
-                ],
-            ),
+            limit => {
+                let raised = used + needed + 2;
+                findings.add(
+                    Blocker,
+                    id,
+                    side,
+                    [
+                        format!(
+                            "{used} of {} {what} are in use",
+                            limit.map_or("?".into(), |l| l.to_string())
+                        ),
+                        format!("a migration needs {needed} more"),
+                        format!("ALTER SYSTEM SET {setting} = {raised}; then restart that server"),
+                    ],
+                );
+                findings.mended_by(format!(
+                    "ALTER SYSTEM SET {setting} = {raised}; -- then restart the server"
+                ));
+            }
         }
     }
-    if !replication.other_logical.is_empty() {
-        findings.add(
-            Warning,
-            "other_slots",
-            side,
-            [
-                format!("other logical slots: {}", list(&replication.other_logical)),
-                "their readers do not move along: after the cutover they see nothing new".into(),
-                "Create theirs on the target before the cutover, and let them drain the old ones"
-                    .into(),
-            ],
-        );
-    }
-    if !replication.subscriptions.is_empty() {
-        findings.add(
-            Warning,
-            "subscriptions",
-            side,
-            [
-                format!("subscriptions into this database: {}", list(&replication.subscriptions)),
-                "their workers write past every gate, and are refused once the side is sealed"
-                    .into(),
-                "Disable them before the cutover and make them anew on the target".into(),
-            ],
-        );
-    }
+    findings.many(
+        High,
+        "other_slots",
+        side,
+        ["other logical slot", "other logical slots"],
+        &replication.other_logical,
+        [
+            "their readers do not move along: after the cutover they see nothing new",
+            "Create theirs on the target before the cutover, and let them drain the old ones",
+        ],
+    );
+    findings.many(
+        High,
+        "subscriptions",
+        side,
+        ["subscription into this database", "subscriptions into this database"],
+        replication.subscriptions.iter().map(|name| {
+            Thing::mended_by(name, format!("ALTER SUBSCRIPTION {} DISABLE;", quote_ident(name)))
+        }),
+        [
+            "their workers write past every gate, and are refused once the side is sealed",
+            "Disable them before the cutover and make them anew on the target",
+        ],
+    );
 }
 
 fn durability(side: Side, settings: &BTreeMap<String, String>, findings: &mut Findings) {
     if settings.get("synchronous_commit").is_some_and(|value| value == "off") {
-        findings.add(Note, "synchronous_commit", side, [
+        findings.add(Low, "synchronous_commit", side, [
             "synchronous_commit is off by default here".into(),
             "the server may forget commits it acknowledged when it crashes; ours are made durable".into(),
             String::new(),
@@ -258,7 +253,7 @@ fn lock_room(
 ) {
     let Ok(catalog) = &evidence.source_catalog else { return };
     let topic = "locks in use";
-    let Some(database) = findings.known(Warning, "lock_room", side, topic, &facts.database) else {
+    let Some(database) = findings.known(High, "lock_room", side, topic, &facts.database) else {
         return;
     };
     let room = || {
@@ -312,7 +307,7 @@ fn directness(side: Side, facts: &SideFacts, findings: &mut Findings) {
 
 fn role_defaults(side: Side, facts: &SideFacts, findings: &mut Findings) {
     let topic = "settings of roles and databases";
-    let Some(defaults) = findings.known(Warning, "role_settings", side, topic, &facts.defaults)
+    let Some(defaults) = findings.known(Medium, "role_settings", side, topic, &facts.defaults)
     else {
         return;
     };
@@ -329,14 +324,14 @@ fn role_defaults(side: Side, facts: &SideFacts, findings: &mut Findings) {
                 ],
             );
         } else if name == "synchronous_commit" && value == "off" {
-            findings.add(Note, "synchronous_commit", side, [
+            findings.add(Low, "synchronous_commit", side, [
                 format!("synchronous_commit is off for {whose}"),
                 "the server may forget commits it acknowledged when it crashes; ours are made durable".into(),
                 String::new(),
             ]);
         } else if name == "session_replication_role" && value != "origin" {
             findings.add(
-                Warning,
+                Medium,
                 "replication_role",
                 side,
                 [
@@ -352,45 +347,35 @@ fn role_defaults(side: Side, facts: &SideFacts, findings: &mut Findings) {
 
 fn transactions(side: Side, facts: &SideFacts, evidence: &Evidence, findings: &mut Findings) {
     let topic = "prepared transactions";
-    if let Some(prepared) = findings.known(Warning, "prepared", side, topic, &facts.prepared)
-        && !prepared.is_empty()
-    {
-        findings.add(
+    if let Some(prepared) = findings.known(High, "prepared", side, topic, &facts.prepared) {
+        findings.many(
             Blocker,
             "prepared",
             side,
+            ["prepared transaction", "prepared transactions"],
+            prepared,
             [
-                format!("prepared transactions: {}", list(prepared)),
-                "they hold their locks until somebody ends them, and no slot can be made meanwhile"
-                    .into(),
-                "COMMIT PREPARED or ROLLBACK PREPARED each of them".into(),
+                "they hold their locks until somebody ends them, and no slot can be made meanwhile",
+                "COMMIT PREPARED or ROLLBACK PREPARED each of them",
             ],
         );
     }
     let topic = "open transactions";
-    let open = findings.known(Warning, "long_transaction", side, topic, &facts.long_transactions);
-    for transaction in open.into_iter().flatten() {
-        if transaction.age_s < evidence.options.long_transaction_s {
-            continue;
-        }
-        findings.add(
-            Warning,
-            "long_transaction",
-            side,
-            [
-                format!(
-                    "a transaction is open for {} s ({})",
-                    transaction.age_s,
-                    transaction.who()
-                ),
-                "the slot waits for every transaction that writes, and the cutover for every one"
-                    .into(),
-                format!("End it, or SELECT pg_terminate_backend({})", transaction.pid),
-            ],
-        );
-    }
+    let open = findings.known(High, "long_transaction", side, topic, &facts.long_transactions);
+    let long = open.into_iter().flatten();
+    findings.many(
+        High,
+        "long_transaction",
+        side,
+        ["transaction has been open for long", "transactions have been open for long"],
+        long.filter(|it| it.age_s >= evidence.options.long_transaction_s)
+            .map(|it| format!("{} s ({})", it.age_s, it.who())),
+        [
+            "the slot waits for every transaction that writes, and the cutover for every one",
+            "End them, or SELECT pg_terminate_backend(pid)",
+        ],
+    );
 }
-
 impl super::OpenTransaction {
     /// Who it is, without what it runs.
     #[must_use]
@@ -416,7 +401,7 @@ fn standbys(evidence: &Evidence, findings: &mut Findings) {
             continue;
         }
         let severity = if evidence.options.standbys_never_promoted || side == Side::Target {
-            Note
+            Low
         } else {
             Blocker
         };
@@ -429,7 +414,7 @@ fn standbys(evidence: &Evidence, findings: &mut Findings) {
                 "one that is promoted before it has the seal would take writes that are lost"
                     .into(),
                 match severity {
-                    Note => String::new(),
+                    Low => String::new(),
                     _ => "Declare in the plan that they are never promoted during the migration"
                         .into(),
                 },

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use changeover_types::Side;
 
-use super::Severity::{Blocker, Note, Warning};
-use super::{Evidence, Fact, Findings, LeftOver, list};
+use super::Severity::{Blocker, High, Low};
+use super::{Evidence, Fact, Findings, LeftOver, Thing};
 use crate::catalog::{Catalog, cell};
 use crate::session::Session;
 
@@ -36,6 +36,7 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
     }
     extensions(evidence, findings);
     roles(evidence, findings);
+    owners(evidence, findings);
     locales(evidence, findings);
 }
 
@@ -107,16 +108,16 @@ fn emptiness(evidence: &Evidence, findings: &mut Findings) {
     let topic = "whether the target is empty";
     if let Some(filled) =
         findings.known(Blocker, "not_empty", Side::Target, topic, &evidence.filled)
-        && !filled.is_empty()
     {
-        findings.add(
+        findings.many(
             Blocker,
             "not_empty",
             Side::Target,
+            ["table has rows", "tables have rows"],
+            filled,
             [
-                format!("tables with rows: {}", list(filled)),
-                "the copy fills empty tables only; nothing of yours is overwritten".into(),
-                "Use an empty database, or drop those tables if they are not needed".into(),
+                "the copy fills empty tables only; nothing of yours is overwritten",
+                "Use an empty database, or drop those tables if they are not needed",
             ],
         );
     }
@@ -128,30 +129,25 @@ fn emptiness(evidence: &Evidence, findings: &mut Findings) {
         let source: BTreeSet<&String> = source.iter().collect();
         let (both, other): (Vec<&String>, Vec<&String>) =
             target.iter().partition(|object| source.contains(object));
-        if !both.is_empty() {
-            findings.add(
-                Blocker,
-                "exists",
-                Side::Target,
-                [
-                    format!("these exist already: {}", list(both)),
-                    "the schema is restored as it is on the source and cannot replace them".into(),
-                    "Use an empty database, or drop them".into(),
-                ],
-            );
-        }
-        if !other.is_empty() {
-            findings.add(
-                Note,
-                "others",
-                Side::Target,
-                [
-                    format!("objects of its own: {}", list(other)),
-                    "they are left alone".into(),
-                    String::new(),
-                ],
-            );
-        }
+        findings.many(
+            Blocker,
+            "exists",
+            Side::Target,
+            ["object exists already", "objects exist already"],
+            both,
+            [
+                "the schema is restored as it is on the source and cannot replace them",
+                "Use an empty database, or drop them",
+            ],
+        );
+        findings.many(
+            Low,
+            "others",
+            Side::Target,
+            ["object of its own", "objects of its own"],
+            other,
+            ["they are left alone", ""],
+        );
     }
 }
 
@@ -200,7 +196,7 @@ fn extensions(evidence: &Evidence, findings: &mut Findings) {
             }
             Some(version) if *version != extension.version => {
                 findings.add(
-                    Note,
+                    Low,
                     "extension_version",
                     Side::Target,
                     [
@@ -226,20 +222,43 @@ fn older(a: &str, b: &str) -> bool {
 fn roles(evidence: &Evidence, findings: &mut Findings) {
     let Ok(source) = &evidence.source_catalog else { return };
     let topic = "which roles exist";
-    let Some(roles) = findings.known(Warning, "roles", Side::Target, topic, &evidence.target.roles)
+    let Some(roles) = findings.known(High, "roles", Side::Target, topic, &evidence.target.roles)
     else {
         return;
     };
-    let missing: Vec<&String> = source.roles.iter().filter(|role| !roles.contains(role)).collect();
-    if !missing.is_empty() {
-        findings.add(Warning, "roles_missing", Side::Target, [
-            format!("roles that do not exist: {}", list(missing)),
+    let missing = source.roles.iter().filter(|role| !roles.contains(role));
+    findings.many(
+        High,
+        "roles_missing",
+        Side::Target,
+        ["role does not exist", "roles do not exist"],
+        missing.map(|role| {
+            Thing::mended_by(role, format!("CREATE ROLE {};", changeover_types::quote_ident(role)))
+        }),
+        [
             "pg_dump copies no roles; without them all objects will belong to our role, and no \
-             grant is kept"
-                .into(),
-            "CREATE ROLE each of them on the target first".into(),
-        ]);
+             grant is kept",
+            "CREATE ROLE each of them on the target first",
+        ],
+    );
+}
+
+/// Owners can be set by a superuser only.
+fn owners(evidence: &Evidence, findings: &mut Findings) {
+    if evidence.target.role.as_ref().is_ok_and(|role| role.superuser) {
+        return;
     }
+    findings.add(
+        High,
+        "ownership_kept",
+        Side::Target,
+        [
+            "our role on the target is no superuser, so all objects will belong to it".into(),
+            "owners and grants are not kept: the application's role is refused after the cutover"
+                .into(),
+            "Use a superuser on the target, or the application's own role on both sides".into(),
+        ],
+    );
 }
 
 fn locales(evidence: &Evidence, findings: &mut Findings) {
@@ -247,24 +266,28 @@ fn locales(evidence: &Evidence, findings: &mut Findings) {
     if a.encoding != b.encoding {
         let utf8 = b.encoding == "UTF8" && a.encoding != "SQL_ASCII";
         findings.add(
-            if utf8 { Note } else { Blocker },
+            if utf8 { High } else { Blocker },
             "encoding",
             None,
             [
                 format!("the encodings differ: {} and {}", a.encoding, b.encoding),
                 match utf8 {
-                    true => "texts are converted on the way".into(),
+                    true => {
+                        "texts are converted on the way; on the way back some may have no place in \
+                         the source's encoding"
+                            .into()
+                    }
                     false => "texts may not exist in the other encoding".to_owned(),
                 },
-                match utf8 {
-                    true => String::new(),
-                    false => format!("CREATE DATABASE … ENCODING '{}' on the target", a.encoding),
-                },
+                format!(
+                    "CREATE DATABASE … ENCODING '{}' TEMPLATE template0 on the target",
+                    a.encoding
+                ),
             ],
         );
     }
     for (side, facts) in [(Side::Source, &evidence.source), (Side::Target, &evidence.target)] {
-        findings.known(Warning, "locale", side, "the database's locale", &facts.database);
+        findings.known(High, "locale", side, "the database's locale", &facts.database);
     }
     let (Ok(a), Ok(b)) = (&evidence.source.database, &evidence.target.database) else { return };
     let words = |d: &super::DatabaseFacts| match &d.icu {
@@ -273,7 +296,7 @@ fn locales(evidence: &Evidence, findings: &mut Findings) {
     };
     if words(a) != words(b) || a.provider != b.provider {
         findings.add(
-            Warning,
+            High,
             "locale",
             None,
             [

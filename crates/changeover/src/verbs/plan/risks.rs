@@ -1,22 +1,23 @@
 //! The risk register: what the preflight found, and what the assessment's checks say.
 
-use changeover_assess::{Assessment, Finding, Status};
+use changeover_assess::{Assessment, Finding, Severity, Status};
 use changeover_engine::preflight::PreflightView;
 use changeover_plan::document::Risk;
-
-use crate::verbs::preflight;
+use changeover_types::Waiver;
 
 /// The preflight's findings are what the program itself stumbles over; the assessment's are what
 /// people should know. Both worst first.
 pub(super) fn risks(found: &PreflightView, assessment: Option<&Assessment>) -> Vec<Risk> {
     let of_preflight = found.findings.iter().map(|finding| Risk {
-        id: finding.id.clone(),
-        severity: preflight::word(finding.severity).to_owned(),
+        id: finding.id.to_owned(),
+        severity: weight(finding.severity, finding.waiver.as_ref()),
         side: finding.side.map(|side| side.to_string()),
         what: finding.what.clone(),
         why: finding.why.clone(),
-        mitigation: finding.fix.clone(),
+        mitigation: finding.fix.clone() + &accepted(finding.waiver.as_ref()),
         owner: None,
+        seen: finding.seen.clone(),
+        script: finding.script.clone(),
     });
     let mut risks: Vec<Risk> = of_preflight.collect();
     if let Some(assessment) = assessment {
@@ -30,21 +31,30 @@ pub(super) fn risks(found: &PreflightView, assessment: Option<&Assessment>) -> V
 
 fn of_assessment(finding: &Finding) -> Risk {
     let fix = finding.fix.iter().map(|fix| format!(": `{fix}`"));
-    let accepted = finding.waiver.iter().map(|waiver| {
-        let until = changeover_types::calendar::date(waiver.until);
-        format!(". Accepted by {} until {until}: {}", waiver.by, waiver.reason)
-    });
-    let mitigation = finding.mitigation.to_owned() + &fix.chain(accepted).collect::<String>();
-    let severity = if finding.waiver.is_some() { "accepted" } else { finding.severity.as_str() };
+    let mitigation = finding.mitigation.to_owned() + &fix.collect::<String>();
     Risk {
         id: finding.id.to_owned(),
-        severity: severity.to_owned(),
+        severity: weight(finding.severity, finding.waiver.as_ref()),
         side: finding.side.map(|side| side.to_string()),
         what: format!("{}: {}", finding.title, finding.evidence),
         why: finding.why.to_owned(),
-        mitigation,
+        mitigation: mitigation + &accepted(finding.waiver.as_ref()),
         owner: Some(finding.owner.as_str().to_owned()),
+        seen: Vec::new(),
+        script: Vec::new(),
     }
+}
+
+fn weight(severity: Severity, waiver: Option<&Waiver>) -> String {
+    if waiver.is_some() { "accepted" } else { severity.as_str() }.to_owned()
+}
+
+fn accepted(waiver: Option<&Waiver>) -> String {
+    let accepted = waiver.map(|waiver| {
+        let until = changeover_types::calendar::date(waiver.until);
+        format!(". Accepted by {} until {until}: {}", waiver.by, waiver.reason)
+    });
+    accepted.unwrap_or_default()
 }
 
 /// A check that could not tell is no pass: it stands in the register.
@@ -63,5 +73,7 @@ fn unknown(assessment: &Assessment) -> Option<Risk> {
                      only people know"
                 .to_owned(),
         owner: None,
+        seen: Vec::new(),
+        script: Vec::new(),
     })
 }

@@ -33,12 +33,14 @@ fn shop() -> Document {
         };
         let risk = Risk {
             id: "long_transaction".into(),
-            severity: ["warning", "blocker", "low"][index].into(),
+            severity: ["medium", "blocker", "low"][index].into(),
             side: Some("source".into()),
             what: "a transaction is open".into(),
             why: "the copy waits for it".into(),
             mitigation: "end it".into(),
             owner: None,
+            seen: Vec::new(),
+            script: Vec::new(),
         };
         let around = Surroundings {
             file: component.file.display().to_string(),

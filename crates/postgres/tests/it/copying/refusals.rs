@@ -38,18 +38,22 @@ async fn what_cannot_be_moved_is_named_with_what_to_do() {
     let found = pair.preflight().await;
     let text: Vec<String> = found.findings.iter().map(ToString::to_string).collect();
     for words in [
-        "public.heap has no usable replica identity: it has no primary key",
-        "ALTER TABLE \"public\".\"heap\" REPLICA IDENTITY FULL",
+        "2 tables have no usable replica identity: public.heap (it has no primary key)",
         "its key late_pkey is deferrable",
-        "unlogged tables: public.fast",
+        "1 unlogged table: public.fast",
         "1 large objects",
         "role app has changeover.token set",
-        "sequence public.round has CYCLE",
+        "1 sequence has CYCLE: public.round",
         "public.own.at (pg_lsn)",
         "t on public.own",
     ] {
         assert!(text.iter().any(|t| t.contains(words)), "{words} is not in {text:#?}");
     }
+    assert_eq!(
+        found.finding("no_identity").unwrap().script,
+        ["heap", "late"]
+            .map(|it| format!("ALTER TABLE \"public\".\"{it}\" REPLICA IDENTITY FULL;"))
+    );
     let lost = found.promises.iter().find(|p| p.id == "no_lost_row").unwrap();
     assert!(!lost.kept && lost.text.contains("unlogged"), "{lost:?}");
 }

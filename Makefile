@@ -10,7 +10,7 @@ BUILT := $(TARGET)/release
 # Most tests wait for servers now and then; a core should not wait with them.
 THREADS := $(shell echo $$(($$(nproc) + 1)))
 
-.PHONY: help demo release test lint bench bench-copy bench-drain bench-http bench-postgres \
+.PHONY: help demo release test test-all test-versions test-drivers lint bench bench-copy bench-drain bench-http bench-postgres \
         bench-pause bench-canary soak clean-demo
 
 help: ## what there is
@@ -32,6 +32,10 @@ demo: ## installs what is missing, builds, and moves a live shop (about two minu
 test: ## every test, also those against real PostgreSQL servers
 	@scripts/install postgres prometheus
 	cargo test --workspace --locked -- --test-threads=$(THREADS)
+
+test-all: ## the same and those that take minutes: huge values, thousands of objects
+	@scripts/install postgres prometheus
+	cargo test --workspace --locked -- --test-threads=$(THREADS) --include-ignored
 
 lint: ## formatting and clippy, warnings refused
 	cargo fmt --all --check

@@ -12,7 +12,7 @@ mod results;
 mod socket;
 pub(crate) mod store;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::guards::Guards;
 use crate::protocol::EventKind;
 use crate::relays::Relays;
 use crate::serve;
-use crate::supervisor::write_pids;
+use crate::supervisor::{self, write_pids};
 use socket::Desk;
 use store::{Fed, Store};
 
@@ -72,7 +72,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let comparer = effects.comparer();
     let guards = Guards::new(&config, &board, &relays, effects.gates())?;
     // Bound only when nothing can fail any more, so that a verb that can connect gets its answer.
-    let socket = serve::bind(&config.state_dir)?;
+    let (socket, socket_file) = serve::bind(&config.state_dir)?;
     let desk = Desk { board: Arc::clone(&board), words: words.clone() };
     let serving = tokio::spawn(serve::serve(socket, desk));
     let watching = tokio::spawn(Effects::keep_gates_shown(effects.gates(), Arc::clone(&board)));
@@ -81,14 +81,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let outcome = daemon.drive(first, guards).await;
     serving.abort();
     watching.abort();
-    clean_up(&config.state_dir);
+    socket_file.remove().ok();
+    supervisor::remove_worker_pid(&config.state_dir);
     outcome
-}
-
-fn clean_up(state_dir: &Path) {
-    for name in ["run.sock", "run.pid"] {
-        std::fs::remove_file(state_dir.join(name)).ok();
-    }
 }
 
 struct Daemon {

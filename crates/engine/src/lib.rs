@@ -67,7 +67,7 @@ pub fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<(), Repor
     supervisor::write_pid(&pid);
     let outcome = changeover_gate::process::run(config)
         .map_err(|e| Report::new("CO0140", "the gate cannot run").because(&e));
-    fs::remove_file(&pid).ok();
+    supervisor::remove_pid(&pid);
     outcome
 }
 

@@ -25,7 +25,7 @@ use crate::Report;
 use crate::daemon::store::Fed;
 use crate::daemon::until;
 use crate::serve;
-use crate::supervisor::write_pids;
+use crate::supervisor::{self, write_pids};
 use board::Board;
 pub use gates::gates_of_program;
 pub use shared::shared_databases;
@@ -88,7 +88,7 @@ pub(crate) async fn run(files: ProgramFiles, until: Option<String>) -> Result<()
     let (words, mut inbox) = mpsc::channel(256);
     let board = Board::new(&files, store.run_id());
     board.show(store.state());
-    let listener = serve::bind(&files.state_dir)?;
+    let (listener, socket_file) = serve::bind(&files.state_dir)?;
     let desk = Desk { board: Arc::clone(&board), words: words.clone() };
     let serving = tokio::spawn(serve::serve(listener, desk));
     let mut workers = Workers::new(&files, &board, &words);
@@ -99,9 +99,8 @@ pub(crate) async fn run(files: ProgramFiles, until: Option<String>) -> Result<()
     let outcome = drive(&files.program, &mut store, &mut inbox, &board, &mut workers).await;
     serving.abort();
     workers.stop();
-    for name in ["run.sock", "run.pid"] {
-        std::fs::remove_file(files.state_dir.join(name)).ok();
-    }
+    socket_file.remove().ok();
+    supervisor::remove_worker_pid(&files.state_dir);
     outcome
 }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use changeover_gate::control::SocketFile;
 use changeover_run::Who;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -39,7 +40,7 @@ pub(crate) trait Answers: Send + Sync + 'static {
 }
 
 /// The bound socket; whoever holds the journal may take the place of a dead one.
-pub(crate) fn bind(state_dir: &Path) -> Result<UnixListener, Report> {
+pub(crate) fn bind(state_dir: &Path) -> Result<(UnixListener, SocketFile), Report> {
     let path = state_dir.join(RUN_SOCKET);
     let fault = |e: &io::Error| {
         Report::new("CO0130", format!("cannot listen on {}", path.display())).because(e)
@@ -49,7 +50,7 @@ pub(crate) fn bind(state_dir: &Path) -> Result<UnixListener, Report> {
     }
     let listener = UnixListener::bind(&path).map_err(|e| fault(&e))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|e| fault(&e))?;
-    Ok(listener)
+    Ok((listener, SocketFile::bound(path)))
 }
 
 /// Serves verbs until it is dropped; their connections go with it.

@@ -18,6 +18,9 @@ pub(crate) const WORKER_VARIABLE: &str = "CHANGEOVER_WORKER";
 /// Where the supervisor of the running daemon is found.
 const SUPERVISOR_PID: &str = "supervisor.pid";
 
+/// Where the daemon itself is found.
+const WORKER_PID: &str = "run.pid";
+
 /// Where a test wants the daemon to die: `<journal record>:<pre|post>`. Only for its first life.
 pub(crate) const CRASH_VARIABLE: &str = "CHANGEOVER_CRASH_AT";
 
@@ -50,7 +53,7 @@ pub(crate) fn supervise(state_dir: &Path) -> Result<(), Report> {
         let status = one_life(first)?;
         first = false;
         if status.success() {
-            fs::remove_file(&pid_file).ok();
+            remove_pid(&pid_file);
             return Ok(());
         }
         // The pid file is not ours then: another supervisor's daemon may be running.
@@ -61,7 +64,7 @@ pub(crate) fn supervise(state_dir: &Path) -> Result<(), Report> {
         tracing::error!(%status, "the daemon died; starting it again");
         failed_starts = if begun.elapsed() < SHORT_LIFE { failed_starts + 1 } else { 0 };
         if failed_starts >= FAILED_STARTS {
-            fs::remove_file(&pid_file).ok();
+            remove_pid(&pid_file);
             return Err(Report::new("CO0110", "the daemon dies as soon as it is started")
                 .cause(describe(status))
                 .hint(format!("see {}", state_dir.join("run.log").display())));
@@ -108,7 +111,7 @@ pub(crate) fn is_alive(state_dir: &Path) -> bool {
 /// Leaves the process ids of the daemon and of its supervisor where a clean-up can find them. Only
 /// a daemon that holds the journal may.
 pub(crate) fn write_pids(state_dir: &Path) {
-    write_pid(&state_dir.join("run.pid"));
+    write_pid(&state_dir.join(WORKER_PID));
     if std::env::var_os(WORKER_VARIABLE).is_some() {
         write(&state_dir.join(SUPERVISOR_PID), std::os::unix::process::parent_id());
     }
@@ -117,6 +120,18 @@ pub(crate) fn write_pids(state_dir: &Path) {
 /// Leaves our process id where a clean-up can find it.
 pub(crate) fn write_pid(path: &Path) {
     write(path, std::process::id());
+}
+
+/// Removes what [`write_pids`] wrote of the daemon.
+pub(crate) fn remove_worker_pid(state_dir: &Path) {
+    remove_pid(&state_dir.join(WORKER_PID));
+}
+
+/// Removes what [`write_pid`] wrote; what another process wrote there since stays.
+pub(crate) fn remove_pid(path: &Path) {
+    if fs::read_to_string(path).is_ok_and(|text| text.trim() == std::process::id().to_string()) {
+        fs::remove_file(path).ok();
+    }
 }
 
 fn write(path: &Path, pid: u32) {

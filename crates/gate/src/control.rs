@@ -6,9 +6,11 @@
 
 mod client;
 mod server;
+mod socket_file;
 
 pub use client::{ControlClient, ControlError};
 pub use server::{Control, ControlBindError};
+pub use socket_file::SocketFile;
 
 use serde::{Deserialize, Serialize};
 

@@ -9,3 +9,4 @@ pub(crate) mod program;
 mod refusals;
 mod secrets;
 mod servers;
+mod state_folder;

@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Fault, LONGEST_ORDER_BYTES, read_line};
+use super::{Fault, LONGEST_ORDER_BYTES, SocketFile, read_line};
 use crate::state::Shared;
 
 /// More connections than this are closed at once: one run and a few onlookers need far fewer.
@@ -22,7 +22,7 @@ const MOST_CONNECTIONS: usize = 64;
 #[derive(Debug)]
 pub struct Control {
     listener: std::os::unix::net::UnixListener,
-    path: PathBuf,
+    file: SocketFile,
     _lock: File,
 }
 
@@ -90,7 +90,7 @@ impl Control {
         fs::set_permissions(path, Permissions::from_mode(0o600))
             .map_err(fail("restrict the control socket", path))?;
         listener.set_nonblocking(true).map_err(fail("set up the control socket", path))?;
-        Ok(Control { listener, path: path.to_owned(), _lock: lock })
+        Ok(Control { listener, file: SocketFile::bound(path.to_owned()), _lock: lock })
     }
 
     /// Answers orders until `stop`; then removes the socket.
@@ -117,8 +117,9 @@ impl Control {
             }
         }
         connections.shutdown().await;
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "cannot remove the control socket");
+        if let Err(error) = self.file.remove() {
+            let path = self.file.path().display();
+            tracing::warn!(%error, %path, "cannot remove the control socket");
         }
         Ok(())
     }

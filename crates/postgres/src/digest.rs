@@ -13,6 +13,7 @@ mod sql;
 use std::collections::BTreeMap;
 
 use changeover_types::TableName;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use diff::{Difference, diff, diff_sides, diff_storage};
@@ -107,19 +108,24 @@ async fn read(session: &mut Session, selection: &Selection, facts: bool) -> Resu
     if answer.pinned {
         return Ok(answer);
     }
-    // The session prints expressions its own way: pin, read, and put its settings back.
+    pinned(session, &query).await
+}
+
+/// Runs a query of one JSON cell in a session that prints expressions the pinned way, and puts the
+/// session's own settings back.
+pub(crate) async fn pinned<T: DeserializeOwned>(session: &mut Session, query: &str) -> Result<T> {
     let names: Vec<String> = PINNED.iter().map(|(name, _)| format!("'{name}'")).collect();
     let before: Vec<String> = json(
         session,
         &format!(
-            "SELECT json_agg(current_setting(n) ORDER BY i)::text \
-             FROM unnest(ARRAY[{}]) WITH ORDINALITY x(n,i)",
+            "SELECT pg_catalog.json_agg(pg_catalog.current_setting(n) ORDER BY i)::text \
+             FROM pg_catalog.unnest(ARRAY[{}]) WITH ORDINALITY x(n,i)",
             names.join(",")
         ),
     )
     .await?;
     set(session, PINNED.iter().map(|(name, value)| (*name, *value))).await?;
-    let answer = json(session, &query).await?;
+    let answer = json(session, query).await?;
     set(session, PINNED.iter().map(|(name, _)| *name).zip(before.iter().map(String::as_str)))
         .await?;
     Ok(answer)

@@ -11,6 +11,7 @@ pub mod barrier;
 pub mod catalog;
 pub mod config;
 pub mod copy;
+pub mod definitions;
 pub mod digest;
 pub mod error;
 pub mod facts;

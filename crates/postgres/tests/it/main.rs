@@ -3,6 +3,7 @@
 
 mod assessing;
 mod copying;
+mod definitions;
 mod following;
 mod sealing;
 mod sessions;

@@ -1,0 +1,164 @@
+//! What changed between two readings, object by object, in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::{Definitions, Key};
+
+/// An object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Object {
+    /// Its kind in words.
+    pub class: String,
+    /// What it belongs to, if it does not stand by itself.
+    pub of: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Object { class, of, name } = self;
+        match class.as_str() {
+            "index" => write!(f, "{class} {name}"),
+            "column" => write!(f, "{class} {of}.{name}"),
+            "comment" => write!(f, "{class} on {of}"),
+            "setting" => write!(f, "{class} {name} of {of}"),
+            _ if name.is_empty() => f.write_str(class),
+            _ if of.is_empty() || class == "statistics" => write!(f, "{class} {name}"),
+            _ => write!(f, "{class} {name} on {of}"),
+        }
+    }
+}
+
+/// What became of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It was not there.
+    New,
+    /// It is not there any more.
+    Gone,
+    /// These items differ: name, old and new value.
+    Changed(Vec<(String, Option<String>, Option<String>)>),
+}
+
+/// An object that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which.
+    pub object: Object,
+    /// What became of it.
+    pub what: What,
+}
+
+impl Change {
+    /// In the words for two sides at one time: the first has it, the second is asked.
+    #[must_use]
+    pub fn between_sides(&self) -> String {
+        match &self.what {
+            What::New => format!("{}: not expected", self.object),
+            What::Gone => format!("{}: missing", self.object),
+            What::Changed(items) => {
+                let items: Vec<&str> = items
+                    .iter()
+                    .map(|(item, ..)| if item.is_empty() { "definition" } else { item })
+                    .collect();
+                format!("{}: {} differs", self.object, items.join(", "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.object)?;
+        let items = match &self.what {
+            What::New => return f.write_str("new"),
+            What::Gone => return f.write_str("gone"),
+            What::Changed(items) => items,
+        };
+        for (at, (item, old, new)) in items.iter().enumerate() {
+            f.write_str(if at == 0 { "" } else { ", " })?;
+            f.write_str(if item.is_empty() { "definition" } else { item })?;
+            match (old.as_deref(), new.as_deref()) {
+                (Some(old), Some(new)) if !old.starts_with('#') => {
+                    write!(f, " was {}, is {}", short(old), short(new))?;
+                }
+                (None, Some(new)) if !new.starts_with('#') => {
+                    write!(f, " is {}", short(new))?;
+                }
+                (None, Some(_)) => f.write_str(" set")?,
+                (Some(old), None) if !old.starts_with('#') => {
+                    write!(f, " {} is gone", short(old))?;
+                }
+                (Some(_), None) => f.write_str(" gone")?,
+                _ => f.write_str(" changed")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Long values, such as a list of labels, are cut.
+fn short(value: &str) -> String {
+    const LONGEST: usize = 80;
+    if value.is_empty() {
+        return "plain".to_owned();
+    }
+    match value.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &value[..at]),
+        None => value.to_owned(),
+    }
+}
+
+/// What changed between two readings of one side. Parts of what is new or gone are not named again.
+#[must_use]
+pub fn changes(old: &Definitions, new: &Definitions) -> Vec<Change> {
+    let keys: BTreeSet<&Key> = old.facts.keys().chain(new.facts.keys()).collect();
+    let differing = keys.into_iter().filter(|key| old.facts.get(key) != new.facts.get(key));
+    of_keys(differing, &old.facts, &new.facts)
+}
+
+/// Whether the object belongs to one of these.
+fn is_part(object: &Object, whole: &BTreeSet<String>) -> bool {
+    let said_of = |name: &String| {
+        object.of.strip_suffix(name.as_str()).is_some_and(|kind| kind.ends_with(' '))
+    };
+    whole.contains(&object.of)
+        || (matches!(object.class.as_str(), "comment" | "security label")
+            && whole.iter().any(said_of))
+}
+
+/// The same for these facts alone.
+pub(super) fn of_keys<'a>(
+    keys: impl Iterator<Item = &'a Key>,
+    old: &BTreeMap<Key, String>,
+    new: &BTreeMap<Key, String>,
+) -> Vec<Change> {
+    let mut objects: BTreeMap<Object, What> = BTreeMap::new();
+    for key in keys {
+        let object =
+            Object { class: key.class.clone(), of: key.of.clone(), name: key.name.clone() };
+        let (was, is) = (old.get(key), new.get(key));
+        if key.item.is_empty() && (was.is_none() || is.is_none()) {
+            let what = if was.is_none() { What::New } else { What::Gone };
+            objects.insert(object, what);
+            continue;
+        }
+        if let What::Changed(items) =
+            objects.entry(object).or_insert_with(|| What::Changed(Vec::new()))
+        {
+            items.push((key.item.clone(), was.cloned(), is.cloned()));
+        }
+    }
+    let whole: BTreeSet<String> = objects
+        .iter()
+        .filter(|(object, what)| object.of.is_empty() && !matches!(what, What::Changed(_)))
+        .map(|(object, _)| object.name.clone())
+        .collect();
+    objects
+        .into_iter()
+        .filter(|(object, _)| !is_part(object, &whole))
+        .map(|(object, what)| Change { object, what })
+        .collect()
+}

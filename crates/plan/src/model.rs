@@ -425,6 +425,13 @@ impl Plan {
     pub fn moves_http(&self) -> bool {
         self.gates.http.is_some() && self.source.http.is_some() && self.target.http.is_some()
     }
+
+    /// Whether each side's application works on its own side's database, so that the requests go
+    /// where authority goes: no PostgreSQL gate leads both applications to one database.
+    #[must_use]
+    pub fn requests_follow_authority(&self) -> bool {
+        self.moves_data() && self.moves_http() && self.gates.postgres.is_none()
+    }
 }
 
 fn path_in(phase: &Phase, index: usize) -> String {

@@ -8,12 +8,12 @@ mod skip;
 
 use changeover_cutover as cutover;
 use changeover_plan::{Plan, Step};
-use changeover_types::{CheckReport, WallMs};
+use changeover_types::{CheckReport, Side, WallMs};
 
 use crate::apply::apply;
 use crate::canary::{self, Watching};
 use crate::control::Who;
-use crate::due::{Command, due};
+use crate::due::{Command, due, is_so};
 use crate::event::Event;
 use crate::guard::{self, Reading};
 use crate::state::{DataStage, Mode, Pause, State};
@@ -335,10 +335,22 @@ fn follow_up(state: &State, plan: &Plan, events: &mut Vec<Event>, now: WallMs) {
         consequences.iter().for_each(|event| apply(&mut after, event));
         events.extend(consequences);
     }
+    if let Some(set) = led(&after, plan, now) {
+        apply(&mut after, &set);
+        events.push(set);
+    }
     while let Some(event) = next_by_itself(&after, plan, now) {
         apply(&mut after, &event);
         events.push(event);
     }
+}
+
+/// The flip has led all requests to the target. Back on the source a rollback says so once more.
+fn led(state: &State, plan: &Plan, now: WallMs) -> Option<Event> {
+    let moved = state.cutover.authority == Side::Target && state.cutover.attempt.is_none();
+    let whole = state.split.whole(Side::Target);
+    let led = moved && plan.requests_follow_authority() && !is_so(state, whole, None);
+    led.then(|| answer::weight(whole, None, now))
 }
 
 fn unmoved(outcome: &Option<cutover::Outcome>) -> Option<&str> {

@@ -104,7 +104,7 @@ pub fn due(state: &State, plan: &Plan) -> Option<Command> {
     }
     match &state.mode {
         Mode::Forward => forward(state, plan),
-        Mode::RollingBack { .. } => rolling_back(state),
+        Mode::RollingBack { .. } => rolling_back(state, plan),
         Mode::Aborting if state.highest_permille() > 0 => Some(nothing_to_the_target()),
         Mode::Aborting => Some(Command::RetireAborted),
         Mode::Finishing => Some(Command::RetireFinished),
@@ -195,7 +195,7 @@ fn wanted<'a>(state: &State, step: &'a Step) -> Option<(Share, Option<&'a RouteN
 }
 
 /// The whole of everything leaves no route with a share of its own.
-fn is_so(state: &State, share: Share, route: Option<&RouteName>) -> bool {
+pub(crate) fn is_so(state: &State, share: Share, route: Option<&RouteName>) -> bool {
     let all = route.is_none() && share.target_permille == 1000;
     state.share_of(route) == share && (!all || state.split.own.is_empty())
 }
@@ -226,16 +226,17 @@ fn towards(to: Side, state: &State) -> Command {
     }
 }
 
-/// Weights first, then authority.
-fn rolling_back(state: &State) -> Option<Command> {
+/// Weights first, then authority; at once where the requests must be with the authority.
+fn rolling_back(state: &State, plan: &Plan) -> Option<Command> {
     if state.control.way_back != WayBack::Clear {
         let by_itself = state.control.way_back == WayBack::ToProve;
         return Some(Command::CheckWayBack { by_itself });
     }
-    if state.highest_permille() > 0 {
+    let moved = state.cutover.authority == Side::Target;
+    if state.highest_permille() > 0 && !(moved && plan.requests_follow_authority()) {
         return Some(nothing_to_the_target());
     }
-    (state.cutover.authority == Side::Target).then(|| towards(Side::Source, state))
+    moved.then(|| towards(Side::Source, state))
 }
 
 /// When the way back has been kept open for as long as the plan asked, and `finish` is due to be

@@ -313,3 +313,39 @@ fn the_copy_is_done_again_after_a_restart_in_its_middle() {
     state = after(&state, &plan, &Input::Done);
     assert_eq!(due(&state, &plan), Some(Command::Copy));
 }
+
+/// Without a PostgreSQL gate the side without authority can serve no write: the requests are never
+/// led there by themselves, nor kept there.
+#[test]
+fn where_each_application_has_its_own_database_the_requests_go_with_the_authority() {
+    let steps = REST.split_once("phases:").map(|(_, phases)| phases.to_owned()).unwrap();
+    let without_canary = steps.split("  - name: canary").next().unwrap().to_owned()
+        + "  - name: cutover\n    steps: [cutover, verify]\n";
+    let plan = run_shell::plan(&format!("phases:{without_canary}"));
+    let with_authority = |state: &State| {
+        let whole = if state.cutover.authority == Side::Target { 1000 } else { 0 };
+        state.cutover.attempt.is_some() || state.target_permille == whole
+    };
+    let mut state = after(&State::new(), &plan, &Input::Restarted);
+    let mut reached = Vec::new();
+    while let Some(command) = due(&state, &plan) {
+        assert!(!matches!(command, Command::SetWeight { .. }), "{state:?}");
+        let input = success(&command, &state);
+        reached.extend(cut_short(&state, &plan, &input, |_, _| WallMs(0)));
+        state = after(&state, &plan, &input);
+        reached.push(state.clone());
+    }
+    assert_eq!((state.mode.clone(), state.target_permille), (Mode::Done, 1000));
+    for state in reached {
+        assert!(with_authority(&state), "{state:?}");
+        let mut back = after(&state, &plan, &Input::RollBack { why: "asked".into(), by: None });
+        while let Some(command) = due(&back, &plan) {
+            if matches!(command, Command::SetWeight { .. }) {
+                assert_eq!(back.cutover.authority, Side::Source, "{back:?}");
+            }
+            back = after(&back, &plan, &success(&command, &back));
+        }
+        assert!(matches!(back.mode, Mode::RolledBack { .. }), "{back:?}");
+        assert!(!back.has_moved_something(), "{back:?}");
+    }
+}

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Side;
+
 /// A route's name: 1 to 40 characters of `a-z`, `0-9`, `_` and `-`, the first a letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -216,6 +218,15 @@ impl Split {
     pub fn highest(&self, target_permille: u16) -> u16 {
         let own = self.own.values().map(|share| share.target_permille);
         own.fold(target_permille, u16::max)
+    }
+
+    /// The share with which everything goes to this side.
+    #[must_use]
+    pub fn whole(&self, to: Side) -> Share {
+        match to {
+            Side::Source => Share::default(),
+            Side::Target => Share { target_permille: 1000, salt: self.salt },
+        }
     }
 
     /// Gives a share to a route, or without one to all others: to what no step of its own has

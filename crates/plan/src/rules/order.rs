@@ -1,6 +1,6 @@
 //! Whether the steps make sense in this order.
 
-use changeover_types::{RouteName, Share, Split};
+use changeover_types::{RouteName, Share, Side, Split};
 
 use crate::fault::FaultKind;
 use crate::model::checks::{OnFail, Traffic};
@@ -15,6 +15,8 @@ struct Walk<'a> {
     reader: &'a mut Reader,
     replicated: bool,
     cut_over: bool,
+    /// The cutover has led all requests to the target: no PostgreSQL gate is there to do without.
+    led: bool,
     finished: bool,
     /// The share of all that no step of its own has moved, and how the others differ.
     target_permille: u16,
@@ -29,6 +31,7 @@ pub(super) fn check(draft: &Draft, phases: &[PhaseDraft], reader: &mut Reader) {
         reader,
         replicated: false,
         cut_over: false,
+        led: false,
         finished: false,
         target_permille: 0,
         split: Split::default(),
@@ -85,6 +88,7 @@ impl Walk<'_> {
                 if self.cut_over {
                     let expected = "`canary` before `cutover`, while the way back is a weight";
                     self.fault(at, "`canary` after `cutover`", expected);
+                    return;
                 }
                 self.weights(at, canary.route.as_ref(), &canary.weights);
             }
@@ -117,6 +121,11 @@ impl Walk<'_> {
             self.fault(at, "`cutover` before `replicate`", expected);
         }
         self.cut_over = true;
+        if self.moves_http() && self.draft.gates.postgres.is_none() {
+            self.led = true;
+            let whole = self.split.whole(Side::Target);
+            self.split.set(None, whole, &mut self.target_permille);
+        }
     }
 
     fn finish(&mut self, at: &StepDraft) {
@@ -153,7 +162,8 @@ impl Walk<'_> {
             }
             None => self.target_permille,
         };
-        if *first <= now {
+        // To say once more that all requests go to the target does no harm.
+        if *first <= now && !(self.led && *first == 1000) {
             let of = route.map(|route| format!(" of `{route}`")).unwrap_or_default();
             let (first, now) = (show_permille(*first), show_permille(now));
             let found = format!("{first}{of} when the target already has {now}");

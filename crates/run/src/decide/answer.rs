@@ -124,6 +124,13 @@ fn verified(rows: u64, different: u64) -> Vec<Event> {
     vec![verified, pause(why, "changeover verify")]
 }
 
+/// The gates obey this share.
+pub(super) fn weight(share: Share, route: Option<&RouteName>, now: WallMs) -> Event {
+    let Share { target_permille, salt } = share;
+    let salt = Some(salt).filter(|salt| *salt > 0);
+    Event::WeightSet { target_permille, at: now, route: route.cloned(), salt }
+}
+
 fn weight_set(
     state: &State,
     plan: &Plan,
@@ -131,9 +138,7 @@ fn weight_set(
     route: Option<&RouteName>,
     now: WallMs,
 ) -> Vec<Event> {
-    let Share { target_permille, salt } = share;
-    let salt = Some(salt).filter(|salt| *salt > 0);
-    let set = Event::WeightSet { target_permille, at: now, route: route.cloned(), salt };
+    let set = weight(share, route, now);
     let present = plan.steps().nth(state.at).map(|placed| placed.step);
     let is_the_step = matches!(present, Some(Step::Shift { .. })) && state.mode == Mode::Forward;
     if is_the_step { vec![set, Event::StepDone] } else { vec![set] }

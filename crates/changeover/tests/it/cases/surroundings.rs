@@ -1,1 +1,4 @@
 //! Who else is there: roles, upstreams, gates, sessions around the gate.
+
+mod application;
+mod requests;

@@ -11,6 +11,8 @@ pub(crate) enum Gate {
     None,
     /// The PostgreSQL gate.
     Postgres,
+    /// The HTTP gate: each side's application connects to its own database.
+    Http,
     /// Both: the PostgreSQL gate holds.
     Both,
 }
@@ -98,7 +100,7 @@ impl PlanText {
     }
 
     pub(crate) fn http_port(&self) -> Option<u16> {
-        matches!(self.gate, Gate::Both).then_some(self.ports.1)
+        matches!(self.gate, Gate::Http | Gate::Both).then_some(self.ports.1)
     }
 
     pub(crate) fn render(&self, name: &str, source: &str, target: &str) -> String {

@@ -150,14 +150,14 @@ impl Effects {
     /// Step 8. Gates first, for clients wait; then the rest.
     pub(super) async fn flip(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         if let Some(gates) = &self.gates {
-            let routed = gates
-                .give_authority(
-                    attempt.epoch,
-                    attempt.to(),
-                    attempt.epoch,
-                    (self.permille, &self.split),
-                )
-                .await;
+            let (mut permille, mut split) = (self.permille, self.split.clone());
+            // Held requests meet a database only behind the application of its side.
+            if self.plan.requests_follow_authority() {
+                split.set(None, split.whole(attempt.to()), &mut permille);
+            }
+            let shares = (permille, &split);
+            let routed =
+                gates.give_authority(attempt.epoch, attempt.to(), attempt.epoch, shares).await;
             let released = match routed {
                 Ok(_) => gates.release(attempt.epoch).await,
                 Err(e) => Err(e),

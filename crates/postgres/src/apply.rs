@@ -16,7 +16,7 @@ use changeover_types::{Epoch, Lsn, MigrationName};
 
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
-use crate::session::{Pipeline, Session};
+use crate::session::{Pipeline, SearchPath, Session};
 use failure::Queued;
 use tables::Tables;
 
@@ -56,7 +56,8 @@ pub struct Head {
 
 impl Applier {
     /// Takes over the writing of `stream` into the server of `config`: whoever did it before is
-    /// refused from now on. Gives where to go on.
+    /// refused from now on. Gives where to go on. `path` is where the application's functions,
+    /// which a change may run, look for names.
     ///
     /// # Errors
     /// `Refused` if the migration has no fence here (its objects were not installed) or the role
@@ -65,10 +66,12 @@ impl Applier {
         config: &ConnectConfig,
         migration: &MigrationName,
         stream: Stream,
+        path: &SearchPath,
     ) -> Result<(Applier, Resume)> {
         let application = sql::application(migration, stream);
         let mut session = Session::connect(config, &application).await?;
         session.query(sql::SETTINGS).await.map_err(failure::settings)?;
+        session.look_in(path).await?;
         let (incarnation, resume) =
             sql::take_over(&mut session, migration, stream, &application).await?;
         let mut applier = Applier {

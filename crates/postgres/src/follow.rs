@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use changeover_relay::{Limits, Relay, RelayConfig, Resume, Step, Stream};
-use changeover_types::{Lsn, MigrationName};
+use changeover_types::{Lsn, MigrationName, Side};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
@@ -19,6 +19,7 @@ use crate::apply::{Applier, Head, is_passing};
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
 use crate::replication::{Incoming, ReplicationStream};
+use crate::session::{SearchPath, Session};
 use handle::Control;
 pub use handle::FollowHandle;
 use status::Meter;
@@ -337,9 +338,19 @@ impl Follower {
 
 /// Opens both ends: first the right to write, then the stream.
 async fn start(c: &FollowConfig) -> Result<(Applier, Resume, ReplicationStream)> {
-    let (applier, resume) = Applier::start(&c.into, &c.migration, c.stream).await?;
+    let path = source_path(c).await?;
+    let (applier, resume) = Applier::start(&c.into, &c.migration, c.stream, &path).await?;
     let stream = ReplicationStream::start(&c.from, &c.slot, &c.publication, Lsn::ZERO).await?;
     Ok((applier, resume, stream))
+}
+
+/// Where the application's functions look for names: asked of the source, whichever end it is.
+async fn source_path(c: &FollowConfig) -> Result<SearchPath> {
+    let source = if c.from.side == Side::Source { &c.from } else { &c.into };
+    let mut session = Session::connect(source, "changeover apply").await?;
+    let path = SearchPath::read(&mut session).await?;
+    session.close().await;
+    Ok(path)
 }
 
 impl FollowConfig {

@@ -10,6 +10,7 @@ mod connect;
 mod copying;
 mod pipeline;
 mod rows;
+mod search_path;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub use cancel::Canceller;
 pub use copying::{CopyIn, CopyOut};
 pub use pipeline::{MAX_PARAMETERS, Pipeline};
 pub use rows::{ColumnIndex, Row, Rows, Tag};
+pub use search_path::SearchPath;
 use wire::{Wire, WireFault};
 
 use crate::config::ConnectConfig;
@@ -93,30 +95,15 @@ impl Session {
             key: told.key,
             parameters: told.parameters,
         };
-        let lifting = session.lift_newer_timeouts();
-        match tokio::time::timeout(config.connect_timeout, lifting).await {
-            Ok(lifted) => lifted.map(|()| session),
+        let encoding = session.parameter("server_encoding").unwrap_or_default();
+        let sql = connect::after_login(session.server_version(), encoding);
+        match tokio::time::timeout(config.connect_timeout, session.execute(&sql)).await {
+            Ok(set) => set.map(|_| session),
             Err(_) => Err(Error::connect(
                 config.side,
                 format!("setting up a session at {}: no answer in time", config.redacted()),
             )),
         }
-    }
-
-    /// The timeouts that older servers do not know, so that the startup packet cannot name them.
-    async fn lift_newer_timeouts(&mut self) -> Result<()> {
-        let version = self.server_version();
-        let mut sql = String::new();
-        if version >= 14 {
-            sql.push_str("SET idle_session_timeout = 0");
-        }
-        if version >= 17 {
-            sql.push_str("; SET transaction_timeout = 0");
-        }
-        if !sql.is_empty() {
-            self.execute(&sql).await?;
-        }
-        Ok(())
     }
 
     /// The side it belongs to.

@@ -13,7 +13,7 @@ use changeover_types::TableName;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::session::Session;
+use crate::session::{SearchPath, Session};
 
 pub use aligned::{AlignedConfig, aligned};
 
@@ -104,7 +104,8 @@ pub async fn compare(
     tables: &[TableName],
     mut progress: impl FnMut(&TableReport),
 ) -> Result<VerifyReport> {
-    pair.both(sql::PINNED).await?;
+    let path = SearchPath::read(pair.source).await?;
+    pair.both(&path.set_local()).await?;
     let mut report = VerifyReport::default();
     for name in tables {
         let subject = tables::subject(&mut pair, name).await?;

@@ -7,19 +7,16 @@ use crate::error::{Error, Result};
 use crate::session::Session;
 
 /// The role is set for the whole session, because each change of it makes the server plan every
-/// prepared statement anew. Plans must not depend on how many rows a table had when it was first
+/// prepared statement anew, and by `SET`, because managed services allow nothing else. Plans must not depend on how many rows a table had when it was first
 /// met: a sequential scan chosen for an empty table would stay while it grows.
 pub(super) const SETTINGS: &str = "SET session_replication_role = replica; \
-    SET synchronous_commit = on; SET plan_cache_mode = force_generic_plan; \
-    SET enable_seqscan = off; SET jit = off; SET lock_timeout = '10s'; SET xmloption = content";
+    SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET lock_timeout = '10s'";
 
 /// The first statement of each batch: fails with a division by zero unless this incarnation
 /// holds an open fence; then shows the token of the newest seal of this side.
 pub(super) const FENCE: (&str, &str) = (
     "changeover_fence",
     "SELECT 1 / count(*)::int4, \
-       pg_catalog.set_config('session_replication_role', 'replica', true), \
-       pg_catalog.set_config('synchronous_commit', 'on', true), \
        pg_catalog.set_config('changeover.token', $1::text || '/' || \
          (SELECT max(e.epoch) FROM changeover.epoch e WHERE e.migration = $1::text \
           AND e.kind IN ('genesis', 'seal'))::text || '/' || $4::text, true) \

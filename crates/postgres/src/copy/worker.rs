@@ -7,7 +7,7 @@ use changeover_types::{TOKEN_SETTING, TableName, quote_literal};
 use super::{CopyJob, CopyTicket};
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::session::{SearchPath, Session};
 use crate::snapshot::{lock, open_reader};
 
 pub(super) struct Worker<'a> {
@@ -23,11 +23,12 @@ impl<'a> Worker<'a> {
         snapshot: &str,
         ticket: &'a CopyTicket,
     ) -> Result<Worker<'a>> {
-        Ok(Worker {
-            source: open_reader(source, snapshot, "changeover copy").await?,
-            target: Session::connect(target, "changeover copy").await?,
-            ticket,
-        })
+        let mut source = open_reader(source, snapshot, "changeover copy").await?;
+        let mut target = Session::connect(target, "changeover copy").await?;
+        let path = SearchPath::read(&mut source).await?;
+        source.look_in(&path).await?;
+        target.look_in(&path).await?;
+        Ok(Worker { source, target, ticket })
     }
 
     /// Keeps the tables as they are for as long as this worker reads.

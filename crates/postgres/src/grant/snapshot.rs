@@ -6,7 +6,7 @@ use crate::lease::connect;
 use crate::objects::{run, value};
 use crate::session::Session;
 
-/// A read-only REPEATABLE READ transaction with pinned settings. It holds back vacuum on its
+/// A read-only REPEATABLE READ transaction. It holds back vacuum on its
 /// server as long as it lives: compare soon, and close it.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -21,14 +21,7 @@ impl Snapshot {
     /// If no session can be opened.
     pub async fn open(config: &ConnectConfig) -> Result<Snapshot, Error> {
         let mut session = connect(config).await?;
-        run(
-            &mut session,
-            "SET search_path = pg_catalog; SET row_security = off; SET bytea_output = 'hex'; \
-             SET statement_timeout = 0; SET lock_timeout = 0; \
-             SET idle_in_transaction_session_timeout = 0; \
-             BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        )
-        .await?;
+        run(&mut session, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let id = value(&mut session, "SELECT pg_catalog.pg_export_snapshot()").await?;
         Ok(Snapshot { session, id: id.unwrap_or_default() })
     }

@@ -14,19 +14,27 @@ use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
 
 /// What every session of ours is set to, whatever the role or the database says: texts that mean
-/// the same on both sides, names that cannot be shadowed, no timeout that ends a copy or a
-/// lease behind our back, row security that refuses instead of filtering in silence, no
-/// compilation of catalogue queries (which would take fifty times as long as running them), and
-/// a server that notices in two minutes when our host is gone.
-const SETTINGS: [(&str, &str); 17] = [
+/// the same on both sides and are read as they were written, statements that mean the same, no
+/// timeout that ends a copy or a lease behind our back, commits that are durable, row security
+/// that refuses instead of filtering in silence, no compilation of catalogue queries (which would
+/// take fifty times as long as running them), and a server that notices in two minutes when our
+/// host is gone. What depends on the server follows the login ([`after_login`]).
+const SETTINGS: [(&str, &str); 24] = [
     ("client_encoding", "UTF8"),
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
     ("TimeZone", "UTC"),
     ("extra_float_digits", "3"),
     ("bytea_output", "hex"),
+    ("lc_monetary", "C"),
+    ("xmloption", "content"),
+    ("array_nulls", "on"),
     ("standard_conforming_strings", "on"),
-    ("search_path", "pg_catalog"),
+    ("transform_null_equals", "off"),
+    ("quote_all_identifiers", "off"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_deferrable", "off"),
+    ("synchronous_commit", "on"),
     ("row_security", "off"),
     ("jit", "off"),
     ("statement_timeout", "0"),
@@ -37,6 +45,26 @@ const SETTINGS: [(&str, &str); 17] = [
     ("tcp_keepalives_interval", "10"),
     ("tcp_keepalives_count", "6"),
 ];
+
+/// What is set once the server has told what it is: its encoding, and what older ones do not know.
+/// The path is not in the startup packet, so that `pg_settings.reset_val` shows what it is for a
+/// session that asks for none ([`super::SearchPath`]).
+///
+/// A database in SQL_ASCII has bytes and no characters: asked for UTF-8, it would refuse to give
+/// those that are none.
+pub(super) fn after_login(version: u32, encoding: &str) -> String {
+    let mut sql = "SET search_path = pg_catalog".to_owned();
+    if encoding == "SQL_ASCII" {
+        sql.push_str("; SET client_encoding = 'SQL_ASCII'");
+    }
+    if version >= 14 {
+        sql.push_str("; SET idle_session_timeout = 0");
+    }
+    if version >= 17 {
+        sql.push_str("; SET transaction_timeout = 0");
+    }
+    sql
+}
 
 /// Connects and logs in within the configured time.
 pub(super) async fn open(

@@ -1,16 +1,9 @@
 //! The queries of a comparison. Pure text.
 //!
 //! A row's form is the text of a record of its columns, by name: `(1,"a b",)`. It says the same
-//! on every server under [`PINNED`], while type OIDs and column order may differ.
+//! on every server under the settings of our sessions, while type OIDs and column order may differ.
 
 use changeover_types::{TableName, quote_ident, quote_literal};
-
-/// Settings under which equal values have equal texts.
-pub(super) const PINNED: &str = "SET LOCAL search_path = ''; SET LOCAL extra_float_digits = 3; \
-    SET LOCAL DateStyle = 'ISO, MDY'; SET LOCAL IntervalStyle = 'postgres'; \
-    SET LOCAL TimeZone = 'UTC'; SET LOCAL bytea_output = 'hex'; SET LOCAL row_security = off; \
-    SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
-    SET LOCAL xmloption = 'content'; SET LOCAL quote_all_identifiers = off";
 
 /// What is compared of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]

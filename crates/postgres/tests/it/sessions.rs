@@ -5,7 +5,7 @@ use std::time::Duration;
 use changeover_pgwire::scram::Verifier;
 use changeover_postgres::config::{ConnectConfig, Secret};
 use changeover_postgres::error::ErrorKind;
-use changeover_postgres::session::{Pipeline, Session};
+use changeover_postgres::session::{Pipeline, SearchPath, Session};
 use changeover_testkit::{Cluster, ClusterConfig};
 use changeover_types::Side;
 
@@ -212,6 +212,12 @@ fn a_session_is_set_the_same_whatever_the_role_says() {
                  ALTER ROLE postgres SET search_path = 'evil'; \
                  ALTER ROLE postgres SET DateStyle = 'German'; \
                  ALTER ROLE postgres SET standard_conforming_strings = off; \
+                 ALTER ROLE postgres SET array_nulls = off; \
+                 ALTER ROLE postgres SET xmloption = document; \
+                 ALTER ROLE postgres SET lc_monetary = 'C.UTF-8'; \
+                 ALTER ROLE postgres SET synchronous_commit = off; \
+                 ALTER ROLE postgres SET transform_null_equals = on; \
+                 ALTER ROLE postgres SET default_transaction_isolation = serializable; \
                  ALTER ROLE postgres SET default_transaction_read_only = on",
             )
             .await
@@ -223,6 +229,12 @@ fn a_session_is_set_the_same_whatever_the_role_says() {
             ("lock_timeout", "0"),
             ("search_path", "pg_catalog"),
             ("standard_conforming_strings", "on"),
+            ("array_nulls", "on"),
+            ("xmloption", "content"),
+            ("lc_monetary", "C"),
+            ("synchronous_commit", "on"),
+            ("transform_null_equals", "off"),
+            ("default_transaction_isolation", "read committed"),
             ("default_transaction_read_only", "off"),
             ("TimeZone", "UTC"),
             ("row_security", "off"),
@@ -237,6 +249,44 @@ fn a_session_is_set_the_same_whatever_the_role_says() {
             session.query_one("SELECT pg_backend_pid()").await.unwrap().parse::<u32>(0).unwrap(),
             session.pid()
         );
+    });
+}
+
+#[test]
+fn the_path_of_the_application_is_that_of_whoever_owns_its_tables() {
+    let cluster = Cluster::for_test("path");
+    run(async {
+        let mut session = connect(&cluster).await;
+        let of = async |session: &mut Session, sql: &str| {
+            session.execute(sql).await.unwrap();
+            let mut fresh = connect(&cluster).await;
+            let path = SearchPath::read(&mut fresh).await.unwrap();
+            fresh.look_in(&path).await.unwrap();
+            fresh.query_one("SHOW search_path").await.unwrap().text(0).unwrap().to_owned()
+        };
+        let usual = "pg_catalog, postgres, public";
+        let tables = "CREATE ROLE \"the app\"; CREATE TABLE public.t (); CREATE TABLE public.u ()";
+        assert_eq!(of(&mut session, tables).await, usual);
+        let app = "pg_catalog, \"the app\", public";
+        assert_eq!(
+            of(
+                &mut session,
+                "ALTER TABLE public.t OWNER TO \"the app\"; \
+          ALTER TABLE public.u OWNER TO \"the app\""
+            )
+            .await,
+            app
+        );
+        // That of our own role is nobody's but ours.
+        assert_eq!(of(&mut session, "ALTER ROLE postgres SET search_path = 'ours'").await, app);
+        let all = "ALTER ROLE ALL SET search_path = 'every; \"one\"', \"$user\"";
+        assert_eq!(of(&mut session, all).await, "pg_catalog, \"every; \"\"one\"\"\", \"the app\"");
+        let database = "ALTER DATABASE postgres SET search_path = lib, public";
+        assert_eq!(of(&mut session, database).await, "pg_catalog, lib, public");
+        let role = "ALTER ROLE \"the app\" SET search_path = role";
+        assert_eq!(of(&mut session, role).await, "pg_catalog, role");
+        let both = "ALTER ROLE \"the app\" IN DATABASE postgres SET search_path = ''";
+        assert_eq!(of(&mut session, both).await, "pg_catalog, \"\"");
     });
 }
 

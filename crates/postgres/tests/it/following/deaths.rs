@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use changeover_postgres::apply::{Applier, Head};
 use changeover_postgres::error::ErrorKind;
+use changeover_postgres::session::SearchPath;
 use changeover_relay::Stream;
 use changeover_types::Side::{Source, Target};
 use changeover_types::{Epoch, Lsn};
@@ -86,7 +87,8 @@ async fn a_commit_that_is_cut_off_doubles_and_loses_nothing() {
 async fn an_applier_that_was_replaced_is_refused() {
     let world = World::new("zombie", KEYLESS).await;
     let into = world.config(Target);
-    let start = || Applier::start(&into, &world.migration, Stream::Forward);
+    let path = SearchPath::read(&mut world.session(Target).await).await.unwrap();
+    let start = || Applier::start(&into, &world.migration, Stream::Forward, &path);
     let head =
         |from, to| Head { predecessor: Lsn(from), position: Lsn(to), epoch: Epoch(1), open: true };
     let (mut old, resume) = start().await.unwrap();
@@ -118,11 +120,14 @@ async fn an_applier_that_was_replaced_is_refused() {
 async fn an_applier_left_hanging_does_not_block_the_next() {
     let world = World::new("hanging", KEYLESS).await;
     let into = world.config(Target);
-    let (mut old, _) = Applier::start(&into, &world.migration, Stream::Forward).await.unwrap();
+    let path = SearchPath::read(&mut world.session(Target).await).await.unwrap();
+    let (mut old, _) =
+        Applier::start(&into, &world.migration, Stream::Forward, &path).await.unwrap();
     old.begin(Head { predecessor: Lsn(0), position: Lsn(10), epoch: Epoch(1), open: true });
     // Its transaction is open and holds the fence row.
     old.changes(&[]).await.unwrap();
-    let (_, resume) = Applier::start(&into, &world.migration, Stream::Forward).await.unwrap();
+    let (_, resume) =
+        Applier::start(&into, &world.migration, Stream::Forward, &path).await.unwrap();
     assert_eq!(resume.position, Lsn::ZERO);
     assert!(old.commit().await.is_err());
 }
@@ -131,7 +136,9 @@ async fn an_applier_left_hanging_does_not_block_the_next() {
 async fn progress_rows_do_not_pile_up() {
     let world = World::new("prune", KEYLESS).await;
     let into = world.config(Target);
-    let (mut applier, _) = Applier::start(&into, &world.migration, Stream::Forward).await.unwrap();
+    let path = SearchPath::read(&mut world.session(Target).await).await.unwrap();
+    let (mut applier, _) =
+        Applier::start(&into, &world.migration, Stream::Forward, &path).await.unwrap();
     for n in 0..1_500 {
         applier.begin(Head {
             predecessor: Lsn(n),
@@ -143,6 +150,7 @@ async fn progress_rows_do_not_pile_up() {
     }
     let left = "SELECT count(*) || ' to ' || max(position) FROM changeover.progress";
     assert_eq!(world.value(Target, left).await, "1000 to 0/5DC");
-    let (_, resume) = Applier::start(&into, &world.migration, Stream::Forward).await.unwrap();
+    let (_, resume) =
+        Applier::start(&into, &world.migration, Stream::Forward, &path).await.unwrap();
     assert_eq!(resume.position, Lsn(1_500));
 }

@@ -35,9 +35,6 @@ pub use checks::GUARD_VERB;
 pub(crate) use checks::keeper;
 pub(crate) use compare::{Comparer, verify_status};
 
-/// Numbers that a side which lost authority may still hand out without meeting one of the other's.
-const SEQUENCE_MARGIN: u64 = 10_000;
-
 /// What performing needs.
 pub(crate) struct Effects {
     plan: Arc<Plan>,

@@ -25,6 +25,7 @@ pub(crate) fn data() -> Data {
         include: Vec::new(),
         exclude: Vec::new(),
         copy_jobs: 4,
+        sequence_margin: 10_000,
         reverse_keep: Duration::from_secs(72 * 3600),
     }
 }

@@ -212,6 +212,9 @@ pub struct Data {
     pub exclude: Vec<String>,
     /// How many tables are copied at the same time.
     pub copy_jobs: usize,
+    /// How many numbers of each sequence are set aside at a change of authority for the side that
+    /// loses it; fewer of one that is nearly used up.
+    pub sequence_margin: u64,
     /// After this the run asks for `finish`; nothing closes by itself.
     pub reverse_keep: Duration,
 }

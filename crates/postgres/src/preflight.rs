@@ -9,6 +9,7 @@ mod facts;
 mod promises;
 mod rights;
 mod rules;
+mod sequences;
 mod server;
 mod target;
 
@@ -44,6 +45,8 @@ pub struct Options {
     pub waivers: Vec<Waiver>,
     /// The time of the judgement: waivers end.
     pub now: WallMs,
+    /// How many numbers each sequence is to set aside.
+    pub sequence_margin: u64,
 }
 
 impl Default for Options {
@@ -54,6 +57,7 @@ impl Default for Options {
             copy_jobs: 4,
             waivers: Vec::new(),
             now: WallMs(0),
+            sequence_margin: 10_000,
         }
     }
 }

@@ -3,7 +3,8 @@
 //! The lease stops them; they are read under it, and raised on the other side before the grant.
 //! After the seal `nextval` works again on the side that lost authority, so the side that takes
 //! over starts behind a *margin*: the numbers in between are the old side's, the ranges are
-//! disjoint. Each time the further of both sides counts (finding 16).
+//! disjoint. Each time the further of both sides counts (finding 16). A sequence that is nearly used
+//! up sets fewer aside, so that it can move, and move back; what was set aside is said.
 
 mod plan;
 
@@ -14,7 +15,7 @@ use crate::error::Error;
 use crate::objects::{BEGIN, foreign, rows, run};
 use crate::session::Session;
 
-pub use plan::{Raise, SequenceFault, plan};
+pub use plan::{Raise, SequenceFault, margin_of, plan};
 
 /// Where a sequence stands, and how it counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::grant::{Grant, Snapshot};
 use changeover_postgres::lease::Lease;
 use changeover_postgres::objects::Scope;
+use changeover_postgres::sequences::Raise;
 use changeover_postgres::session::Session;
 use changeover_types::Side;
 use tokio::time::Instant;
@@ -41,6 +42,8 @@ pub(super) struct Sessions {
     taker: Option<Session>,
     proof_of_giver: Option<Snapshot>,
     proof_of_taker: Option<Snapshot>,
+    /// The sequences that could not set the whole margin aside.
+    narrow: Vec<Raise>,
     /// Since when the taking side has not answered while its epoch is to be burnt.
     silent_since: Option<Instant>,
 }

@@ -51,6 +51,7 @@ pub(crate) fn declared(plan: &Plan) -> preflight::Options {
         copy_jobs: plan.data.copy_jobs,
         waivers: plan.answers.waivers.clone(),
         now: crate::now(),
+        sequence_margin: plan.data.sequence_margin,
         ..preflight::Options::default()
     }
 }

@@ -8,6 +8,9 @@ use crate::model::Data;
 use crate::node::Shape;
 use crate::reader::{Field, Fields, Reader};
 
+/// More than anybody takes while two sides change places.
+const MARGIN_MAX: u64 = 1_000_000_000;
+
 const UNBUILT: &[&str] = &["throttle", "verify", "engine", "transform"];
 
 pub(super) fn read(fields: &mut Fields<'_>, reader: &mut Reader) -> (Option<Place>, Data) {
@@ -32,6 +35,11 @@ pub(super) fn read(fields: &mut Fields<'_>, reader: &mut Reader) -> (Option<Plac
     }
     if let Some(jobs) = fields.get("copy_jobs").and_then(|field| reader.number(&field, 1, 64)) {
         data.copy_jobs = usize::try_from(jobs).unwrap_or(1);
+    }
+    if let Some(margin) =
+        fields.get("sequence_margin").and_then(|field| reader.number(&field, 0, MARGIN_MAX))
+    {
+        data.sequence_margin = margin;
     }
     if let Some(field) = fields.get("reverse") {
         reverse(&field, &mut data, reader);

@@ -7,9 +7,6 @@ use super::{Evidence, Findings, Thing};
 use crate::catalog::{Catalog, Identity};
 use crate::copy::{CopyFormat, Sides};
 
-/// Fewer values than this left in a sequence is worth a warning.
-const SEQUENCE_ROOM: u64 = 1_000_000;
-
 pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
     let topic = "the tables to move";
     let Some(catalog) =
@@ -21,7 +18,7 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
     identities(catalog, findings);
     kinds(catalog, findings);
     triggers(catalog, findings);
-    sequences(catalog, findings);
+    super::sequences::judge(catalog, evidence.options.sequence_margin, findings);
     types(evidence, catalog, findings);
 }
 
@@ -171,54 +168,6 @@ fn triggers(catalog: &Catalog, findings: &mut Findings) {
             "on the target they fire for rows that we apply, so their effects happen twice",
             "ALTER TABLE … ENABLE TRIGGER … (without ALWAYS), if that is not wanted",
         ],
-    );
-}
-
-fn sequences(catalog: &Catalog, findings: &mut Findings) {
-    let sequences = || catalog.sequences.iter();
-    findings.many(
-        Medium,
-        "sequence_cycle",
-        Side::Source,
-        ["sequence has CYCLE", "sequences have CYCLE"],
-        sequences().filter(|sequence| sequence.cycle).map(|sequence| {
-            let statement = format!("ALTER SEQUENCE {} NO CYCLE;", sequence.name.quoted());
-            Thing::mended_by(&sequence.name, statement)
-        }),
-        [
-            "the margin we leave for numbers taken meanwhile may wrap around",
-            "ALTER SEQUENCE … NO CYCLE",
-        ],
-    );
-    findings.many(
-        Low,
-        "sequence_down",
-        Side::Source,
-        ["sequence counts down", "sequences count down"],
-        sequences().filter(|sequence| sequence.increment < 0).map(|sequence| &sequence.name),
-        ["the margin is taken downwards", ""],
-    );
-    let ending = sequences()
-        .filter(|it| it.room() < SEQUENCE_ROOM && !it.cycle && it.last.is_some())
-        .map(|it| format!("{} ({} left)", it.name, it.room()));
-    findings.many(
-        High,
-        "sequence_room",
-        Side::Source,
-        ["sequence has few values left", "sequences have few values left"],
-        ending,
-        [
-            "every change of authority skips some, and at the end inserts fail",
-            "Give the column and its sequence a larger type",
-        ],
-    );
-    findings.many(
-        Low,
-        "sequence_unowned",
-        Side::Source,
-        ["sequence that no column owns", "sequences that no column owns"],
-        sequences().filter(|sequence| sequence.owned_by.is_none()).map(|it| &it.name),
-        ["they move because they are in a moved schema", ""],
     );
 }
 

@@ -80,8 +80,9 @@ pub const RULES: &[Rule] = &[
     may("sequence_cycle", Medium, "a sequence has CYCLE"),
     may("sequence_down", Low, "a sequence counts down"),
     must("sequence_right", Blocker, "our role does not own or may not read a sequence"),
-    may("sequence_room", High, "a sequence has few values left"),
+    may("sequence_room", Medium, "a sequence has too few numbers left for the whole margin"),
     may("sequence_unowned", Low, "no column owns a sequence"),
+    may("sequence_used_up", Medium, "a sequence has no number left"),
     must("server", Blocker, "the server's identity cannot be read"),
     may(
         "server_bound_values",

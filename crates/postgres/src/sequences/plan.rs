@@ -17,6 +17,19 @@ pub struct Raise {
     /// The last number that the side which lost authority may still hand out without meeting one
     /// of the other side's; `None` where no range could be set aside.
     pub old_side_until: Option<i64>,
+    /// How many numbers are set aside so.
+    #[serde(default)]
+    pub margin: u64,
+}
+
+/// Of the numbers that a sequence has left, so much at most is set aside: the same must be possible
+/// on the way back, and again.
+const SHARE: u64 = 4;
+
+/// How many numbers are set aside of a sequence that has `left`, where `wanted` are asked for.
+#[must_use]
+pub fn margin_of(left: u64, wanted: u64) -> u64 {
+    wanted.min(left / SHARE)
 }
 
 impl Raise {
@@ -47,22 +60,11 @@ pub enum SequenceFault {
         /// The step where it goes.
         to: i64,
     },
-    /// The margin does not fit before the end.
-    #[error(
-        "sequence {name} has {left} numbers left, fewer than the margin of {margin}: widen it, or lower the margin"
-    )]
-    NoRoom {
-        /// Which.
-        name: TableName,
-        /// How many numbers are left.
-        left: u64,
-        /// The margin asked for.
-        margin: u64,
-    },
 }
 
-/// Plans every sequence: behind the further of both sides by `margin` numbers, keeping the step's
-/// residue (an application may count odd on one site and even on the other).
+/// Plans every sequence: behind the further of both sides by `margin` numbers, or by as many as
+/// [`margin_of`] leaves, keeping the step's residue (an application may count odd on one site and
+/// even on the other).
 ///
 /// A cycling sequence never promised distinct numbers: without room it is carried over without a
 /// margin. A sequence at its end that does not cycle stays at its end: it fails there as it does
@@ -111,29 +113,33 @@ fn one(here: &SequenceValue, there: &SequenceValue, margin: u64) -> Result<Raise
     };
     let end = i128::from(if step < 0 { here.min.max(there.min) } else { here.max.min(there.max) });
     let room = ((end - next(here)) * step.signum()).div_euclid(step.abs());
-    if room < 0 {
-        // Used up. It does so on both sides.
-        return Ok(Raise {
-            name,
-            value: here.last_value,
-            is_called: here.is_called,
-            old_side_until: None,
-        });
+    let left = room - ahead + 1;
+    if left <= 0 && !here.cycle {
+        // Used up. It is so on both sides.
+        let further = if ahead > 0 { there } else { here };
+        let value = further.last_value.clamp(there.min, there.max);
+        return Ok(Raise { name, value, is_called: true, old_side_until: None, margin: 0 });
     }
-    let wanted = ahead + i128::from(margin);
-    let at = |steps: i128| i64::try_from(next(here) + steps * step).ok();
-    if wanted <= room
-        && let Some(value) = at(wanted)
-    {
-        return Ok(Raise { name, value, is_called: false, old_side_until: at(wanted - 1) });
+    let margin_here = margin_of(u64::try_from(left).unwrap_or(u64::MAX), margin);
+    if here.cycle && (left <= 0 || margin_here < margin) {
+        let value = number(here, ahead.min(room.max(0)));
+        return Ok(Raise { name, value, is_called: false, old_side_until: None, margin: 0 });
     }
-    if here.cycle
-        && let Some(value) = at(ahead.min(room))
-    {
-        return Ok(Raise { name, value, is_called: false, old_side_until: None });
-    }
-    let left = u64::try_from(room - ahead + 1).unwrap_or(0);
-    Err(SequenceFault::NoRoom { name, left, margin })
+    let wanted = ahead + i128::from(margin_here);
+    Ok(Raise {
+        name,
+        value: number(here, wanted),
+        is_called: false,
+        old_side_until: Some(number(here, wanted - 1)),
+        margin: margin_here,
+    })
+}
+
+/// The number that lies so many steps behind the next one. What is asked for lies between the
+/// sequence's bounds, or one step before them.
+fn number(here: &SequenceValue, steps: i128) -> i64 {
+    let number = next(here) + steps * i128::from(here.increment);
+    i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }
 
 #[cfg(test)]
@@ -152,6 +158,16 @@ mod tests {
             max: 1000,
             cycle: false,
         }
+    }
+
+    /// `nextval`; nothing at the end.
+    fn take(side: &mut SequenceValue) -> Option<i64> {
+        let number = i64::try_from(next(side)).unwrap();
+        if !(side.min..=side.max).contains(&number) {
+            return None;
+        }
+        (side.last_value, side.is_called) = (number, true);
+        Some(number)
     }
 
     fn single(
@@ -179,15 +195,30 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_refused_unless_it_cycles_or_is_reached() {
+    fn a_sequence_near_its_end_sets_aside_what_it_can() {
+        let near = sequence(933, true, 1);
+        let raise = single(&near, &sequence(1, false, 1), 10_000).unwrap();
+        assert_eq!((raise.value, raise.old_side_until, raise.margin), (950, Some(949), 16));
+        // Three numbers left: all go to the side that takes over, and the old one's next is seen.
+        let raise = single(&sequence(997, true, 1), &sequence(1, false, 1), 10_000).unwrap();
+        assert_eq!((raise.value, raise.old_side_until, raise.margin), (998, Some(997), 0));
+        assert!(raise.overrun_by(&sequence(998, true, 1)));
+        let raise = single(&sequence(1000, true, 1), &sequence(1, false, 1), 100).unwrap();
+        assert_eq!((raise.value, raise.is_called), (1000, true));
+        // The other side has used them up, or ends earlier.
+        let raise = single(&sequence(5, true, 1), &sequence(1000, true, 1), 100).unwrap();
+        assert_eq!((raise.value, raise.is_called), (1000, true));
+        let short = SequenceValue { max: 500, ..sequence(1, false, 1) };
+        let raise = single(&sequence(600, true, 1), &short, 100).unwrap();
+        assert_eq!((raise.value, raise.is_called), (500, true));
+    }
+
+    #[test]
+    fn a_cycle_without_room_has_no_margin() {
         let near = sequence(995, true, 1);
-        let refused = single(&near, &sequence(1, false, 1), 100).unwrap_err();
-        assert!(matches!(refused, SequenceFault::NoRoom { left: 5, .. }), "{refused}");
         let cycling = SequenceValue { cycle: true, ..near };
         let raise = single(&cycling, &sequence(1, false, 1), 100).unwrap();
         assert_eq!((raise.value, raise.old_side_until), (996, None));
-        let raise = single(&sequence(1000, true, 1), &sequence(1, false, 1), 100).unwrap();
-        assert_eq!((raise.value, raise.is_called), (1000, true));
     }
 
     #[test]
@@ -214,8 +245,37 @@ mod tests {
                     // … with the margin between them, on the same residue, within the bounds.
                     prop_assert!((i128::from(raise.value) - next(&here)) % i128::from(increment) == 0);
                     prop_assert!((i128::from(raise.value) - next(&here)) * direction
-                        >= i128::from(margin) * i128::from(increment.abs()));
+                        >= i128::from(raise.margin) * i128::from(increment.abs()));
                     prop_assert!((-1000..=1000).contains(&raise.value));
+                    prop_assert!(raise.margin <= margin);
+                }
+            }
+        }
+
+        /// Whatever is handed out on either side after each move, no number comes twice as long as
+        /// both keep to their ranges; and no move is ever refused for want of room.
+        #[test]
+        fn there_and_back_and_there_again(
+            start in -1000i64..1001, increment in prop_oneof![-7i64..0, 1i64..8], margin in 0u64..300,
+            taken in proptest::collection::vec((0u64..40, 0u64..40), 1..6),
+        ) {
+            let mut sides = [sequence(start, false, increment), sequence(start, false, increment)];
+            let mut seen = std::collections::BTreeSet::new();
+            for (at, (by_new, by_old)) in taken.into_iter().enumerate() {
+                let (from, to) = (at % 2, (at + 1) % 2);
+                let raise = one(&sides[from], &sides[to], margin).unwrap();
+                sides[to].last_value = raise.value;
+                sides[to].is_called = raise.is_called;
+                for _ in 0..by_new {
+                    if let Some(number) = take(&mut sides[to]) {
+                        prop_assert!(seen.insert(number), "{number} came twice");
+                    }
+                }
+                for _ in 0..by_old.min(raise.margin) {
+                    if let Some(number) = take(&mut sides[from]) {
+                        prop_assert!(seen.insert(number), "{number} came twice");
+                        prop_assert!(!raise.overrun_by(&sides[from]));
+                    }
                 }
             }
         }

@@ -13,7 +13,7 @@ use changeover_postgres::{barrier, sequences};
 use changeover_types::{AttemptId, Side};
 use tokio::time::{Instant, sleep};
 
-use super::super::{Effects, SEQUENCE_MARGIN, application};
+use super::super::{Effects, application};
 use super::{REST_OF_CUTOVER, Sessions, Sides, Why, ident};
 use crate::daemon::store::now;
 use crate::gates::name_blockers;
@@ -246,10 +246,13 @@ impl Effects {
         };
         let count = async { Ok(sequences::read(taker, &sides.taker_scope.sequences).await?) };
         let (_, here, there) = tokio::try_join!(travel, arm, count)?;
-        let raises = sequences::plan(&here, &there, SEQUENCE_MARGIN).map_err(|faults| {
+        let margin = self.plan.data.sequence_margin;
+        let raises = sequences::plan(&here, &there, margin).map_err(|faults| {
             Why(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         sequences::raise(taker, &raises).await?;
+        let narrow = raises.into_iter().filter(|it| it.margin < margin);
+        self.sessions.narrow = narrow.collect();
         Ok(Input::Done)
     }
 

@@ -10,6 +10,7 @@ use changeover_postgres::grant::{GrantFailure, Snapshot};
 use changeover_postgres::lease::{LeaseBudget, SealFailure};
 use changeover_postgres::session::Session;
 use changeover_postgres::{grant, resolve, seal};
+use changeover_types::Side;
 use tokio::time::{sleep, timeout};
 
 use super::super::{Effects, application};
@@ -170,6 +171,9 @@ impl Effects {
         let sides = self.sides(attempt).await?;
         self.sessions.lease = None;
         self.sessions.grant = None;
+        if let Some(text) = self.narrow_margins(attempt.from) {
+            self.board.say(crate::protocol::EventKind::Warning, text);
+        }
         self.prove(attempt, &sides);
         // Inert already; what a busy table or server keeps is dropped when the migration ends.
         let dropped = async {
@@ -181,6 +185,24 @@ impl Effects {
             tracing::warn!("dropping the old seal: {}", chain(&e));
         }
         Ok(Input::Done)
+    }
+
+    /// The sequences whose two ranges are closer together than the plan asks for.
+    fn narrow_margins(&mut self, old: Side) -> Option<String> {
+        let narrow = std::mem::take(&mut self.sessions.narrow);
+        let shown = narrow.iter().take(NAMED_SEQUENCES);
+        let mut names: Vec<String> =
+            shown.map(|it| format!("{} ({})", it.name, it.margin)).collect();
+        if narrow.len() > names.len() {
+            names.push(format!("and {} more", narrow.len() - names.len()));
+        }
+        (!names.is_empty()).then(|| {
+            format!(
+                "nearly used up, so that fewer numbers than data.sequence_margin are set aside for \
+                 whoever still takes some on the {old}: {}",
+                names.join(", ")
+            )
+        })
     }
 
     /// A step that can only be tried again: says why on the board and waits a moment.
@@ -204,6 +226,9 @@ async fn proof(giver: &ConnectConfig) -> Result<Option<Snapshot>, Error> {
 
 /// Clients wait while the proof's snapshot is opened.
 const PROOF_OPENS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How many sequences are named.
+const NAMED_SEQUENCES: usize = 8;
 
 /// DROP TRIGGER wants the strongest lock: nobody shall wait behind it for longer than this.
 const DROP_WAIT: Duration = Duration::from_millis(50);

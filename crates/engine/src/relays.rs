@@ -255,6 +255,15 @@ async fn pump(
                     stream.from()
                 ),
             ),
+            FollowEvent::Scans { table, rows } => board.say(
+                EventKind::Warning,
+                format!(
+                    "relay_scans: each change of {table} reads all of its {rows} rows on the {}, \
+                     because no index finds one; the relay may fall behind while the application \
+                     changes it often. Next time give it a primary key, or an index on its columns",
+                    stream.into()
+                ),
+            ),
             FollowEvent::Foreign { .. }
             | FollowEvent::Resumed(_)
             | FollowEvent::Discarded { .. } => {}

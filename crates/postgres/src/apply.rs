@@ -7,6 +7,8 @@
 //! new [`Applier`], which reads from the rows what became of it.
 
 mod failure;
+mod receiving;
+mod scan;
 mod sql;
 mod tables;
 
@@ -21,6 +23,7 @@ use failure::Queued;
 use tables::Tables;
 
 pub(crate) use failure::is_passing;
+pub use scan::Scan;
 
 /// A flight of statements ends when it has this many bytes.
 const FLIGHT_BYTES: usize = 1 << 20;
@@ -122,6 +125,25 @@ impl Applier {
             self.pipeline.statement(sql::PRUNE, &[Some(migration), Some(stream)]);
             self.queued.push(Queued::Own);
         }
+    }
+
+    /// The tables that are met in `work` for the first time and whose rows the server can find
+    /// only by reading the whole table.
+    ///
+    /// # Errors
+    /// As [`Applier::changes`].
+    pub async fn scans(&mut self, work: &[Work]) -> Result<Vec<Scan>> {
+        self.tables.look_up(&mut self.session, self.stream.into(), work).await?;
+        let mut scans = Vec::new();
+        for work in work {
+            if let Some((sql, parameters)) = self.tables.unexplained(work)
+                && let Work::Row { table, .. } = work
+            {
+                scans
+                    .extend(scan::explain(&mut self.session, &table.name, &sql, parameters).await?);
+            }
+        }
+        Ok(scans)
     }
 
     /// Applies changes within the batch that was begun.

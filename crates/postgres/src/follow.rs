@@ -15,7 +15,7 @@ use changeover_types::{Lsn, MigrationName, Side};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
-use crate::apply::{Applier, Head, is_passing};
+use crate::apply::{Applier, Head, Scan, is_passing};
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
 use crate::replication::{Incoming, ReplicationStream};
@@ -273,7 +273,12 @@ impl Follower {
                 applier.begin(Head { predecessor, position, epoch, open });
                 self.meter.opened(epoch, open);
             }
-            Step::Changes(work) => self.meanwhile(applier.changes(&work), line).await?,
+            Step::Changes(work) => {
+                for Scan { table, rows } in applier.scans(&work).await? {
+                    self.tell(FollowEvent::Scans { table, rows }).await;
+                }
+                self.meanwhile(applier.changes(&work), line).await?;
+            }
             Step::Close { position, commit_time_us, markers, .. } => {
                 self.meanwhile(applier.commit(), line).await?;
                 line.relay.handle_durable(position);

@@ -18,15 +18,20 @@ use changeover_types::{Change, OldRow, ReplicaIdentity, TableName, TableShape, T
 pub use compose::{Command, Plans, What, compose};
 pub use mask::Mask;
 
-/// How two values of a type are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Equality {
-    /// `=` is true only for identical values (integers, uuid, timestamps, text …).
-    Exact,
-    /// `=` exists and is also true for values that look different (numeric, citext, float …).
-    Loose,
-    /// There is no `=` (json, xml, point …): compared by text.
-    None,
+/// How a stored value is compared with one of the stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Equality {
+    /// The operator in full, `OPERATOR(public.=)`: of the index that the key is enforced by, else
+    /// of the type's default class. `None` if the type has none (json, point …): compared by text.
+    pub operator: Option<String>,
+    /// The type that both are cast to for it, if it is not the column's own: what a domain is made
+    /// of, or `text` for `varchar`.
+    pub operand: Option<String>,
+    /// The index's collation, if it is not the column's own.
+    pub collation: Option<String>,
+    /// Whether it is true only for identical values (integers, uuid, timestamps …). Others (numeric,
+    /// citext, float, what has a nondeterministic collation …) have equal values that differ.
+    pub exact: bool,
 }
 
 /// A column of the receiving table.
@@ -38,9 +43,11 @@ pub struct TargetColumn {
     pub type_oid: u32,
     /// `atttypmod`.
     pub type_modifier: i32,
-    /// `format_type(atttypid, -1)` under an empty `search_path`: a name to cast to. Without a
-    /// modifier, for a cast to one would cut values silently where an assignment refuses.
+    /// The type's qualified name, to cast to. Without a modifier, for a cast to one would cut
+    /// values silently where an assignment refuses.
     pub type_sql: String,
+    /// The same of the type beneath, if it is a domain.
+    pub base_sql: Option<String>,
     /// `GENERATED … STORED`: never written.
     pub generated: bool,
     /// `GENERATED ALWAYS AS IDENTITY`: never in an UPDATE.

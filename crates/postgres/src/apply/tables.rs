@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use changeover_relay::Work;
-use changeover_relay::plan::{Equality, Plans, StatementKey, TablePlan, TargetColumn, TargetTable};
-use changeover_types::{RelationId, Side, TableName, TableShape, quote_literal};
+use changeover_relay::plan::{Plans, StatementKey, TablePlan};
+use changeover_types::{RelationId, Side, TableShape};
 
+use super::receiving;
 use crate::error::{Error, Result};
 use crate::session::{Pipeline, Session};
 
@@ -18,6 +19,8 @@ const MOST_STATEMENTS: usize = 2_000;
 struct Table {
     plan: TablePlan,
     statements: HashMap<StatementKey, String>,
+    /// Whether it was asked how the server finds its rows.
+    explained: bool,
 }
 
 /// The receiving tables that were met so far.
@@ -57,7 +60,7 @@ impl Tables {
                 if known.is_some_and(|known| Arc::ptr_eq(known.plan.shape(), shape)) {
                     continue;
                 }
-                let target = read(session, side, &shape.name).await?;
+                let target = receiving::read(session, side, &shape.name).await?;
                 let plan = TablePlan::new(shape.clone(), target).map_err(|difference| {
                     Error::divergence(
                         side,
@@ -67,10 +70,23 @@ impl Tables {
                         ),
                     )
                 })?;
-                self.tables.insert(shape.id, Table { plan, statements: HashMap::new() });
+                let table = Table { plan, statements: HashMap::new(), explained: false };
+                self.tables.insert(shape.id, table);
             }
         }
         Ok(())
+    }
+
+    /// The statement that finds the row of `work`, the first time that one of its table's is to
+    /// be found; and how many parameters it has.
+    pub(super) fn unexplained(&mut self, work: &Work) -> Option<(String, usize)> {
+        let Work::Row { table, change } = work else { return None };
+        let table = self.tables.get_mut(&table.id).filter(|table| !table.explained)?;
+        let mut planned = Vec::new();
+        table.plan.plan(change, &mut planned).ok()?;
+        let found = planned.iter().find(|p| !matches!(p.key, StatementKey::Insert { .. }))?;
+        table.explained = true;
+        Some((table.plan.sql(&found.key), found.params.len()))
     }
 
     /// The name of a statement, queued for preparation if it is new.
@@ -103,59 +119,4 @@ impl Tables {
         }
         self.prepared = 0;
     }
-}
-
-/// Types whose `=` is true for identical values only.
-const EXACT: &str = "16,17,18,19,20,21,23,25,26,28,29,27,650,774,829,869,1043,1082,1083,1114,\
-    1184,1560,1562,2950,3220,5069";
-
-async fn read(session: &mut Session, side: Side, name: &TableName) -> Result<TargetTable> {
-    // What is not known to compare well is compared by text, which is never wrong.
-    let sql = format!(
-        "SELECT c.relkind = 'p', a.attname, a.atttypid, a.atttypmod, \
-           pg_catalog.format_type(a.atttypid, -1), a.attgenerated <> '', a.attidentity = 'a', \
-           CASE WHEN coalesce(NOT l.collisdeterministic, false) THEN 'loose' \
-             WHEN a.atttypid IN ({EXACT}) OR t.typtype = 'e' THEN 'exact' \
-             WHEN t.typtype IN ('b', 'd') AND EXISTS (SELECT FROM pg_catalog.pg_opclass o \
-               JOIN pg_catalog.pg_am m ON m.oid = o.opcmethod WHERE o.opcdefault \
-               AND m.amname = 'btree' AND o.opcintype = \
-                 CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typcategory = 'A' \
-                   THEN t.typelem ELSE t.oid END) THEN 'loose' \
-             ELSE 'none' END \
-         FROM pg_catalog.pg_class c \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         LEFT JOIN pg_catalog.pg_attribute a \
-           ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-         LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
-         LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
-         WHERE n.nspname = {} AND c.relname = {} AND c.relkind IN ('r', 'p') ORDER BY a.attnum",
-        quote_literal(&name.schema),
-        quote_literal(&name.name),
-    );
-    let rows = session.query(&sql).await?;
-    let Some(first) = rows.first() else {
-        return Err(Error::divergence(
-            side,
-            format!("the table {name} changed on the sending side and does not exist here"),
-        ));
-    };
-    let partitioned = first.text(0)? == "t";
-    let mut columns = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let Some(column) = row.get(1) else { continue };
-        columns.push(TargetColumn {
-            name: column.to_owned(),
-            type_oid: row.parse(2)?,
-            type_modifier: row.parse(3)?,
-            type_sql: row.text(4)?.to_owned(),
-            generated: row.text(5)? == "t",
-            identity_always: row.text(6)? == "t",
-            equality: match row.text(7)? {
-                "exact" => Equality::Exact,
-                "loose" => Equality::Loose,
-                _ => Equality::None,
-            },
-        });
-    }
-    Ok(TargetTable { name: name.clone(), partitioned, columns })
 }

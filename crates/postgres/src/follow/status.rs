@@ -113,6 +113,14 @@ pub enum FollowEvent {
         /// Its transaction's commit LSN.
         commit_lsn: Lsn,
     },
+    /// Each change of a row of this table reads the whole table on the receiving side. Told once
+    /// for each table and connection, before the first change.
+    Scans {
+        /// The table.
+        table: TableName,
+        /// Its rows, as the planner last knew.
+        rows: u64,
+    },
     /// Somebody wrote to the sending side while it had no authority: an alarm. Not applied.
     Foreign {
         /// The transaction's commit LSN.

@@ -2,6 +2,7 @@
 
 mod alignment;
 mod deaths;
+mod keys;
 mod kinds;
 mod load;
 mod order;

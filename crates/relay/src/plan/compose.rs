@@ -165,7 +165,8 @@ mod tests {
             type_sql: "integer".to_owned(),
             generated: false,
             identity_always: false,
-            equality: Equality::Exact,
+            base_sql: None,
+            equality: Equality::default(),
         };
         let target = TargetTable { name, partitioned: false, columns: vec![column] };
         (shape.clone(), TablePlan::new(shape, target).unwrap())

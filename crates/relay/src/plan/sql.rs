@@ -4,13 +4,35 @@ use std::fmt::Write;
 
 use changeover_types::quote_ident;
 
-use super::{Equality, Find, Mask, StatementKey, TablePlan};
+use super::{Find, Mask, StatementKey, TablePlan, TargetColumn};
 
 /// PostgreSQL's bound on the parameters of one statement.
 const MAX_PARAMETERS: usize = 65_535;
 
 /// The most rows one INSERT takes.
 const MAX_ROWS: usize = 64;
+
+impl TargetColumn {
+    /// Whether the column equals `value` for the index, in a form that the index can serve.
+    fn by_operator(&self, value: &str) -> Option<String> {
+        let equality = &self.equality;
+        let operator = equality.operator.as_ref()?;
+        let cast = equality.operand.as_ref().map(|t| format!("::{t}")).unwrap_or_default();
+        let collate = equality.collation.as_ref().map(|c| format!(" COLLATE {c}"));
+        let collate = collate.unwrap_or_default();
+        let name = quote_ident(&self.name);
+        Some(format!("{name}{cast} {operator} {value}{cast}{collate}"))
+    }
+
+    /// Whether the column looks like `value`, byte for byte.
+    fn by_text(&self, value: &str) -> String {
+        format!(
+            "{}::pg_catalog.text COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) \
+             {value}::pg_catalog.text",
+            quote_ident(&self.name)
+        )
+    }
+}
 
 impl TablePlan {
     /// The statement that `key` names.
@@ -109,21 +131,22 @@ impl TablePlan {
     fn find_sql(&self, find: &Find, next: &mut usize) -> String {
         let mut tests = Vec::new();
         for n in find.by.iter() {
-            let name = quote_ident(&self.column(n).name);
+            let column = self.column(n);
             if find.nulls.contains(n) {
-                tests.push(format!("{name} IS NULL"));
+                // `IS NULL` would also be true for a composite value of nothing but NULLs.
+                tests.push(format!("{} IS NOT DISTINCT FROM NULL", quote_ident(&column.name)));
                 continue;
             }
-            let value = self.parameter(n, next);
-            match self.column(n).equality {
-                // A key's uniqueness is by `=`, whatever else may look equal.
-                _ if !find.any_one => tests.push(format!("{name} = {value}")),
-                Equality::Exact => tests.push(format!("{name} = {value}")),
-                Equality::Loose => {
-                    tests.push(format!("{name} = {value} AND {name}::text = {value}::text"));
-                }
-                Equality::None => tests.push(format!("{name}::text = {value}::text")),
+            let value =
+                format!("${next}::{}", column.base_sql.as_ref().unwrap_or(&column.type_sql));
+            *next += 1;
+            let by_operator = column.by_operator(&value);
+            // A key's uniqueness is by its operator, whatever else may look equal.
+            let enough = column.equality.exact || !find.any_one;
+            if by_operator.is_none() || !enough {
+                tests.push(column.by_text(&value));
             }
+            tests.extend(by_operator);
         }
         let tests = tests.join(" AND ");
         if !find.any_one {

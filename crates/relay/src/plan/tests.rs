@@ -16,15 +16,28 @@ fn shape(identity: ReplicaIdentity, columns: &[(&str, bool)]) -> Arc<TableShape>
     })
 }
 
-fn target(columns: &[(&str, Equality)]) -> TargetTable {
-    let columns = columns.iter().map(|(name, equality)| TargetColumn {
+/// `=` that is true for identical values only.
+const EXACT: &str = "exact";
+/// `=` that is also true for others.
+const LOOSE: &str = "loose";
+/// No `=`.
+const NONE: &str = "none";
+
+fn equality(word: &str) -> Equality {
+    let operator = (word != NONE).then(|| "OPERATOR(ext.=)".to_owned());
+    Equality { operator, exact: word == EXACT, ..Equality::default() }
+}
+
+fn target(columns: &[(&str, &str)]) -> TargetTable {
+    let columns = columns.iter().map(|(name, word)| TargetColumn {
         name: (*name).to_owned(),
         type_oid: 25,
         type_modifier: -1,
         type_sql: "text".to_owned(),
         generated: false,
         identity_always: false,
-        equality: *equality,
+        base_sql: None,
+        equality: equality(word),
     });
     TargetTable {
         name: TableName::new("public", "t\"x"),
@@ -53,7 +66,7 @@ const ID: RelationId = RelationId(7);
 #[test]
 fn an_insert_names_every_column() {
     let shape = shape(ReplicaIdentity::Default, &[("id", true), ("v", false)]);
-    let target = target(&[("v", Equality::Exact), ("id", Equality::Exact)]);
+    let target = target(&[("v", EXACT), ("id", EXACT)]);
     let plan = TablePlan::new(shape, target).unwrap();
     let change = Change::Insert { relation: ID, new: vec![text("1"), Value::Null] };
     assert_eq!(
@@ -71,7 +84,7 @@ fn an_insert_names_every_column() {
 #[test]
 fn an_update_leaves_out_what_the_stream_leaves_out() {
     let shape = shape(ReplicaIdentity::Default, &[("id", true), ("a", false), ("b", false)]);
-    let target = target(&[("id", Equality::Exact), ("a", Equality::Exact), ("b", Equality::Exact)]);
+    let target = target(&[("id", EXACT), ("a", EXACT), ("b", EXACT)]);
     let plan = TablePlan::new(shape, target).unwrap();
     let change = Change::Update {
         relation: ID,
@@ -81,7 +94,8 @@ fn an_update_leaves_out_what_the_stream_leaves_out() {
     assert_eq!(
         planned(&plan, &change),
         [(
-            "UPDATE ONLY \"public\".\"t\"\"x\" SET \"b\" = $1::text WHERE \"id\" = $2::text"
+            "UPDATE ONLY \"public\".\"t\"\"x\" SET \"b\" = $1::text WHERE \"id\" \
+             OPERATOR(ext.=) $2::text"
                 .to_owned(),
             vec![Some("x".to_owned()), Some("1".to_owned())]
         )]
@@ -95,7 +109,7 @@ fn an_update_leaves_out_what_the_stream_leaves_out() {
         planned(&plan, &moved),
         [(
             "UPDATE ONLY \"public\".\"t\"\"x\" SET \"id\" = $1::text, \"b\" = $2::text WHERE \
-             \"id\" = $3::text"
+             \"id\" OPERATOR(ext.=) $3::text"
                 .to_owned(),
             vec![Some("2".to_owned()), Some("x".to_owned()), Some("1".to_owned())]
         )]
@@ -106,7 +120,7 @@ fn an_update_leaves_out_what_the_stream_leaves_out() {
 #[test]
 fn a_row_without_a_key_is_found_by_everything_and_only_once() {
     let shape = shape(ReplicaIdentity::Full, &[("a", true), ("n", true), ("j", true)]);
-    let target = target(&[("a", Equality::Exact), ("n", Equality::Loose), ("j", Equality::None)]);
+    let target = target(&[("a", EXACT), ("n", LOOSE), ("j", NONE)]);
     let plan = TablePlan::new(shape, target).unwrap();
     let change = Change::Delete {
         relation: ID,
@@ -116,8 +130,11 @@ fn a_row_without_a_key_is_found_by_everything_and_only_once() {
         planned(&plan, &change),
         [(
             "DELETE FROM ONLY \"public\".\"t\"\"x\" WHERE (tableoid, ctid) = (SELECT tableoid, \
-             ctid FROM ONLY \"public\".\"t\"\"x\" WHERE \"a\" IS NULL AND \"n\" = $1::text AND \
-             \"n\"::text = $1::text::text AND \"j\"::text = $2::text::text LIMIT 1)"
+             ctid FROM ONLY \"public\".\"t\"\"x\" WHERE \"a\" IS NOT DISTINCT FROM NULL AND \
+             \"n\"::pg_catalog.text COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) \
+             $1::text::pg_catalog.text AND \"n\" OPERATOR(ext.=) $1::text AND \
+             \"j\"::pg_catalog.text COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) \
+             $2::text::pg_catalog.text LIMIT 1)"
                 .to_owned(),
             vec![Some("1.0".to_owned()), Some("{}".to_owned())]
         )]
@@ -125,9 +142,23 @@ fn a_row_without_a_key_is_found_by_everything_and_only_once() {
 }
 
 #[test]
+fn a_key_is_found_as_its_index_compares() {
+    let mut target = target(&[("id", LOOSE)]);
+    target.columns[0].base_sql = Some("ext.citext".to_owned());
+    target.columns[0].equality.operand = Some("ext.citext".to_owned());
+    target.columns[0].equality.collation = Some("pg_catalog.\"C\"".to_owned());
+    let plan = TablePlan::new(shape(ReplicaIdentity::Default, &[("id", true)]), target).unwrap();
+    let change = Change::Delete { relation: ID, old: OldRow::Key(vec![text("1")]) };
+    let sql = &planned(&plan, &change)[0].0;
+    let found = "WHERE \"id\"::ext.citext OPERATOR(ext.=) $1::ext.citext::ext.citext COLLATE \
+                 pg_catalog.\"C\"";
+    assert!(sql.ends_with(found), "{sql}");
+}
+
+#[test]
 fn a_moved_identity_column_is_deleted_and_inserted() {
     let shape = shape(ReplicaIdentity::Default, &[("id", true), ("v", false)]);
-    let mut target = target(&[("id", Equality::Exact), ("v", Equality::Exact)]);
+    let mut target = target(&[("id", EXACT), ("v", EXACT)]);
     target.columns[0].identity_always = true;
     let plan = TablePlan::new(shape, target).unwrap();
     let old = Some(OldRow::Key(vec![text("1"), Value::Null]));
@@ -144,13 +175,13 @@ fn a_moved_identity_column_is_deleted_and_inserted() {
 #[test]
 fn a_difference_in_columns_is_named() {
     let announced = shape(ReplicaIdentity::Default, &[("id", true), ("new", false)]);
-    let error = TablePlan::new(announced, target(&[("id", Equality::Exact)])).unwrap_err();
+    let error = TablePlan::new(announced, target(&[("id", EXACT)])).unwrap_err();
     assert!(error.to_string().contains("has no column new"), "{error}");
     let announced = shape(ReplicaIdentity::Default, &[("id", true)]);
-    let both = target(&[("id", Equality::Exact), ("extra", Equality::Exact)]);
+    let both = target(&[("id", EXACT), ("extra", EXACT)]);
     let error = TablePlan::new(announced.clone(), both).unwrap_err();
     assert!(error.to_string().contains("has no column extra"), "{error}");
-    let mut other = target(&[("id", Equality::Exact)]);
+    let mut other = target(&[("id", EXACT)]);
     other.columns[0].type_oid = 23;
     assert!(TablePlan::new(announced, other).is_err());
 }

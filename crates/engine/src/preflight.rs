@@ -1,8 +1,10 @@
 //! What the databases, the roles and the plan can promise together: looks, changes nothing.
 
+mod traffic;
+pub(crate) mod upstreams;
+
 use std::path::Path;
 
-use changeover_assess::Severity;
 use changeover_assess::register::{Finding, Findings, Rule, accept};
 use changeover_plan::Plan;
 use changeover_postgres::preflight as database;
@@ -14,15 +16,8 @@ use crate::Report;
 use crate::databases::Databases;
 use crate::effects::data;
 
-const NO_GATE: &str = "no_gate";
-
-/// What is judged of the plan itself, besides [`database::RULES`].
-pub const RULES: &[Rule] = &[Rule {
-    id: NO_GATE,
-    severity: Severity::Medium,
-    fires: "data moves and the plan has no gate",
-    waivable: true,
-}];
+/// What is judged besides [`database::RULES`].
+pub const RULES: &[Rule] = &[traffic::RULES[0], traffic::RULES[1], upstreams::RULE];
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,12 +44,9 @@ pub struct Promise {
 /// # Errors
 /// If a database cannot be reached or a secret cannot be had.
 pub async fn preflight(plan: &Plan, plan_path: &Path) -> Result<PreflightView, Report> {
-    let mut findings = Findings::default();
-    let of_traffic = of_traffic(plan, &mut findings);
-    let mut findings = findings.finish();
+    let Around { mut findings, promise } = around(plan).await;
     let options = data::declared(plan);
-    accept(&mut findings, RULES, &options.waivers, options.now);
-    let mut promises: Vec<Promise> = of_traffic.into_iter().collect();
+    let mut promises: Vec<Promise> = promise.into_iter().collect();
     let Some(databases) = Databases::of_plan(plan, plan_path)? else {
         return Ok(PreflightView { findings, promises });
     };
@@ -83,30 +75,32 @@ pub async fn preflight(plan: &Plan, plan_path: &Path) -> Result<PreflightView, R
     Ok(PreflightView { findings, promises })
 }
 
-/// What the plan's gates can promise, whatever the databases.
-fn of_traffic(plan: &Plan, findings: &mut Findings) -> Option<Promise> {
-    let holds = match (&plan.gates.postgres, &plan.gates.http) {
-        (Some(_), _) => "the PostgreSQL gate holds sessions",
-        (None, Some(_)) => "the HTTP gate holds requests",
-        (None, None) if plan.moves_data() => "there is no gate that could hold",
-        (None, None) => return None,
-    };
-    let kept = plan.gates.postgres.is_some() || plan.gates.http.is_some();
-    let mut risks = Vec::new();
-    if !kept {
-        risks.push(NO_GATE.to_owned());
-        findings.add(
-            Severity::Medium,
-            NO_GATE,
-            None,
-            [
-                "the plan has no gate".into(),
-                "writers wait in the database during the cutover and are refused after it until \
-                 they are pointed at the target"
-                    .into(),
-                "Add gates.postgres or gates.http to the plan".into(),
-            ],
-        );
+/// Which upstreams of the target cannot be connected to; `None` also if that is accepted.
+pub(crate) async fn refusing_target(plan: &Plan) -> Option<String> {
+    let now = crate::now();
+    let waived =
+        plan.answers.waivers.iter().any(|it| it.id == upstreams::UPSTREAM && it.until > now);
+    let found = upstreams::refusing(plan, &[Side::Target]).await;
+    (!waived && !found.is_empty()).then(|| upstreams::words(&found))
+}
+
+/// What was found around the databases.
+pub(crate) struct Around {
+    pub(crate) findings: Vec<Finding>,
+    promise: Option<Promise>,
+}
+
+/// Looks at what is no database.
+pub(crate) async fn around(plan: &Plan) -> Around {
+    let mut findings = Findings::default();
+    let mut promise = traffic::judge(plan, &mut findings);
+    let refusing = upstreams::refusing(plan, &[Side::Source, Side::Target]).await;
+    upstreams::judge(&refusing, &mut findings);
+    if let (Some(promise), false) = (&mut promise, refusing.is_empty()) {
+        promise.kept = false;
+        promise.risks.push(upstreams::UPSTREAM.to_owned());
     }
-    Some(Promise { what: format!("no request fails at the cutover: {holds}"), kept, risks })
+    let mut findings = findings.finish();
+    accept(&mut findings, RULES, &plan.answers.waivers, crate::now());
+    Around { findings, promise }
 }

@@ -137,7 +137,8 @@ fn route(route: &HttpRoute) -> GateRoute {
     GateRoute { rule: route.rule.clone(), decide_after: route.decide_after }
 }
 
-fn upstream(url: &str) -> Result<Upstream, Report> {
+/// An upstream's address.
+pub(crate) fn upstream(url: &str) -> Result<Upstream, Report> {
     let authority = url.trim_start_matches("http://").trim_end_matches('/');
     authority
         .rsplit_once(':')

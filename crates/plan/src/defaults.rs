@@ -37,10 +37,12 @@ pub(crate) const DECIDE_AFTER: Duration = Duration::from_secs(1);
 pub(crate) fn phases(source: &Environment, target: &Environment, gates: &Gates) -> Vec<Phase> {
     let data = source.postgres.is_some() && target.postgres.is_some();
     let http = source.http.is_some() && target.http.is_some() && gates.http.is_some();
+    // A target's application with a database of its own can write nothing before the cutover.
+    let canary = http && (!data || gates.postgres.is_some());
     let (attempts, retry_after) = CUTOVER;
     let plan = [
         ("copy", data, vec![Step::Replicate, Step::Verify]),
-        ("canary", http, vec![Step::Canary(Canary::default())]),
+        ("canary", canary, vec![Step::Canary(Canary::default())]),
         (
             "cutover",
             data || http,

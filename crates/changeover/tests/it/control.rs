@@ -5,4 +5,4 @@ mod data;
 mod guards;
 mod people;
 mod prometheus;
-mod service;
+pub(crate) mod service;

@@ -7,7 +7,7 @@ use changeover_postgres::catalog::Selection;
 use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::error::{Error, ErrorKind, Result as PgResult};
 use changeover_postgres::objects;
-use changeover_postgres::preflight::{self, Preflight};
+use changeover_postgres::preflight::{self, Finding};
 use changeover_postgres::session::Session;
 use changeover_relay::Stream;
 use changeover_run::Input;
@@ -15,6 +15,7 @@ use changeover_types::{Epoch, Side};
 use tokio::time::{Instant, sleep};
 
 use super::{Effects, application};
+use crate::preflight::around;
 use crate::protocol::EventKind;
 use crate::report::chain;
 
@@ -57,9 +58,10 @@ pub(crate) fn declared(plan: &Plan) -> preflight::Options {
 }
 
 /// The blockers in one text.
-pub(crate) fn blockers(preflight: &Preflight) -> Option<String> {
-    let found: Vec<String> = preflight
-        .blockers()
+pub(crate) fn blockers(findings: &[Finding]) -> Option<String> {
+    let found: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.blocks())
         .map(|finding| {
             let side = finding.side.map(|side| format!("{side}: ")).unwrap_or_default();
             format!("{}: {side}{} ({})", finding.id, finding.what, finding.fix)
@@ -114,7 +116,8 @@ impl Effects {
         if found.finding(LEFT_OVER).is_some() && self.began_here(&mut source, &mut target).await? {
             found.findings.retain(|finding| finding.id != LEFT_OVER);
         }
-        if let Some(why) = blockers(&found) {
+        found.findings.extend(around(&self.plan).await.findings);
+        if let Some(why) = blockers(&found.findings) {
             return Ok(Installed::Blocked(why));
         }
         self.keeps_ownership = Some(found.keeps_ownership());

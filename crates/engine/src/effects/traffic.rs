@@ -16,11 +16,15 @@ use super::Effects;
 use crate::daemon::Board;
 use crate::daemon::store::now;
 use crate::gates::{GateError, Gates};
+use crate::preflight;
 use crate::protocol::{CanaryStatus, EventKind, GatesStatus, OutsideStatus};
 use crate::report::chain;
 
 /// A gate that does not answer for this long stops the run.
 const GATE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// An upstream that is being restarted is back within this.
+const UPSTREAM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the gate's figures are shown.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
@@ -41,6 +45,12 @@ impl Effects {
         state: &State,
     ) -> Input {
         let Some(gates) = &self.gates else { return Input::Done };
+        if share.target_permille > 0
+            && state.highest_permille() == 0
+            && let Some(why) = self.refusing_target().await
+        {
+            return Input::Failed { why, next: "changeover apply".to_owned() };
+        }
         let (mut target_permille, mut split) = (state.target_permille, state.split.clone());
         split.set(of, share, &mut target_permille);
         let cutover = &state.cutover;
@@ -61,6 +71,20 @@ impl Effects {
                 }
                 Err(e) => return gate_failed(&e),
             }
+        }
+    }
+
+    /// The target's upstreams that cannot be connected to, unless somebody accepted that: before any
+    /// request is sent there.
+    pub(super) async fn refusing_target(&self) -> Option<String> {
+        let begun = Instant::now();
+        loop {
+            let found = preflight::refusing_target(&self.plan).await?;
+            if begun.elapsed() > UPSTREAM_PATIENCE {
+                return Some(found);
+            }
+            self.board.say(EventKind::Warning, format!("trying again: {found}"));
+            sleep(Duration::from_secs(1)).await;
         }
     }
 

@@ -45,6 +45,13 @@ impl Decided {
         }
     }
 
+    /// The side refused to be connected: its failure, for the canary and the counters alike. Who
+    /// answers instead is counted, but its answer says nothing of the side that was drawn.
+    pub(super) fn refused(self, instead: Side) -> Decided {
+        self.answered(true);
+        Decided { side: instead, ticket: None, ..self }
+    }
+
     /// The side broke off an answer that it had begun.
     pub(super) fn broken_off(&self) {
         self.counters.http_broken_off(self.place, self.side);

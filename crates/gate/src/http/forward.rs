@@ -26,8 +26,8 @@ const MOST_STALE: usize = 3;
 /// Why a side did not answer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// No instance of the side could be connected to.
-    Unreachable(String),
+    /// No instance of the side could be connected to; nothing of the request was sent.
+    Unreachable { why: String, unsent: Box<Request<RequestBody>> },
     /// The connection broke before an answer.
     Broken(String),
     /// No head within the time.
@@ -84,7 +84,7 @@ impl Forwarder {
                 }
             }
         }
-        Err(Failure::Unreachable(why))
+        Err(Failure::Unreachable { why, unsent: Box::new(request) })
     }
 
     async fn send_to(

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use changeover_types::Side;
+use changeover_routing::PERMILLE_ALL;
+use changeover_types::{Share, Side};
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::Full;
@@ -147,7 +148,8 @@ pub(super) async fn answer(
     let side = key.side(share);
     let sinks = (&core.shared, &core.counters, decisions);
     let decided = Decided::drawn(sinks, place, side, share, key.hash(), arrived);
-    let mut answer = forward(&core, &peer, request, side, decided, work).await?;
+    let other = other_side(side, share);
+    let mut answer = forward(&core, &peer, request, (side, other), decided, work).await?;
     if let Some(cookie) = key.set_cookie {
         answer.headers_mut().append(header::SET_COOKIE, cookie);
     }
@@ -199,12 +201,19 @@ async fn has_left(stream: &SharedStream) {
     }
 }
 
+/// Who takes a request that its side refuses to be connected for: the source, while it serves a
+/// part of them anyhow.
+fn other_side(side: Side, share: Share) -> Option<Side> {
+    let shared = share.target_permille < PERMILLE_ALL;
+    (side == Side::Target && shared).then_some(Side::Source)
+}
+
 async fn forward(
     core: &Core,
     peer: &Peer,
     request: Request<Incoming>,
-    side: Side,
-    decided: Decided,
+    (mut side, other): (Side, Option<Side>),
+    mut decided: Decided,
     work: Option<WorkGuard>,
 ) -> Result<Response<AnswerBody>, ClientLeft> {
     let mut request = request.map(|body| {
@@ -215,7 +224,16 @@ async fn forward(
         }
     });
     head::to_upstream(&mut request, peer.client);
-    let failure = match core.forwarder.send(side, request).await {
+    let mut sent = core.forwarder.send(side, request).await;
+    if let (Err(Failure::Unreachable { .. }), Some(other)) = (&sent, other)
+        && let Err(Failure::Unreachable { why, unsent }) = sent
+    {
+        tracing::warn!(client = %peer.client, %side, %why, "a request goes to the {other} instead");
+        decided = decided.refused(other);
+        side = other;
+        sent = core.forwarder.send(side, *unsent).await;
+    }
+    let failure = match sent {
         Ok((answer, lease)) => {
             let error = answer.status().is_server_error();
             decided.answered(error);
@@ -232,7 +250,7 @@ async fn forward(
     };
     let (status, why) = match failure {
         Failure::ClientLeft => return Err(ClientLeft),
-        Failure::Unreachable(why) | Failure::Broken(why) => (StatusCode::BAD_GATEWAY, why),
+        Failure::Unreachable { why, .. } | Failure::Broken(why) => (StatusCode::BAD_GATEWAY, why),
         Failure::Late(why) => (StatusCode::GATEWAY_TIMEOUT, why),
     };
     decided.answered(true);

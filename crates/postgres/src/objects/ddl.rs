@@ -77,8 +77,11 @@ BEGIN
                AND e.kind IN ('grant', 'unseal')) THEN
     RETURN NULL;
   END IF;
-  RAISE EXCEPTION 'changeover: % has moved: "%"."%" on the % side takes no writes',
-      TG_ARGV[0], TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[2]
+  -- Epoch 1 seals the target for the copy.
+  RAISE EXCEPTION 'changeover: % has %: "%"."%" on the % side takes no writes%',
+      TG_ARGV[0], CASE TG_ARGV[1] WHEN '1' THEN 'not moved yet' ELSE 'moved' END,
+      TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[2],
+      CASE TG_ARGV[1] WHEN '1' THEN ' until it has' ELSE '' END
     USING ERRCODE = 'P0004',
       DETAIL = format('Like SQLSTATE 25006, read_only_sql_transaction: sealed in epoch %s.', TG_ARGV[1]),
       HINT = 'Connect through the gate, or to the side that has authority now.';

@@ -1,4 +1,5 @@
 //! Who else is there: roles, upstreams, gates, sessions around the gate.
 
 mod application;
+mod refusing;
 mod requests;

@@ -58,6 +58,12 @@ impl Effects {
         if let Some(gates) = &self.gates {
             gates.status().await?;
         }
+        if self.plan.requests_follow_authority()
+            && attempt.to() == Side::Target
+            && let Some(why) = self.refusing_target().await
+        {
+            return Err(Why(why));
+        }
         self.sessions.giver = Some(giver);
         self.sessions.taker = Some(Session::connect(&sides.taker, &name).await?);
         Ok(Input::Done)

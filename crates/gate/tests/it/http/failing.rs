@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use changeover_types::Side;
+use http_body_util::BodyExt;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Client, RunningGate, Server};
+use crate::harness::{Client, RunningGate, Server, reply};
 
 /// Reads one request with an optional Content-Length body; false at the end.
 async fn read_request(stream: &mut BufReader<TcpStream>) -> bool {
@@ -125,6 +126,36 @@ async fn nobody_there_is_a_502_and_an_error_of_that_side() {
     let metrics = gate.metrics().await;
     assert_eq!(metrics.http[&Side::Source].errors, 1);
     assert_eq!(metrics.http[&Side::Target].errors, 0);
+}
+
+/// The client sees neither: the target that refuses is charged, and the source serves, body and all.
+#[tokio::test]
+async fn while_the_source_serves_a_part_it_takes_what_the_target_refuses() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = unused.local_addr().unwrap();
+    drop(unused);
+    let source = Server::start(|request| async {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        reply(body)
+    })
+    .await;
+    let gate = RunningGate::start(&[source.address], &[dead]);
+    gate.weight(999).await;
+    for n in 0..20 {
+        let body = format!("order {n}");
+        // Each a client of its own, or the cookie would keep it on its side.
+        let mut client = Client::connect(gate.address).await;
+        let answer = client.send(http::Request::post("/"), body.clone()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), body);
+    }
+    let metrics = gate.metrics().await;
+    assert!(metrics.http[&Side::Target].errors >= 15, "{metrics:?}");
+    assert_eq!(metrics.http[&Side::Source].errors, 0);
+    // Where all is the target's, nobody else may answer for it.
+    gate.weight(1000).await;
+    let mut client = Client::connect(gate.address).await;
+    assert_eq!(client.get("/").await.unwrap().0, 502);
 }
 
 #[tokio::test]

@@ -48,12 +48,15 @@ pub struct Definitions {
     pub facts: BTreeMap<Key, String>,
 }
 
+/// A key's four parts and its value.
+type Fact = (String, String, String, String, String);
+
 /// How [`Definitions`] travel: from the server and to a file.
 #[derive(Serialize, Deserialize)]
 struct Written {
     major: u32,
     hash: String,
-    facts: Option<Vec<(String, String, String, String, String)>>,
+    facts: Option<Vec<Fact>>,
 }
 
 impl Definitions {

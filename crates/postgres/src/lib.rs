@@ -29,4 +29,5 @@ pub mod seal;
 pub mod sequences;
 pub mod session;
 pub mod snapshot;
+pub mod type_numbers;
 pub mod verify;

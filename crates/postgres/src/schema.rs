@@ -14,6 +14,7 @@ pub mod toc;
 mod tools;
 mod undo;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,8 @@ pub struct Archive {
     path: PathBuf,
     entries: Vec<Entry>,
     keep_ownership: bool,
+    /// Entries, by catalogue and number, that somebody else has seen to.
+    left_out: BTreeSet<(u32, u32)>,
 }
 
 /// The catalogue `pg_namespace`.
@@ -79,7 +82,7 @@ impl Archive {
                 format!("the archive's list has a line we cannot read: {line}"),
             )
         })?;
-        Ok(Archive { tools: tools.clone(), path: path.to_owned(), entries, keep_ownership })
+        Ok(Archive { tools: tools.clone(), path: path.to_owned(), entries, keep_ownership, left_out: BTreeSet::new() })
     }
 
     /// Creates everything that comes before the rows, in one transaction: all or nothing.
@@ -126,6 +129,55 @@ impl Archive {
         PostData::read(&script, &self.entries, source).await
     }
 
+    /// The statements of the entries with these catalogues and numbers, those that it has.
+    /// `server` only lends its name to an error.
+    ///
+    /// # Errors
+    /// With what `pg_restore` said, or if its output is not what its list promises.
+    pub async fn statements(
+        &self,
+        server: &Session,
+        wanted: &BTreeSet<(u32, u32)>,
+    ) -> Result<BTreeMap<(u32, u32), String>> {
+        let is_wanted = |entry: &&Entry| wanted.contains(&(entry.catalog_oid, entry.oid));
+        let entries: Vec<&Entry> =
+            self.entries.iter().filter(is_wanted).filter(|e| self.wants(e, &[])).collect();
+        if entries.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let list = self.write_list("statements", entries.iter().copied())?;
+        let mut arguments = self.restore_arguments(&list);
+        arguments.extend(["--section=pre-data", "--verbose", "--file=-"].map(OsString::from));
+        arguments.push(self.path.clone().into());
+        let script = tools::run(&self.tools.restore, &arguments, server.config()).await?;
+        let text = String::from_utf8(script)
+            .map_err(|_| Error::local(server.side(), "the archive holds SQL that is not UTF-8"))?;
+        let parts = script::cut(&text).ok_or_else(|| {
+            Error::local(server.side(), "pg_restore's script cannot be cut into its entries")
+        })?;
+        let key = |id| {
+            let entry = entries.iter().find(|entry| entry.dump_id == id)?;
+            Some((entry.catalog_oid, entry.oid))
+        };
+        let statements = |part: script::Part| {
+            Some((key(part.dump_id)?, script::without_comments(&part.sql).to_owned()))
+        };
+        Ok(parts.into_iter().filter_map(statements).collect())
+    }
+
+    /// The entry with this catalogue and number, for people.
+    #[must_use]
+    pub fn label(&self, (catalog_oid, oid): (u32, u32)) -> Option<&str> {
+        let is = |entry: &&Entry| (entry.catalog_oid, entry.oid) == (catalog_oid, oid);
+        self.entries.iter().find(is).map(|entry| entry.label.as_str())
+    }
+
+    /// The entries with these catalogues and numbers are there already: neither the restore nor its
+    /// undoing touches them.
+    pub fn leave_out(&mut self, entries: BTreeSet<(u32, u32)>) {
+        self.left_out = entries;
+    }
+
     fn restore_arguments(&self, list: &Path) -> Vec<OsString> {
         let mut arguments: Vec<OsString> =
             vec!["--exit-on-error".into(), format!("--use-list={}", list.display()).into()];
@@ -142,7 +194,8 @@ impl Archive {
             && entry.catalog_oid == NAMESPACES
             && existing_schemas.iter().any(|name| entry.is_schema(name));
         let left_out = matches!(entry.kind, EntryKind::EventTrigger | EntryKind::Replication);
-        !(exists || left_out || entry.label.starts_with("COMMENT - EXTENSION "))
+        let seen_to = self.left_out.contains(&(entry.catalog_oid, entry.oid));
+        !(exists || left_out || seen_to || entry.label.starts_with("COMMENT - EXTENSION "))
     }
 
     fn write_list<'a>(

@@ -70,6 +70,22 @@ pub(super) fn cut(script: &str) -> Option<Vec<Part>> {
     (ids.len() == parts.len()).then_some(parts)
 }
 
+/// An entry's statements without the comments around them, which hold numbers of the archive and
+/// the time of day.
+pub(super) fn without_comments(sql: &str) -> &str {
+    let mut rest = sql.trim();
+    while rest.starts_with("--") {
+        rest = rest.split_once('\n').map_or("", |(_, rest)| rest).trim_start();
+    }
+    while let Some((before, last)) = rest.rsplit_once('\n')
+        && last.starts_with("--")
+        && !last.ends_with(';')
+    {
+        rest = before.trim_end();
+    }
+    rest
+}
+
 /// Takes the settings that end `text`, which belong to what follows it.
 fn take_settings(text: &mut String, given: &mut [Option<String>; 2]) {
     let mut found = [None, None];
@@ -118,6 +134,8 @@ mod tests {
         assert!(parts[0].sql.contains("CREATE INDEX i;") && !parts[0].sql.contains("SET x"));
         assert!(parts[1].sql.contains("ALTER TABLE c;") && !parts[1].sql.contains('\\'));
         assert_eq!((&parts[0].needs, &parts[1].needs), (&vec![], &vec![12, 7]));
+        assert_eq!(without_comments(&parts[0].sql), "CREATE INDEX i;");
+        assert_eq!(without_comments(&parts[1].sql), "ALTER TABLE c;");
         assert_eq!(cut("-- TOC entry x\n"), None);
         assert_eq!(cut("-- TOC entry 1 (class 1 OID 1)\n-- TOC entry 1 (class 1 OID 1)\n"), None);
     }

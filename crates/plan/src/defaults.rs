@@ -26,6 +26,7 @@ pub(crate) fn data() -> Data {
         exclude: Vec::new(),
         copy_jobs: 4,
         sequence_margin: 10_000,
+        type_numbers_budget: 20_000_000,
         reverse_keep: Duration::from_secs(72 * 3600),
     }
 }

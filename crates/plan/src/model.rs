@@ -215,6 +215,9 @@ pub struct Data {
     /// How many numbers of each sequence are set aside at a change of authority for the side that
     /// loses it; fewer of one that is nearly used up.
     pub sequence_margin: u64,
+    /// How many of the target's numbers may be used up so that its types get the source's
+    /// numbers; with 0 they get any.
+    pub type_numbers_budget: u64,
     /// After this the run asks for `finish`; nothing closes by itself.
     pub reverse_keep: Duration,
 }

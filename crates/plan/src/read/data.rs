@@ -41,11 +41,23 @@ pub(super) fn read(fields: &mut Fields<'_>, reader: &mut Reader) -> (Option<Plac
     {
         data.sequence_margin = margin;
     }
+    if let Some(field) = fields.get("type_numbers") {
+        type_numbers(&field, &mut data, reader);
+    }
     if let Some(field) = fields.get("reverse") {
         reverse(&field, &mut data, reader);
     }
     fields.done(UNBUILT, reader);
     (Some(place), data)
+}
+
+fn type_numbers(field: &Field<'_>, data: &mut Data, reader: &mut Reader) {
+    let Some(mut fields) = reader.map(field) else { return };
+    let most = u64::from(u32::MAX);
+    if let Some(budget) = fields.get("budget").and_then(|field| reader.number(&field, 0, most)) {
+        data.type_numbers_budget = budget;
+    }
+    fields.done(&[], reader);
 }
 
 fn reverse(field: &Field<'_>, data: &mut Data, reader: &mut Reader) {

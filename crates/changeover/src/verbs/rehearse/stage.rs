@@ -94,7 +94,12 @@ impl Stage {
     ) -> Result<Stage, Report> {
         let plan = &planned.plan;
         let name = name(&plan.name, what)?;
-        let mut data = json!({"exclude": plan.data.exclude, "copy_jobs": plan.data.copy_jobs});
+        // Types may be placed once: a number that was used up is lost to the migration itself.
+        let mut data = json!({
+            "exclude": plan.data.exclude,
+            "copy_jobs": plan.data.copy_jobs,
+            "type_numbers": {"budget": 0},
+        });
         if !include.is_empty() {
             data["include"] = json!(include);
         }

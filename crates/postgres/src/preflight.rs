@@ -12,6 +12,7 @@ mod rules;
 mod sequences;
 mod server;
 mod target;
+mod type_numbers;
 
 use changeover_assess::register::accept;
 use changeover_types::{Waiver, WallMs};
@@ -25,6 +26,7 @@ pub use facts::{
 };
 pub use promises::Promise;
 pub use rules::RULES;
+pub use type_numbers::TypeNumbers;
 
 use changeover_assess::register::{Findings, Thing, list};
 
@@ -47,6 +49,10 @@ pub struct Options {
     pub now: WallMs,
     /// How many numbers each sequence is to set aside.
     pub sequence_margin: u64,
+    /// How many of the target's numbers may be used up so that types get the source's.
+    pub type_numbers_budget: u64,
+    /// What this run itself has placed on the target, as the objects of [`SideFacts`] are called.
+    pub placed: std::collections::BTreeSet<String>,
 }
 
 impl Default for Options {
@@ -58,6 +64,8 @@ impl Default for Options {
             waivers: Vec::new(),
             now: WallMs(0),
             sequence_margin: 10_000,
+            type_numbers_budget: 20_000_000,
+            placed: std::collections::BTreeSet::new(),
         }
     }
 }
@@ -105,6 +113,8 @@ pub struct Evidence {
     pub filled: Fact<Vec<String>>,
     /// `pg_dump` and `pg_restore`.
     pub tools: Fact<Tools>,
+    /// Types and their numbers.
+    pub type_numbers: Fact<TypeNumbers>,
     /// What the operator declared.
     pub options: Options,
 }
@@ -136,6 +146,7 @@ pub async fn check(
         target_catalog,
         filled,
         tools,
+        type_numbers: type_numbers::facts(source, target, selection).await,
         options,
     })
 }
@@ -148,6 +159,7 @@ pub fn judge(evidence: &Evidence) -> Preflight {
     rights::judge(evidence, &mut findings);
     data::judge(evidence, &mut findings);
     target::judge(evidence, &mut findings);
+    type_numbers::judge(evidence, &mut findings);
     let mut findings = findings.finish();
     accept(&mut findings, RULES, &evidence.options.waivers, evidence.options.now);
     let promises = promises::promises(&findings);

@@ -82,7 +82,13 @@ impl Archive {
                 format!("the archive's list has a line we cannot read: {line}"),
             )
         })?;
-        Ok(Archive { tools: tools.clone(), path: path.to_owned(), entries, keep_ownership, left_out: BTreeSet::new() })
+        Ok(Archive {
+            tools: tools.clone(),
+            path: path.to_owned(),
+            entries,
+            keep_ownership,
+            left_out: BTreeSet::new(),
+        })
     }
 
     /// Creates everything that comes before the rows, in one transaction: all or nothing.

@@ -103,6 +103,8 @@ pub const RULES: &[Rule] = &[
     may("text_copy", Low, "a table is copied as text"),
     must("token", Blocker, "changeover.token is set by default"),
     must("tools", Blocker, "pg_dump and pg_restore cannot be used"),
+    may("type_numbers", High, "types have other numbers on the target, which drivers remember"),
+    may("type_numbers_kept", Low, "types get the source's numbers on the target"),
     must("unlogged", Blocker, "a moved table is unlogged"),
     must("version", Blocker, "a server is older than PostgreSQL 12"),
     must("version_order", Blocker, "the target is an older PostgreSQL than the source"),

@@ -127,8 +127,10 @@ fn emptiness(evidence: &Evidence, findings: &mut Findings) {
         findings.known(Blocker, "objects", Side::Target, "its objects", &evidence.target.objects);
     if let (Some(source), Some(target)) = (source, target) {
         let source: BTreeSet<&String> = source.iter().collect();
-        let (both, other): (Vec<&String>, Vec<&String>) =
-            target.iter().partition(|object| source.contains(object));
+        let (both, other): (Vec<&String>, Vec<&String>) = target
+            .iter()
+            .filter(|object| !evidence.options.placed.contains(*object))
+            .partition(|object| source.contains(object));
         findings.many(
             Blocker,
             "exists",

@@ -59,7 +59,9 @@ fn of(source: &[Creation], target: &[Creation]) -> Comparison {
         comparison.all += 1;
         match there.get(&(schema.clone(), name.clone())) {
             Some(other) if *other == oid => comparison.same += 1,
-            Some(other) => comparison.others.push(format!("{schema}.{name} ({oid}, there {other})")),
+            Some(other) => {
+                comparison.others.push(format!("{schema}.{name} ({oid}, there {other})"))
+            }
             None => comparison.others.push(format!("{schema}.{name} ({oid}, not there)")),
         }
     }

@@ -60,8 +60,8 @@ impl Counter {
             Counter::Making => "SELECT pg_catalog.lo_create(0)::pg_catalog.int8".to_owned(),
         };
         let found = cell(target, &sql).await?.and_then(|text| text.parse::<u32>().ok());
-        let given = found
-            .ok_or_else(|| Error::protocol(target.side(), "the counter gave no number"))?;
+        let given =
+            found.ok_or_else(|| Error::protocol(target.side(), "the counter gave no number"))?;
         Ok(given.checked_add(1).unwrap_or(16384))
     }
 
@@ -115,9 +115,8 @@ impl Counter {
 
 /// Rows whose every value is stored out of line and numbered.
 fn out_of_line(rows: u64) -> String {
-    let each = |text: &dyn Fn(u64) -> String| {
-        (1..=COLUMNS).map(text).collect::<Vec<String>>().join(", ")
-    };
+    let each =
+        |text: &dyn Fn(u64) -> String| (1..=COLUMNS).map(text).collect::<Vec<String>>().join(", ");
     format!(
         "BEGIN READ WRITE; CREATE TEMPORARY TABLE changeover_numbers ({}); \
          ALTER TABLE pg_temp.changeover_numbers {}, SET (toast_tuple_target = 128); \

@@ -150,11 +150,7 @@ fn start(creation: &Creation, shape: &Shape) -> Option<u32> {
 }
 
 /// The numbers that a creation which begins at `start` gets right, and the others.
-pub(super) fn split(
-    creation: &Creation,
-    shape: &Shape,
-    start: u32,
-) -> (Vec<Number>, Vec<Number>) {
+pub(super) fn split(creation: &Creation, shape: &Shape, start: u32) -> (Vec<Number>, Vec<Number>) {
     let right = |number: &Number, offset: &Option<u32>| {
         offset.and_then(|offset| start.checked_add(offset)) == Some(number.oid)
     };
@@ -210,12 +206,7 @@ fn short(distance: u64, start: u32, at: u64, conditions: &Conditions<'_>) -> Opt
     })
 }
 
-fn taken(
-    creation: &Creation,
-    shape: &Shape,
-    start: u32,
-    taken: &BTreeSet<u32>,
-) -> Option<String> {
+fn taken(creation: &Creation, shape: &Shape, start: u32, taken: &BTreeSet<u32>) -> Option<String> {
     let (fit, _) = split(creation, shape, start);
     let by = fit.iter().find(|number| taken.contains(&number.oid))?;
     Some(format!("another type of the target has number {}", by.oid))

@@ -73,8 +73,7 @@ fn a_type_that_is_numbered_otherwise_goes_before_its_array() {
     let range = creation("r", 20_000, &[("_r", 20_000), ("r", 20_001)], &[]);
     let shapes = [Shape { offsets: vec![Some(0), Some(3)], span: 8 }];
     let (taken, there) = (BTreeSet::new(), BTreeSet::new());
-    let mut conditions =
-        Conditions { next: 17_000, budget: 20_000, taken: &taken, there: &there };
+    let mut conditions = Conditions { next: 17_000, budget: 20_000, taken: &taken, there: &there };
     let placing = plan(std::slice::from_ref(&range), &shapes, &conditions);
     assert_eq!(starts(&placing), [19_998]);
     assert_eq!((placing.placed, placing.missed[0].numbers[0].name.as_str()), (1, "_r"));

@@ -132,6 +132,7 @@ async fn an_extension_that_the_target_lacks_is_missed() {
         target_catalog: Catalog::read(&mut t, &selection()).await.map_err(|e| e.to_string()),
         filled: Ok(Vec::new()),
         tools: Tools::find(15).await.map_err(|e| e.to_string()),
+        type_numbers: Err("not asked".to_owned()),
         options: Options::default(),
     };
     let found = preflight::judge(&evidence);

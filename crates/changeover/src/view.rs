@@ -191,6 +191,7 @@ pub(crate) fn table(status: &RunStatus) -> Vec<(&'static str, String)> {
     let mut add = |label, value: Option<String>| rows.extend(value.map(|value| (label, value)));
     add("requests", Some(format!("{} to the target", routes::shares(status))));
     add("copy", status.copy.as_ref().map(show_copy));
+    add("types", status.type_numbers.as_ref().map(ToString::to_string));
     add("forward", status.forward.as_ref().map(show_relay));
     add("reverse", status.reverse.as_ref().map(show_relay));
     add("verify", status.verify.as_ref().map(show_verify));

@@ -9,6 +9,7 @@ pub(crate) mod data;
 mod following;
 mod retire;
 mod traffic;
+mod type_numbers;
 mod way_back;
 
 use std::path::PathBuf;
@@ -108,6 +109,9 @@ impl Effects {
         let plan = Arc::clone(&config.plan);
         let databases = Databases::of_plan(&plan, &config.plan_path)?;
         let has_gate = plan.gates.http.is_some() || plan.gates.postgres.is_some();
+        if let Some(found) = type_numbers::remembered(&config.state_dir, run_id) {
+            board.show_type_numbers(found);
+        }
         let gates = has_gate.then(|| Gates::of_plan(&config.state_dir, &plan));
         Ok(Effects {
             run_id: run_id.to_owned(),

@@ -33,6 +33,7 @@ fn running(step: &str) -> RunStatus {
         check: None,
         canary: None,
         cutover: None,
+        type_numbers: None,
         gates: None,
         control: ControlStatus::default(),
     }

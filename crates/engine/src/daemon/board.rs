@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use changeover_cutover as cutover;
 use changeover_plan::{HttpGate, Plan};
+use changeover_postgres::type_numbers::Comparison;
 use changeover_run::{Event as RunEvent, Standing, State};
 use changeover_types::{RouteName, Side, WallMs};
 
@@ -62,6 +63,7 @@ impl Board {
             check: None,
             canary: None,
             cutover: None,
+            type_numbers: None,
             gates: None,
             control: results::first(plan),
         };
@@ -226,6 +228,11 @@ impl Board {
     /// Shows how the copy goes.
     pub(crate) fn show_copy(&self, copy: CopyStatus) {
         self.lock().status.copy = Some(copy);
+    }
+
+    /// Shows how the numbers of types compare.
+    pub(crate) fn show_type_numbers(&self, found: Comparison) {
+        self.lock().status.type_numbers = Some(found);
     }
 
     /// Shows how the relay into `into` goes.

@@ -102,15 +102,17 @@ impl Effects {
         let archive = self
             .dump(&snapshot.catalog, Some(&snapshot.name), &schema_archive(&self.run_id))
             .await?;
+        let archive = self.without_placed(archive, &mut session).await?;
         let restored = archive.restore_pre_data(&target).await;
         if restored.is_err() {
             // Whatever is in the way was made by somebody else: an abort must not drop it.
             std::fs::remove_file(self.state_dir.join(schema_archive(&self.run_id))).ok();
         }
-        restored
+        restored?;
+        self.compare_type_numbers(&selection(&self.plan)?).await
     }
 
-    async fn dump(
+    pub(super) async fn dump(
         &mut self,
         catalog: &Catalog,
         snapshot: Option<&str>,

@@ -53,6 +53,7 @@ pub(crate) fn declared(plan: &Plan) -> preflight::Options {
         waivers: plan.answers.waivers.clone(),
         now: crate::now(),
         sequence_margin: plan.data.sequence_margin,
+        type_numbers_budget: plan.data.type_numbers_budget,
         ..preflight::Options::default()
     }
 }
@@ -110,9 +111,9 @@ impl Effects {
         std::fs::remove_file(self.state_dir.join(schema_archive(&self.run_id))).ok();
         let selection = selection(&self.plan)?;
         let (mut source, mut target) = self.both().await?;
-        let found =
-            preflight::check(&mut source, &mut target, &selection, declared(&self.plan)).await;
-        let mut found = found;
+        let placed = self.placed_before(&mut target).await?;
+        let options = preflight::Options { placed, ..declared(&self.plan) };
+        let mut found = preflight::check(&mut source, &mut target, &selection, options).await;
         if found.finding(LEFT_OVER).is_some() && self.began_here(&mut source, &mut target).await? {
             found.findings.retain(|finding| finding.id != LEFT_OVER);
         }
@@ -128,6 +129,7 @@ impl Effects {
         }
         self.moved = None;
         let moved = self.moved().await?;
+        self.place_types(&mut source, &mut target).await?;
         for session in [&mut source, &mut target] {
             let scope = moved.scope.on(session.side());
             objects::install(session).await?;

@@ -89,11 +89,12 @@ impl Effects {
         if !abort {
             return retire::finish(&config, &scope).await;
         }
-        let retired = retire::abort(&config, &scope, AbortOptions::default()).await?;
+        let mut retired = retire::abort(&config, &scope, AbortOptions::default()).await?;
         // The target was empty before the copy, so all that the copy made is ours to remove.
         if side == Side::Target {
             let archive = self.state_dir.join(schema_archive(&self.run_id));
             schema::drop_restored(&config, &archive).await?;
+            retired.removed.extend(self.remove_placed(&config).await?);
         }
         Ok(retired)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use changeover_postgres::type_numbers::Comparison;
 use changeover_routing::RouteMetrics;
 use changeover_run::{Mode, State};
 use changeover_types::{Epoch, RouteName, Side, WallMs};
@@ -58,6 +59,9 @@ pub struct RunStatus {
     pub canary: Option<CanaryStatus>,
     /// The cutover.
     pub cutover: Option<CutoverStatus>,
+    /// How the numbers of types compare, once the schema is on the target.
+    #[serde(default)]
+    pub type_numbers: Option<Comparison>,
     /// The gates.
     pub gates: Option<GatesStatus>,
     /// What people, clocks and guards have said, and how each step ended.
@@ -401,6 +405,7 @@ impl RunStatus {
             check: Some(CheckStatus::of("smoke")),
             canary: Some(CanaryStatus::default()),
             cutover: Some(CutoverStatus::default()),
+            type_numbers: Some(Comparison::default()),
             gates: Some(GatesStatus::default()),
             control: ControlStatus::default(),
         }

@@ -1,1 +1,150 @@
-//! Processes that remember the numbers of user types across a move.
+//! The numbers of types after a move: those of the source, or a finding that says so.
+
+use std::fs;
+
+use crate::stage::postgres_session::{block_on, connect, execute, query_one};
+use crate::stage::{Gate, Pair, PlanText, Stage};
+
+const TYPES: &str = "
+    CREATE SCHEMA app;
+    CREATE EXTENSION hstore;
+    CREATE EXTENSION citext WITH SCHEMA app;
+    CREATE TYPE mood AS ENUM ('sad', 'it''s
+-- fine');
+    CREATE DOMAIN app.email AS app.citext CHECK (VALUE ~ '@');
+    CREATE TYPE app.point3 AS (x int, m mood, e app.email);
+    CREATE TYPE spell AS RANGE (subtype = float8, subtype_diff = float8mi);
+    COMMENT ON TYPE mood IS 'of the day';
+    CREATE TABLE t (id int PRIMARY KEY, h hstore, c app.citext, m mood, ms mood[], e app.email,
+        p app.point3, s spell);
+    INSERT INTO t VALUES (1, 'k=>v', 'C', 'sad', '{sad}', 'a@b', '(1,sad,a@b)', '[1,2)')";
+
+/// Every number but those of rows of tables.
+const NUMBERS: &str = "
+    SELECT string_agg(t.typname || ' ' || t.oid, ', ' ORDER BY t.oid) FROM pg_type t
+    LEFT JOIN pg_class c ON c.oid = coalesce(nullif(t.typrelid, 0),
+        (SELECT e.typrelid FROM pg_type e WHERE e.oid = t.typelem AND e.typrelid <> 0))
+    WHERE t.oid >= 16384 AND t.typnamespace::regnamespace::text !~ '^(pg_|changeover)'
+        AND coalesce(c.relkind, 'c') = 'c'";
+
+const LEFT: &str = "
+    SELECT concat_ws(', ', (SELECT string_agg(typname, ' ') FROM pg_type WHERE oid >= 16384),
+        (SELECT string_agg(extname, ' ') FROM pg_extension WHERE extname <> 'plpgsql'),
+        (SELECT string_agg(nspname, ' ') FROM pg_namespace WHERE nspname IN ('app', 'changeover')))";
+
+/// Uses up numbers of a server.
+fn use_up(url: &str, count: u32) {
+    let sql = format!(
+        "DO $$ BEGIN PERFORM pg_nextoid('pg_type', 'oid', 'pg_type_oid_index')
+         FROM generate_series(1, {count}); END $$"
+    );
+    execute(url, &sql);
+}
+
+/// The numbers that the columns of `t` have for a client, on a connection of its own.
+fn seen(url: &str) -> Vec<u32> {
+    block_on(async {
+        let client = connect(url).await.unwrap();
+        let statement = client.prepare("SELECT h, c, m, ms, e, p, s FROM t").await.unwrap();
+        statement.columns().iter().map(|column| column.type_().oid()).collect()
+    })
+}
+
+fn finding(ran: &crate::stage::Ran, id: &str) -> Option<String> {
+    let all = ran.lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    all.contains(&format!("\"{id}\"")).then_some(all)
+}
+
+#[test]
+fn types_keep_their_numbers() {
+    let pair = Pair::start("numbers");
+    use_up(&pair.blue.url("postgres"), 40_000);
+    let mut stage = Stage::bare(
+        &pair.blue,
+        &pair.green,
+        "numbers",
+        ["", ""],
+        &PlanText::new(Gate::Postgres).beside_others(),
+    );
+    execute(&stage.source, TYPES);
+    stage.start_gate();
+    let gate = stage.gate_url.clone().unwrap();
+    let before = seen(&gate);
+    let plan = stage.expect("plan", 0);
+    assert!(finding(&plan, "type_numbers_kept").is_some(), "{:?}", plan.lines);
+
+    // Taken back, nothing is left.
+    let apply = stage.begin("apply", &["--until", "copy"], &[]);
+    assert_eq!(apply.end(crate::stage::PATIENCE).unwrap().code, Some(0), "{}", stage.report());
+    assert_eq!(query_one(&stage.target, NUMBERS), query_one(&stage.source, NUMBERS));
+    stage.expect("abort", 0);
+    assert_eq!(query_one(&stage.target, LEFT), "", "{}", stage.report());
+    assert!(finding(&stage.expect("plan", 0), "type_numbers").is_some());
+
+    // The same again with numbers that are not used up, all the way.
+    use_up(&pair.blue.url("postgres"), 40_000);
+    execute(
+        &stage.source,
+        "DROP TABLE t; DROP SCHEMA app CASCADE; DROP EXTENSION hstore CASCADE;
+        DROP TYPE mood, spell CASCADE",
+    );
+    execute(&stage.source, TYPES);
+    let known = seen(&gate);
+    assert_ne!(known, before);
+    stage.expect("apply", 0);
+    assert_eq!(query_one(&stage.target, NUMBERS), query_one(&stage.source, NUMBERS));
+    assert_eq!(seen(&gate), known);
+    assert_eq!(seen(&stage.target), known);
+    let comment = "SELECT obj_description('mood'::regtype)";
+    assert_eq!(query_one(&stage.target, comment), "of the day");
+    let numbers = &stage.status()["type_numbers"];
+    assert_eq!(numbers["same"], numbers["all"], "{numbers}");
+    assert!(numbers["all"].as_u64().unwrap() > 12, "{numbers}");
+    stage.expect("rollback", 0);
+    assert_eq!(seen(&gate), known);
+}
+
+#[test]
+fn a_role_that_is_no_superuser_places_them_too() {
+    let pair = Pair::start("numbers_role");
+    use_up(&pair.blue.url("postgres"), 40_000);
+    execute(
+        &pair.green.url("postgres"),
+        "CREATE ROLE mover LOGIN REPLICATION;
+         GRANT SET ON PARAMETER session_replication_role TO mover",
+    );
+    let stage = Stage::bare(
+        &pair.blue,
+        &pair.green,
+        "role",
+        ["", "OWNER mover"],
+        &PlanText::new(Gate::None).beside_others(),
+    );
+    execute(&stage.source, TYPES);
+    let text = fs::read_to_string(&stage.plan).unwrap();
+    let theirs = stage.target.replace("postgres@", "mover@");
+    fs::write(&stage.plan, text.replace(&stage.target, &theirs)).unwrap();
+    stage.expect("apply", 0);
+    assert_eq!(query_one(&stage.target, NUMBERS), query_one(&stage.source, NUMBERS));
+    let numbers = &stage.status()["type_numbers"];
+    assert_eq!(numbers["same"], numbers["all"], "{numbers}");
+
+    // On a target whose counter is past what is wanted, the plan says so and the run does.
+    let late = Stage::bare(
+        &pair.blue,
+        &pair.green,
+        "late",
+        ["", ""],
+        &PlanText::new(Gate::None).beside_others(),
+    );
+    execute(&late.source, "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood PRIMARY KEY)");
+    use_up(&pair.green.url("postgres"), 50_000);
+    let said = finding(&late.expect("plan", 0), "type_numbers").unwrap();
+    for word in ["public.mood", "psycopg", "Restart every process", "data.type_numbers.budget"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    late.expect("apply", 0);
+    let numbers = &late.status()["type_numbers"];
+    assert_eq!((numbers["same"].as_u64(), numbers["all"].as_u64()), (Some(0), Some(2)));
+    assert!(numbers["others"].to_string().contains("public.mood"), "{numbers}");
+}

@@ -266,6 +266,9 @@ pub(crate) struct Rollback {
     /// Why, for the journal
     #[arg(long, default_value = "asked for by the operator")]
     pub(crate) why: String,
+    /// Stay on the target: gives up a rollback that has not changed authority yet
+    #[arg(long, conflicts_with = "why")]
+    pub(crate) give_up: bool,
 }
 
 /// `init`.

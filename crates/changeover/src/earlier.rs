@@ -95,6 +95,7 @@ pub(crate) fn of_records(plan: &Plan, records: &[Record]) -> Option<Earlier> {
             Event::RollbackBegun { .. } => {
                 back = state.has_moved_something().then_some(record.at);
             }
+            Event::RollbackGivenUp { .. } => back = None,
             Event::RolledBack => {
                 earlier.rollback_ms = took(back.take(), record.at).or(earlier.rollback_ms);
             }

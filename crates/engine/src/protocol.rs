@@ -105,6 +105,8 @@ pub enum Ask {
         /// Why, for the journal.
         why: String,
     },
+    /// Let the target keep what it has; nothing of authority has moved yet.
+    GiveUpRollback,
     /// End the way back.
     Finish {
         /// The migration's name, typed again: a slip must not reach the point of no return.
@@ -133,6 +135,7 @@ impl Ask {
             Ask::Rest => "rest",
             Ask::Abort => "abort",
             Ask::Rollback { .. } => "rollback",
+            Ask::GiveUpRollback => "rollback --give-up",
             Ask::Finish { .. } => "finish",
             Ask::Verify => "verify",
             Ask::Shutdown => "shutdown",

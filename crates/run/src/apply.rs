@@ -7,7 +7,7 @@ use crate::canary::Watching;
 use crate::control::{Approval, Control, GuardState, Standing, WayBack, WindowState};
 use crate::event::Event;
 use crate::guard::Consequence;
-use crate::state::{DataStage, Mode, State};
+use crate::state::{BeforeRollback, DataStage, Mode, State};
 
 /// Makes the event so. Total.
 pub fn apply(state: &mut State, event: &Event) {
@@ -42,6 +42,12 @@ pub fn apply(state: &mut State, event: &Event) {
             let share = Share { target_permille, salt };
             state.split.set(route.as_ref(), share, &mut state.target_permille);
             state.since = Some(*at);
+            let is_as_before = |it: &mut BeforeRollback| {
+                (it.target_permille, &it.split) == (state.target_permille, &state.split)
+            };
+            if state.mode == Mode::Forward {
+                state.before_rollback.take_if(is_as_before);
+            }
         }
         Event::Watched { watching } => state.watching = Some(watching.clone()),
         Event::OutsideAsked { at, rule, alarm_at, asked, pair } => {
@@ -62,25 +68,43 @@ pub fn apply(state: &mut State, event: &Event) {
                 state.attempts_used += 1;
             }
             state.next_attempt_at = *until;
+            state.futile = false;
         }
+        Event::AttemptFutile => state.futile = true,
         Event::Cutover { event } => cutover::apply(&mut state.cutover, event),
         Event::Paused { pause } => state.pause = Some(pause.clone()),
         Event::Resumed { .. } => {
             state.pause = None;
             state.attempts_used = 0;
             state.next_attempt_at = None;
+            state.futile = false;
             if std::mem::take(&mut state.canary_late) {
                 state.canary_until = None;
             }
         }
         Event::Bounded { until } => state.until.clone_from(until),
         Event::RollbackBegun { why, automatic, .. } => {
+            let now = BeforeRollback {
+                target_permille: state.target_permille,
+                split: state.split.clone(),
+                until: state.until.clone(),
+            };
+            // One that is given up may not have put everything back yet.
+            state.before_rollback.get_or_insert(now);
             turn(state, Mode::RollingBack { why: why.clone() });
             state.control.automatic_rollbacks += u32::from(*automatic);
             state.control.way_back = if *automatic { WayBack::ToProve } else { WayBack::ToTell };
         }
         Event::WayBackChecked { .. } => state.control.way_back = WayBack::Clear,
+        Event::RollbackGivenUp { put_back, .. } => {
+            turn(state, Mode::Forward);
+            let before = state.before_rollback.take();
+            state.until = before.as_ref().and_then(|before| before.until.clone());
+            let moved = |it: &BeforeRollback| it.split.highest(it.target_permille) > 0;
+            state.before_rollback = before.filter(|it| *put_back && moved(it));
+        }
         Event::RolledBack => {
+            state.before_rollback = None;
             let why = match &state.mode {
                 Mode::RollingBack { why } => why.clone(),
                 _ => String::new(),
@@ -91,7 +115,10 @@ pub fn apply(state: &mut State, event: &Event) {
             turn(state, Mode::Forward);
             state.at = *from;
         }
-        Event::AbortBegun { .. } => turn(state, Mode::Aborting),
+        Event::AbortBegun { .. } => {
+            state.before_rollback = None;
+            turn(state, Mode::Aborting);
+        }
         Event::Aborted => turn(state, Mode::Aborted),
         Event::FinishBegun { .. } => turn(state, Mode::Finishing),
         Event::Finished => turn(state, Mode::Finished),
@@ -177,6 +204,7 @@ fn begin_afresh(state: &mut State) {
     (state.canary_until, state.canary_late) = (None, false);
     state.watching = None;
     state.attempts_used = 0;
+    state.futile = false;
     state.next_attempt_at = None;
 }
 

@@ -88,6 +88,11 @@ pub enum Input {
         /// Who.
         by: Option<Who>,
     },
+    /// The operator wants the target to keep what it has, while that is still possible.
+    GiveUpRollback {
+        /// Who.
+        by: Option<Who>,
+    },
     /// The operator wants everything of ours removed.
     Abort {
         /// Who.
@@ -178,6 +183,11 @@ pub enum Input {
         /// The command that goes on once the cause is gone.
         next: String,
     },
+    /// The same of a step of the cutover, for a cause that time does not mend.
+    Futile {
+        /// What happened, and what mends it.
+        why: String,
+    },
     /// Something that runs beside what is due has stopped for good (a relay), or was found broken.
     Alarm {
         /// What happened.
@@ -241,6 +251,7 @@ pub fn decide(
         Input::Approve { who, facts } => entrance::approve(state, plan, who, facts, now)?,
         Input::Reject { who, facts, why } => entrance::reject(state, plan, who, facts, why)?,
         Input::RollBack { why, by } => operator::roll_back(state, why, by.as_ref(), now)?,
+        Input::GiveUpRollback { by } => operator::give_up(state, plan, by.as_ref(), now)?,
         Input::Abort { by } => operator::abort(state, by.as_ref(), None, now)?,
         Input::Finish { by } => operator::finish(state, plan, by.as_ref())?,
         Input::Guard { name, reading } => guard::looked(state, plan, name, reading, now),
@@ -364,6 +375,9 @@ fn unmoved(outcome: &Option<cutover::Outcome>) -> Option<&str> {
 
 fn next_by_itself(state: &State, plan: &Plan, now: WallMs) -> Option<Event> {
     if state.cutover.attempt.is_some() || state.pause.is_some() || state.rests().is_some() {
+        return None;
+    }
+    if state.to_put_back().is_some() {
         return None;
     }
     match &state.mode {

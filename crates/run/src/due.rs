@@ -131,6 +131,9 @@ fn going_on(state: &State, plan: &Plan) -> Option<Command> {
 }
 
 fn forward(state: &State, plan: &Plan) -> Option<Command> {
+    if let Some((share, route)) = state.to_put_back() {
+        return Some(Command::SetWeight { share, route });
+    }
     if state.rests().is_some() {
         return None;
     }

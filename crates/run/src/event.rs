@@ -140,6 +140,8 @@ pub enum Event {
         /// Until when; `None` ends the waiting.
         until: Option<WallMs>,
     },
+    /// The attempt under way fails for a cause that time does not mend: another one would, too.
+    AttemptFutile,
     /// A change of authority made a step.
     Cutover {
         /// Which.
@@ -177,6 +179,15 @@ pub enum Event {
         /// What stands against it; only a person goes back all the same.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         against: Vec<String>,
+    },
+    /// The way back is not taken after all: the target keeps authority.
+    RollbackGivenUp {
+        /// Whether the requests have to be led back to it; where they follow authority they never
+        /// left.
+        put_back: bool,
+        /// Who said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Who>,
     },
     /// The source has everything again.
     RolledBack,

@@ -47,6 +47,9 @@ pub struct State {
     /// The routes that such steps have moved.
     #[serde(default)]
     pub split: Split,
+    /// What the present rollback began with; put back when it is given up.
+    #[serde(default)]
+    pub before_rollback: Option<BeforeRollback>,
     /// Of the newest canary; each has its own, and they grow.
     #[serde(default)]
     pub newest_salt: u64,
@@ -54,6 +57,9 @@ pub struct State {
     pub cutover: cutover::State,
     /// Attempts of the present change of authority that ended without moving it.
     pub attempts_used: u32,
+    /// Whether the attempt under way fails for a cause that time does not mend.
+    #[serde(default)]
+    pub futile: bool,
     /// When the next attempt may begin.
     pub next_attempt_at: Option<WallMs>,
     /// What people, clocks and guards have said.
@@ -81,9 +87,11 @@ impl State {
             reverse_ready: false,
             target_permille: 0,
             split: Split::default(),
+            before_rollback: None,
             newest_salt: 0,
             cutover: cutover::State::genesis(),
             attempts_used: 0,
+            futile: false,
             next_attempt_at: None,
             control: Control::default(),
         }
@@ -108,10 +116,36 @@ impl State {
         route.map_or(common, |route| self.split.share_of(route, self.target_permille))
     }
 
+    /// The share that has to be put back next after a rollback was given up.
+    #[must_use]
+    pub fn to_put_back(&self) -> Option<(Share, Option<RouteName>)> {
+        let before = self.before_rollback.as_ref().filter(|_| self.mode == Mode::Forward)?;
+        let common = |target_permille, split: &Split| Share { target_permille, salt: split.salt };
+        let wanted = common(before.target_permille, &before.split);
+        let differs = wanted != common(self.target_permille, &self.split);
+        let all = Some((wanted, None));
+        // The whole is for everything and comes first; other shares are for what is left.
+        if differs && wanted.target_permille == 1000 {
+            return all;
+        }
+        let own = &before.split.own;
+        let moved = own.iter().find(|(route, share)| self.split.own.get(*route) != Some(*share));
+        let said_again = || own.iter().next();
+        match moved {
+            None if differs => all,
+            // The gates may have heard what the journal has not, so that one is said once more.
+            moved => moved
+                .or_else(said_again)
+                .map_or(all, |(route, share)| Some((*share, Some(route.clone())))),
+        }
+    }
+
     /// Where the run rests because it was told to go no further, if it has come so far.
     #[must_use]
     pub fn rests(&self) -> Option<&Bound> {
-        self.until.as_ref().filter(|bound| self.mode == Mode::Forward && self.at >= bound.steps)
+        // What a rollback that was given up took away is put back first.
+        let forward = self.mode == Mode::Forward && self.before_rollback.is_none();
+        self.until.as_ref().filter(|bound| forward && self.at >= bound.steps)
     }
 }
 
@@ -119,6 +153,19 @@ impl Default for State {
     fn default() -> Self {
         State::new()
     }
+}
+
+/// How far a run was when it began to go back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeRollback {
+    /// [`State::target_permille`].
+    pub target_permille: u16,
+    /// [`State::split`].
+    #[serde(default)]
+    pub split: Split,
+    /// [`State::until`].
+    #[serde(default)]
+    pub until: Option<Bound>,
 }
 
 /// What a run is about.

@@ -127,5 +127,9 @@ pub fn without_epochs(state: &State) -> State {
     is_newest(&mut shape.newest_salt);
     is_newest(&mut shape.split.salt);
     shape.split.own.values_mut().for_each(|share| is_newest(&mut share.salt));
+    if let Some(before) = &mut shape.before_rollback {
+        is_newest(&mut before.split.salt);
+        before.split.own.values_mut().for_each(|share| is_newest(&mut share.salt));
+    }
     shape
 }

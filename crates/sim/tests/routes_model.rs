@@ -75,6 +75,7 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
         Input::Restarted,
         Input::GoOn { by: None },
         Input::RollBack { why: "asked".into(), by: None },
+        Input::GiveUpRollback { by: None },
         Input::Abort { by: None },
     ];
     if let Some(command) = due(state, plan) {
@@ -148,6 +149,8 @@ fn routes_move_in_the_plans_order_and_never_back_but_all_together() {
     }
     let expected = [
         [0, 0, 0],
+        // A rollback that was given up puts one route back after another.
+        [0, 1000, 0],
         [100, 0, 0],
         [500, 0, 0],
         [1000, 0, 0],

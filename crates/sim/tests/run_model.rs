@@ -100,6 +100,7 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
         Input::Rest,
         Input::GoOnUntil { phase: "canary".into(), by: None },
         Input::RollBack { why: "asked".into(), by: None },
+        Input::GiveUpRollback { by: None },
         Input::Abort { by: None },
         Input::Finish { by: None },
         Input::Deadline,
@@ -108,6 +109,9 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
     let Some(command) = due(state, plan) else { return inputs };
     inputs.push(success(&command, state));
     inputs.push(Input::Failed { why: "failed".into(), next: "changeover apply".into() });
+    if let Command::Cutover(_) = command {
+        inputs.push(Input::Futile { why: "the schema has changed".into() });
+    }
     match command {
         Command::Verify => inputs.push(Input::Verified { rows: 2, different: 1 }),
         Command::Watch { .. } => inputs.push(Input::Watched { watching: worse() }),
@@ -147,7 +151,13 @@ fn heal(mut state: State, plan: &Plan) -> State {
     panic!("the run does not rest: {state:?}");
 }
 
-fn every_state(plan: &Plan) -> Vec<State> {
+/// Explored once for all tests.
+fn every_state(plan: &Plan) -> &'static [State] {
+    static ALL: OnceLock<Vec<State>> = OnceLock::new();
+    ALL.get_or_init(|| explored(plan))
+}
+
+fn explored(plan: &Plan) -> Vec<State> {
     let mut first = State::new();
     first = after(&first, plan, &Input::Restarted);
     let mut seen = BTreeSet::new();
@@ -173,7 +183,7 @@ fn from_every_state_the_run_comes_to_rest_where_it_was_told_to() {
     let states = every_state(&plan);
     println!("{} states", states.len());
     assert!(states.len() > 200);
-    for state in &states {
+    for state in states {
         let rested = heal(state.clone(), &plan);
         match &rested.mode {
             Mode::Done | Mode::Finished => {
@@ -196,10 +206,54 @@ fn from_every_state_that_is_not_ended_a_rollback_leads_to_the_source() {
         if !matches!(state.mode, Mode::Forward | Mode::Done | Mode::RollingBack { .. }) {
             continue;
         }
-        let asked = after(&state, &plan, &Input::RollBack { why: "asked".into(), by: None });
+        let asked = after(state, &plan, &Input::RollBack { why: "asked".into(), by: None });
         let rested = heal(asked, &plan);
         assert!(matches!(rested.mode, Mode::RolledBack { .. }), "{state:?} → {rested:?}");
         assert!(!rested.has_moved_something(), "{state:?}");
+    }
+}
+
+/// As long as nothing of authority has moved, a rollback can be given up: the target keeps what it
+/// has, and gets its requests back.
+#[test]
+fn a_rollback_can_be_given_up_until_authority_moves() {
+    let plan = plan();
+    let (mut given_up, mut refused) = (0_u32, 0_u32);
+    for state in every_state(&plan) {
+        let Mode::RollingBack { .. } = state.mode else { continue };
+        let asked = decide(state, &plan, &Input::GiveUpRollback { by: None }, WallMs(0));
+        if asked.is_err() {
+            let moving = state.cutover.attempt.as_ref().is_some_and(|a| !a.stage.is_before_seal());
+            assert!(moving || state.cutover.authority == Side::Source, "{state:?}");
+            refused += 1;
+            continue;
+        }
+        let rested = heal(after(state, &plan, &Input::GiveUpRollback { by: None }), &plan);
+        assert_eq!(rested.mode, Mode::Done, "{state:?}");
+        assert_eq!(rested.cutover.authority, Side::Target, "{state:?}");
+        assert_eq!(rested.target_permille, 1000, "{state:?}");
+        given_up += 1;
+    }
+    assert!(given_up > 10 && refused > 10, "{given_up} given up, {refused} refused");
+}
+
+/// A cause that time does not mend is met once.
+#[test]
+fn what_time_does_not_mend_is_not_tried_again() {
+    let plan = plan();
+    for state in every_state(&plan) {
+        let Some(Command::Cutover(_)) = due(state, &plan) else { continue };
+        let futile = Input::Futile { why: "the schema has changed".into() };
+        let mut ended = after(state, &plan, &futile);
+        while let Some(command @ Command::Cutover(_)) = due(&ended, &plan) {
+            ended = after(&ended, &plan, &success(&command, &ended));
+        }
+        let before_seal = state.cutover.attempt.as_ref().is_some_and(|a| {
+            a.stage.is_before_seal() && !matches!(a.stage, cutover::Stage::CallingOff { .. })
+        });
+        if before_seal {
+            assert!(ended.pause.is_some(), "{state:?}");
+        }
     }
 }
 
@@ -210,9 +264,9 @@ fn an_abort_is_refused_exactly_while_the_target_has_or_is_given_authority() {
         if !matches!(state.mode, Mode::Forward | Mode::Done) {
             continue;
         }
-        let asked = decide(&state, &plan, &Input::Abort { by: None }, WallMs(0));
+        let asked = decide(state, &plan, &Input::Abort { by: None }, WallMs(0));
         if asked.is_ok() {
-            let rested = heal(after(&state, &plan, &Input::Abort { by: None }), &plan);
+            let rested = heal(after(state, &plan, &Input::Abort { by: None }), &plan);
             assert_eq!(rested.mode, Mode::Aborted, "{state:?}");
             assert_eq!(rested.cutover.authority, Side::Source, "{state:?}");
         } else {
@@ -231,11 +285,11 @@ fn a_run_that_is_told_how_far_to_go_goes_exactly_so_far() {
         assert_eq!(state.mode, Mode::Forward, "{state:?}");
         assert!(state.at <= bound.steps, "went too far: {state:?}");
         if state.rests().is_some() && state.pause.is_none() {
-            assert_eq!(due(&state, &plan), None, "{state:?}");
+            assert_eq!(due(state, &plan), None, "{state:?}");
             let later = Input::GoOnUntil { phase: "canary".into(), by: None };
             // A run that was told to rest may do so behind that phase, whose end is then over.
             let ahead = plan.steps_until("canary").is_some_and(|steps| state.at <= steps);
-            assert_eq!(decide(&state, &plan, &later, WallMs(0)).is_ok(), ahead, "{state:?}");
+            assert_eq!(decide(state, &plan, &later, WallMs(0)).is_ok(), ahead, "{state:?}");
         }
     }
 }
@@ -292,7 +346,7 @@ fn the_canary_is_watched_in_a_pause_and_nothing_else_is_begun() {
         if state.pause.is_none() || state.cutover.attempt.is_some() {
             continue;
         }
-        match due(&state, &plan) {
+        match due(state, &plan) {
             None => {}
             Some(Command::Watch { .. }) => watched += 1,
             Some(other) => panic!("{other:?} is due in {state:?}"),

@@ -5,10 +5,15 @@ use changeover_engine::protocol::{Ask, RunState};
 
 use crate::cli::{Global, Rollback};
 use crate::output::{Output, confirm};
-use crate::{migration, verbs};
+use crate::{exit, migration, verbs};
 
 pub(super) fn run(args: &Rollback, global: &Global, output: &Output) -> Result<u8, Report> {
     let target = migration::find(&args.which.migration, global)?;
+    if args.give_up {
+        let question = format!("Leave {} on the target?", target.name);
+        confirm(&question, global.yes)?;
+        return verbs::order_and_follow(&target, Ask::GiveUpRollback, output, exit::of_apply);
+    }
     let question = format!("Take {} back to the source?", target.name);
     confirm(&question, global.yes)?;
     let ask = Ask::Rollback { why: args.why.clone() };

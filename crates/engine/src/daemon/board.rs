@@ -100,13 +100,29 @@ impl Board {
     /// Takes what was journalled, tells it, and shows the state that it made.
     pub(crate) fn tell(&self, store: &mut Store) {
         for (at, event) in store.news() {
+            let again = self.called_off_again(&event);
             self.note(at, &event);
             if let Some((kind, text, data)) = news::told(&event) {
-                self.say_at(at, kind, text, data);
+                self.say_at(at, kind, again.unwrap_or(text), data);
             }
             self.follow_step(&event);
         }
         self.show(store.state());
+    }
+
+    /// In few words, if an attempt was called off for the reason that the last one was, give or take
+    /// a number.
+    fn called_off_again(&self, event: &RunEvent) -> Option<String> {
+        let RunEvent::Cutover { event: cutover::Event::CalledOff { why } } = event else {
+            return None;
+        };
+        let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        let inner = self.lock();
+        let told = inner.status.cutover.as_ref()?;
+        let last = told.last_called_off.as_deref()?;
+        (words(last) == words(why)).then(|| {
+            format!("attempt {} is called off for the same reason; nothing has changed", told.attempts)
+        })
     }
 
     fn follow_step(&self, event: &RunEvent) {
@@ -162,7 +178,9 @@ impl Board {
                 verify.complete = true;
             }
             // Another change of authority, counted for itself.
-            RunEvent::RollbackBegun { .. } | RunEvent::TriedAgain { .. } => {
+            RunEvent::RollbackBegun { .. }
+            | RunEvent::RollbackGivenUp { .. }
+            | RunEvent::TriedAgain { .. } => {
                 status.cutover.take();
             }
             RunEvent::Cutover { event } => {

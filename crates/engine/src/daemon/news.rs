@@ -119,6 +119,11 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             format!("going back to the source{}: {why}", said_by(by)),
             json!({"automatic": automatic, "by": by}),
         )),
+        Event::RollbackGivenUp { by, .. } => Some((
+            EventKind::Resumed,
+            format!("the rollback is given up, and the target keeps authority{}", said_by(by)),
+            json!({"by": by}),
+        )),
         Event::RolledBack => plain(
             EventKind::Ended,
             "the source has everything again; what was copied stays and follows",

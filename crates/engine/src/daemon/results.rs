@@ -56,6 +56,11 @@ pub(super) fn note(results: &mut Vec<StepResult>, step: Option<&str>, at: WallMs
                 }
             });
         }
+        Event::RollbackGivenUp { .. } => {
+            results.iter_mut().filter(|it| it.is == "taken-back").for_each(|it| {
+                it.is = "done".to_owned();
+            });
+        }
         _ => {}
     }
 }

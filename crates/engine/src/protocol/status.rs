@@ -137,6 +137,8 @@ impl From<&State> for RunState {
             return RunState::Resting { phase: bound.phase.clone() };
         }
         match &state.mode {
+            // Its requests are led back to the target.
+            Mode::Forward if state.before_rollback.is_some() => RunState::Running,
             Mode::Forward => control::waiting(&state.control).unwrap_or(RunState::Running),
             Mode::Done => RunState::Done,
             Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },

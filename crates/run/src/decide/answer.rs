@@ -33,6 +33,12 @@ pub(super) fn to_due(
             let failed = cutover::Input::Failed { why: why.clone() };
             return super::cutover_events(state, &failed, now);
         }
+        (Command::Cutover(_), Input::Futile { why }) => {
+            let failed = cutover::Input::Failed { why: why.clone() };
+            let events = super::cutover_events(state, &failed, now)?;
+            let ends = !events.is_empty();
+            return Ok(ends.then_some(Event::AttemptFutile).into_iter().chain(events).collect());
+        }
         (Command::Cutover(_), Input::Done) => {
             return super::cutover_events(state, &cutover::Input::Done, now);
         }
@@ -140,7 +146,9 @@ fn weight_set(
 ) -> Vec<Event> {
     let set = weight(share, route, now);
     let present = plan.steps().nth(state.at).map(|placed| placed.step);
-    let is_the_step = matches!(present, Some(Step::Shift { .. })) && state.mode == Mode::Forward;
+    let is_the_step = matches!(present, Some(Step::Shift { .. }))
+        && state.mode == Mode::Forward
+        && state.before_rollback.is_none();
     if is_the_step { vec![set, Event::StepDone] } else { vec![set] }
 }
 
@@ -223,6 +231,10 @@ pub(super) fn ends_by_itself(state: &State, step: &Step) -> Option<Event> {
 
 /// What an attempt that ended without moving authority leads to.
 pub(super) fn attempt_ended(state: &State, plan: &Plan, why: &str, now: WallMs) -> Vec<Event> {
+    // A rollback that was given up: the target keeps authority.
+    if state.mode == Mode::Forward && state.cutover.authority == Side::Target {
+        return vec![];
+    }
     let (attempts, retry_ms, next) = match (&state.mode, plan.steps().nth(state.at)) {
         (Mode::Forward, Some(placed)) => match placed.step {
             Step::Cutover { attempts, retry_after } => {
@@ -236,8 +248,12 @@ pub(super) fn attempt_ended(state: &State, plan: &Plan, why: &str, now: WallMs) 
         }
         _ => return vec![],
     };
-    if state.attempts_used + 1 >= attempts {
-        return vec![pause(format!("the cutover was called off: {why}"), next)];
+    if state.futile || state.attempts_used + 1 >= attempts {
+        let mut why = format!("the cutover was called off: {why}");
+        if matches!(state.mode, Mode::RollingBack { .. }) {
+            why.push_str("; mend it and go back, or stay on the target with `changeover rollback --give-up`");
+        }
+        return vec![pause(why, next)];
     }
     vec![Event::AttemptPutOff { until: Some(WallMs(now.0.saturating_add(retry_ms))) }]
 }

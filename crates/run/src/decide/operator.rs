@@ -141,6 +141,36 @@ pub(super) fn roll_back(
     }
 }
 
+/// The target keeps authority and gets its requests back; nothing of authority has moved yet.
+pub(super) fn give_up(
+    state: &State,
+    plan: &Plan,
+    by: Option<&Who>,
+    now: WallMs,
+) -> Result<Vec<Event>, Refusal> {
+    const VERB: &str = "rollback --give-up";
+    match &state.mode {
+        Mode::RollingBack { .. } if state.cutover.authority == Side::Target => {}
+        Mode::RollingBack { .. } => {
+            let why = "the source has authority; only requests go back: `changeover rollback`";
+            return Err(not_now(VERB, why));
+        }
+        Mode::RolledBack { .. } => {
+            return Err(not_now(VERB, "everything is on the source; `changeover apply` moves again"));
+        }
+        _ => return Err(not_now(VERB, "no rollback is under way")),
+    }
+    if cutover::decide(&state.cutover, &call_off_input("given up"), now).is_err()
+        && state.cutover.attempt.is_some()
+    {
+        return Err(not_now(VERB, "authority is changing hands; wait for its end"));
+    }
+    let mut events = call_off(state, "the operator gave the rollback up", now);
+    let put_back = !plan.requests_follow_authority();
+    events.push(Event::RollbackGivenUp { put_back, by: by.cloned() });
+    Ok(events)
+}
+
 pub(super) fn abort(
     state: &State,
     by: Option<&Who>,
@@ -158,7 +188,13 @@ pub(super) fn abort(
         Mode::Forward | Mode::Done | Mode::RollingBack { .. } | Mode::RolledBack { .. } => {}
     }
     if state.cutover.authority == Side::Target {
-        let why = "the target has authority; first go back with `changeover rollback`";
+        let why = match &state.mode {
+            Mode::RollingBack { .. } => {
+                "the target has authority; let the rollback end with `changeover rollback`, or give \
+                 it up with `changeover rollback --give-up` and end with `changeover finish`"
+            }
+            _ => "the target has authority; first go back with `changeover rollback`",
+        };
         return Err(not_now("abort", why));
     }
     if let Some(attempt) = &state.cutover.attempt
@@ -189,6 +225,11 @@ pub(super) fn finish(state: &State, plan: &Plan, by: Option<&Who>) -> Result<Vec
         }
         Mode::Forward if at_finish_step() => {}
         Mode::Forward => return Err(not_now("finish", "the plan is not done; see its status")),
+        Mode::RollingBack { .. } if state.cutover.authority == Side::Target => {
+            let why = "a rollback is under way, and the target still has authority; stay there with \
+                       `changeover rollback --give-up`, then finish";
+            return Err(not_now("finish", why));
+        }
         Mode::RollingBack { .. } | Mode::RolledBack { .. } => {
             let why = "the service is on the source; end the migration with `changeover abort`";
             return Err(not_now("finish", why));

@@ -5,6 +5,7 @@ mod places;
 
 use std::path::PathBuf;
 
+use changeover_plan::Unmovable;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use assess::{Assess, FailOn, Format};
@@ -130,6 +131,14 @@ pub(crate) struct PlanArgs {
     pub(crate) detailed_exitcode: bool,
 }
 
+fn unmovable(text: &str) -> Result<Unmovable, String> {
+    match text {
+        "wait" => Ok(Unmovable::Wait),
+        "terminate" => Ok(Unmovable::Terminate),
+        _ => Err("wait or terminate is needed".to_owned()),
+    }
+}
+
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     let read = changeover_plan::read_duration(text).filter(|it| !it.is_zero());
     read.ok_or_else(|| "a duration like 30m, 24h or 3d is needed".to_owned())
@@ -174,6 +183,9 @@ pub(crate) struct Apply {
     /// Write every check that was carried out to this file, as JUnit
     #[arg(long, value_name = "FILE", conflicts_with = "detach")]
     pub(crate) junit: Option<PathBuf>,
+    /// From now on: wait for sessions whose state cannot move, or end them when authority has moved
+    #[arg(long, value_name = "POLICY", value_parser = unmovable)]
+    pub(crate) unmovable: Option<Unmovable>,
     /// Leave with exit code 4 when an approval is waited for
     #[arg(long)]
     pub(crate) no_wait: bool,
@@ -266,6 +278,9 @@ pub(crate) struct Rollback {
     /// Why, for the journal
     #[arg(long, default_value = "asked for by the operator")]
     pub(crate) why: String,
+    /// From now on: wait for sessions whose state cannot move, or end them when authority has moved
+    #[arg(long, value_name = "POLICY", value_parser = unmovable, conflicts_with = "give_up")]
+    pub(crate) unmovable: Option<Unmovable>,
     /// Stay on the target: gives up a rollback that has not changed authority yet
     #[arg(long, conflicts_with = "why")]
     pub(crate) give_up: bool,

@@ -47,6 +47,7 @@ pub(crate) fn run(verb: &Verb, global: &Global, output: &Output) -> Result<Optio
             None => return Ok(None),
         },
         Verb::Apply(args) => match read(&args.plan, global)? {
+            Some(_) if args.unmovable.is_some() => return Err(for_one("apply --unmovable")),
             Some(programmed) => apply::run(args, programmed, global, output)?,
             None => return Ok(None),
         },
@@ -55,6 +56,8 @@ pub(crate) fn run(verb: &Verb, global: &Global, output: &Output) -> Result<Optio
             None => return Ok(None),
         },
         Verb::Rollback(args) => match target::find(&args.which.migration, global)? {
+            Some(_) if args.give_up => return Err(for_one("rollback --give-up")),
+            Some(_) if args.unmovable.is_some() => return Err(for_one("rollback --unmovable")),
             Some(target) => roll_back(&target, &args.why, global, output)?,
             None => return Ok(None),
         },
@@ -140,6 +143,11 @@ pub(crate) fn read(file: &Path, global: &Global) -> Result<Option<Programmed>, R
     let state_dir = state_dir(&program.name)?;
     let files = ProgramFiles { program: Arc::new(program), text, state_dir, components };
     Ok(Some(Programmed { path, files }))
+}
+
+fn for_one(verb: &str) -> Report {
+    Report::new("CO0177", format!("`{verb}` is for one component"))
+        .hint("give the component's plan instead of the program")
 }
 
 fn roll_back(target: &Target, why: &str, global: &Global, output: &Output) -> Result<u8, Report> {

@@ -20,10 +20,12 @@ use std::time::Duration;
 use changeover_cutover::Input as CutoverInput;
 use changeover_plan::Plan;
 use changeover_run::{Command, Input, State, ask_for_finish_at, due, relays, wake};
+use changeover_types::Side;
 use tokio::time::sleep;
 
 use crate::Report;
 use crate::effects::{Comparer, Effects};
+use crate::gates::Blockers;
 use crate::guards::Guards;
 use crate::protocol::EventKind;
 use crate::relays::Relays;
@@ -179,7 +181,7 @@ impl Daemon {
                     }
                     Word::Stop => return Ok(Turn::Stop),
                 },
-                () = until(deadline) => out_of_time(store.state(), &waiting_for.names()),
+                () = until(deadline) => out_of_time(store.state(), &waiting_for.blockers()),
                 () = until(finish_at) => {
                     finish_at = None;
                     board.say(EventKind::Warning, ASK_FOR_FINISH);
@@ -220,15 +222,22 @@ enum Turn {
 }
 
 /// The time of [`wake`] has come. Only the shell knows who was in the way.
-fn out_of_time(state: &State, blockers: &str) -> Input {
+fn out_of_time(state: &State, blockers: &Blockers) -> Input {
     let over = changeover_cutover::wake(&state.cutover).is_some_and(|at| at <= store::now());
     match &state.cutover.attempt {
         Some(attempt) if over && !blockers.is_empty() => {
+            let verb = if attempt.to() == Side::Target { "apply" } else { "rollback" };
+            let remedy = blockers.remedy(verb).map(|it| format!(" ({it})")).unwrap_or_default();
             let why = format!(
-                "open work did not end within the write pause of {} ms: {blockers}",
-                attempt.write_pause_ms
+                "open work did not end within the write pause of {} ms: {}{remedy}",
+                attempt.write_pause_ms,
+                blockers.names()
             );
-            Input::Cutover(CutoverInput::CallOffAsked { why })
+            if blockers.last() {
+                Input::Futile { why }
+            } else {
+                Input::Cutover(CutoverInput::CallOffAsked { why })
+            }
         }
         _ => Input::Deadline,
     }

@@ -15,7 +15,7 @@ mod way_back;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use changeover_plan::Plan;
+use changeover_plan::{Plan, Unmovable};
 use changeover_postgres::catalog::{Catalog, Selection};
 use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::error::Result as PgResult;
@@ -28,7 +28,7 @@ use tokio::time::sleep;
 use crate::Report;
 use crate::daemon::{Board, Config, Words, store};
 use crate::databases::Databases;
-use crate::gates::Gates;
+use crate::gates::{Blockers, Gates};
 use crate::relays::Relays;
 use crate::report::chain;
 
@@ -60,19 +60,21 @@ pub(crate) struct Effects {
     facts: Option<Fingerprint>,
     /// Who an attempt waits for at the moment, for the report when it is called off.
     waiting_for: WaitingFor,
+    /// What becomes of sessions whose state cannot move.
+    unmovable: Unmovable,
 }
 
-/// Whom an attempt waits for, in words: set by the effect, read when its time is over.
+/// Whom an attempt waits for: set by the effect, read when its time is over.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct WaitingFor(Arc<Mutex<String>>);
+pub(crate) struct WaitingFor(Arc<Mutex<Blockers>>);
 
 impl WaitingFor {
-    fn set(&self, names: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = names;
+    fn set(&self, blockers: Blockers) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = blockers;
     }
 
     /// Empty if it waits for nobody.
-    pub(crate) fn names(&self) -> String {
+    pub(crate) fn blockers(&self) -> Blockers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -131,6 +133,7 @@ impl Effects {
             split: Split::default(),
             facts: None,
             waiting_for: WaitingFor::default(),
+            unmovable: Unmovable::Wait,
         })
     }
 
@@ -153,6 +156,8 @@ impl Effects {
     pub(crate) async fn perform(&mut self, command: &Command, state: &State) -> Input {
         self.permille = state.target_permille;
         self.split.clone_from(&state.split);
+        let planned = self.plan.gates.postgres.as_ref().map(|gate| gate.unmovable);
+        self.unmovable = state.unmovable.or(planned).unwrap_or(Unmovable::Wait);
         self.facts = state.facts.as_deref().and_then(|text| serde_json::from_str(text).ok());
         match command {
             Command::Install => self.install().await,

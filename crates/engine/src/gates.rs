@@ -1,5 +1,7 @@
 //! The run's hand on the gate: numbered orders, and what the gate says of itself.
 
+mod blockers;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,10 +9,10 @@ use changeover_gate::control::{ControlClient, ControlError};
 use changeover_gate::state::RouteFile;
 use changeover_plan::Plan;
 use changeover_routing::mirror::{MirrorOrder, MirrorStatus};
-use changeover_routing::{
-    Answer, Decisions, GateMetrics, GateStatus, OpenWork, Order, OrderNumber, Route,
-};
+use changeover_routing::{Answer, Decisions, GateMetrics, GateStatus, Order, OrderNumber, Route};
 use changeover_types::{Epoch, RouteName, RouteRule, Side, Split};
+
+pub(crate) use blockers::Blockers;
 
 /// An order that the gate answers at all, it answers within this.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -193,8 +195,9 @@ impl Gates {
     }
 
     /// The work that the hold waits for.
-    pub(crate) fn blockers(&self, status: &GateStatus) -> Vec<OpenWork> {
-        status.open.iter().filter(|work| work.gate == self.holder).cloned().collect()
+    pub(crate) fn blockers(&self, status: &GateStatus) -> Blockers {
+        let open = status.open.iter().filter(|work| work.gate == self.holder);
+        Blockers(open.cloned().collect())
     }
 
     async fn change(
@@ -255,27 +258,4 @@ fn shown(routes: &[RouteRule]) -> String {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Open work in words: who blocks, for how long, served by which process.
-pub(crate) fn name_blockers(blockers: &[OpenWork]) -> String {
-    let mut names: Vec<String> = blockers
-        .iter()
-        .take(5)
-        .map(|work| {
-            let pid = work.server_pid.map(|pid| format!(", server process {pid}"));
-            format!(
-                "{} from {} is {} for {:.1} s{}",
-                work.what,
-                work.client,
-                work.state,
-                work.for_ms as f64 / 1000.0,
-                pid.unwrap_or_default()
-            )
-        })
-        .collect();
-    if blockers.len() > names.len() {
-        names.push(format!("and {} more", blockers.len() - names.len()));
-    }
-    names.join("; ")
 }

@@ -10,6 +10,7 @@ mod control;
 mod program;
 mod status;
 
+use changeover_plan::Unmovable;
 use changeover_types::WallMs;
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,11 @@ pub enum Ask {
         /// Why, for the journal.
         why: String,
     },
+    /// From now on, do so with sessions whose state cannot move.
+    Unmovable {
+        /// What.
+        policy: Unmovable,
+    },
     /// Let the target keep what it has; nothing of authority has moved yet.
     GiveUpRollback,
     /// End the way back.
@@ -135,6 +141,8 @@ impl Ask {
             Ask::Rest => "rest",
             Ask::Abort => "abort",
             Ask::Rollback { .. } => "rollback",
+            Ask::Unmovable { policy: Unmovable::Wait } => "--unmovable wait",
+            Ask::Unmovable { policy: Unmovable::Terminate } => "--unmovable terminate",
             Ask::GiveUpRollback => "rollback --give-up",
             Ask::Finish { .. } => "finish",
             Ask::Verify => "verify",

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use changeover_gate::postgres::{
     ClientAuth as GateAuth, GateUser, Password, PostgresGateConfig, ServerConfig,
-    Unmovable as GateUnmovable,
 };
 use changeover_gate::state::{GateConfig, GateRoute, HttpGateConfig, Upstream};
-use changeover_plan::{ClientAuth, HttpRoute, Plan, PostgresSide, SecretRef, Step, Unmovable};
+use changeover_plan::{ClientAuth, HttpRoute, Plan, PostgresSide, SecretRef, Step};
 use changeover_postgres::config::{ConnectConfig, Secret};
 use changeover_types::{MigrationName, Side};
 
@@ -207,10 +206,6 @@ fn postgres_gate(plan: &Plan, plan_path: &Path) -> Result<PostgresGateConfig, Re
         ClientAuth::Trust => GateAuth::Trust,
         ClientAuth::Password => GateAuth::Password,
         ClientAuth::Scram => GateAuth::Scram,
-    };
-    config.unmovable = match gate.unmovable {
-        Unmovable::Wait => GateUnmovable::Wait,
-        Unmovable::Terminate => GateUnmovable::Terminate,
     };
     Ok(config)
 }

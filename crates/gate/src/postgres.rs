@@ -33,5 +33,5 @@ mod types;
 mod wire;
 
 pub use authority::{keep_authority, read_authority};
-pub use config::{ClientAuth, GateUser, Password, PostgresGateConfig, ServerConfig, Unmovable};
+pub use config::{ClientAuth, GateUser, Password, PostgresGateConfig, ServerConfig};
 pub use listen::serve;

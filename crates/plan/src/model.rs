@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{fmt, iter};
 
 use changeover_types::{MigrationName, RouteName, Side};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
 
@@ -194,12 +194,12 @@ pub struct GateUser {
 }
 
 /// What to do with a session whose state cannot move (temporary tables, advisory locks, …).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unmovable {
     /// Wait for it to end; if that takes too long, call the cutover off and name it.
     Wait,
-    /// End it.
+    /// End it once authority has moved; an attempt that is called off ends nobody.
     Terminate,
 }
 

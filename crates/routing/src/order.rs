@@ -203,6 +203,17 @@ pub struct OpenWork {
     pub server_pid: Option<i32>,
 }
 
+/// How [`OpenWork::state`] of an idle session begins whose state cannot move.
+pub const PINNED: &str = "pinned: ";
+
+impl OpenWork {
+    /// What an idle session keeps that cannot move; `None` of work that is under way.
+    #[must_use]
+    pub fn pins(&self) -> Option<impl Iterator<Item = &str>> {
+        self.state.strip_prefix(PINNED).map(|pins| pins.split(", "))
+    }
+}
+
 /// What a gate decided about requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decisions {

@@ -70,6 +70,7 @@ pub fn apply(state: &mut State, event: &Event) {
             state.next_attempt_at = *until;
             state.futile = false;
         }
+        Event::UnmovableSet { unmovable, .. } => state.unmovable = Some(*unmovable),
         Event::AttemptFutile => state.futile = true,
         Event::Cutover { event } => cutover::apply(&mut state.cutover, event),
         Event::Paused { pause } => state.pause = Some(pause.clone()),

@@ -7,7 +7,7 @@ mod operator;
 mod skip;
 
 use changeover_cutover as cutover;
-use changeover_plan::{Plan, Step};
+use changeover_plan::{Plan, Step, Unmovable};
 use changeover_types::{CheckReport, Side, WallMs};
 
 use crate::apply::apply;
@@ -85,6 +85,13 @@ pub enum Input {
     RollBack {
         /// Why.
         why: String,
+        /// Who.
+        by: Option<Who>,
+    },
+    /// The operator says what becomes of sessions whose state cannot move.
+    Unmovable {
+        /// This.
+        policy: Unmovable,
         /// Who.
         by: Option<Who>,
     },
@@ -251,6 +258,10 @@ pub fn decide(
         Input::Approve { who, facts } => entrance::approve(state, plan, who, facts, now)?,
         Input::Reject { who, facts, why } => entrance::reject(state, plan, who, facts, why)?,
         Input::RollBack { why, by } => operator::roll_back(state, why, by.as_ref(), now)?,
+        Input::Unmovable { policy, by } if state.unmovable != Some(*policy) => {
+            vec![Event::UnmovableSet { unmovable: *policy, by: by.clone() }]
+        }
+        Input::Unmovable { .. } => vec![],
         Input::GiveUpRollback { by } => operator::give_up(state, plan, by.as_ref(), now)?,
         Input::Abort { by } => operator::abort(state, by.as_ref(), None, now)?,
         Input::Finish { by } => operator::finish(state, plan, by.as_ref())?,

@@ -2,6 +2,7 @@
 
 use changeover_canary::OutsideRule;
 use changeover_cutover as cutover;
+use changeover_plan::Unmovable;
 use changeover_types::{CheckReport, RouteName, WallMs};
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +140,14 @@ pub enum Event {
     AttemptPutOff {
         /// Until when; `None` ends the waiting.
         until: Option<WallMs>,
+    },
+    /// What becomes of sessions whose state cannot move, whatever the plan says.
+    UnmovableSet {
+        /// This.
+        unmovable: Unmovable,
+        /// Who said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Who>,
     },
     /// The attempt under way fails for a cause that time does not mend: another one would, too.
     AttemptFutile,

@@ -1,6 +1,7 @@
 //! Where a run stands.
 
 use changeover_cutover as cutover;
+use changeover_plan::Unmovable;
 use changeover_types::{RouteName, Share, Side, Split, WallMs};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,9 @@ pub struct State {
     /// Whether the attempt under way fails for a cause that time does not mend.
     #[serde(default)]
     pub futile: bool,
+    /// What becomes of sessions whose state cannot move, where the plan's word does not count.
+    #[serde(default)]
+    pub unmovable: Option<Unmovable>,
     /// When the next attempt may begin.
     pub next_attempt_at: Option<WallMs>,
     /// What people, clocks and guards have said.
@@ -92,6 +96,7 @@ impl State {
             cutover: cutover::State::genesis(),
             attempts_used: 0,
             futile: false,
+            unmovable: None,
             next_attempt_at: None,
             control: Control::default(),
         }

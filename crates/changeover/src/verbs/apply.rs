@@ -138,6 +138,9 @@ async fn go_on(args: &Apply, target: &Target, is_new: bool, output: &Output) -> 
         // Whoever applies may not be whoever approves.
         target.order(Ask::Apply).await?;
     }
+    if let Some(policy) = args.unmovable {
+        target.order(Ask::Unmovable { policy }).await?;
+    }
     match (&status.state, &args.until) {
         (RunState::Done, _) => output.note("this plan is done: nothing to do"),
         // What a person stopped, a person resumes: the status says who and how.

@@ -121,7 +121,10 @@ impl Board {
         let told = inner.status.cutover.as_ref()?;
         let last = told.last_called_off.as_deref()?;
         (words(last) == words(why)).then(|| {
-            format!("attempt {} is called off for the same reason; nothing has changed", told.attempts)
+            format!(
+                "attempt {} is called off for the same reason; nothing has changed",
+                told.attempts
+            )
         })
     }
 

@@ -1,7 +1,7 @@
 //! The journal's events in words.
 
 use changeover_cutover as cutover;
-use changeover_plan::show_instant;
+use changeover_plan::{Unmovable, show_instant};
 use changeover_run::{Consequence, Event, Who};
 use serde_json::{Value, json};
 
@@ -119,6 +119,16 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             format!("going back to the source{}: {why}", said_by(by)),
             json!({"automatic": automatic, "by": by}),
         )),
+        Event::UnmovableSet { unmovable, by } => {
+            let text = match unmovable {
+                Unmovable::Wait => "sessions whose state cannot move are waited for",
+                Unmovable::Terminate => {
+                    "sessions whose state cannot move are ended when authority has moved"
+                }
+            };
+            let text = format!("{text}{}", said_by(by));
+            Some((EventKind::Progress, text, json!({"unmovable": unmovable, "by": by})))
+        }
         Event::RollbackGivenUp { by, .. } => Some((
             EventKind::Resumed,
             format!("the rollback is given up, and the target keeps authority{}", said_by(by)),

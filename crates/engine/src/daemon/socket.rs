@@ -39,6 +39,7 @@ impl Answers for Desk {
             Ask::Reject { facts, why } => Input::Reject { who, facts, why },
             Ask::Abort => Input::Abort { by: Some(who) },
             Ask::Rollback { why } => Input::RollBack { why, by: Some(who) },
+            Ask::Unmovable { policy } => Input::Unmovable { policy, by: Some(who) },
             Ask::GiveUpRollback => Input::GiveUpRollback { by: Some(who) },
             Ask::Finish { confirm } if confirm != self.board.status().name => {
                 let report = Report::new("CO0133", "finish was not confirmed")

@@ -23,6 +23,7 @@ use changeover_types::Side;
 use tokio::time::Instant;
 
 use super::{Effects, Moved};
+use crate::gates::Blockers;
 use crate::report::chain;
 
 /// What everything after the hold may take at most, beyond the write pause: the hold is renewed
@@ -42,6 +43,8 @@ pub(super) struct Sessions {
     taker: Option<Session>,
     proof_of_giver: Option<Snapshot>,
     proof_of_taker: Option<Snapshot>,
+    /// Whose sessions end when authority has moved.
+    ended: Blockers,
     /// The sequences that could not set the whole margin aside.
     narrow: Vec<Raise>,
     /// Since when the taking side has not answered while its epoch is to be burnt.

@@ -66,16 +66,6 @@ pub struct ServerConfig {
     pub password: Option<Password>,
 }
 
-/// What happens to a session with state that cannot be moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Unmovable {
-    /// It is reported as open work, so the cutover waits for it or is called off.
-    #[default]
-    Wait,
-    /// It is ended with SQLSTATE 57P01 at a safe boundary during a hold.
-    Terminate,
-}
-
 /// The PostgreSQL gate's configuration. Build with [`PostgresGateConfig::new`], then set fields.
 #[derive(Clone, Debug)]
 pub struct PostgresGateConfig {
@@ -89,8 +79,6 @@ pub struct PostgresGateConfig {
     pub source: ServerConfig,
     /// The target's server.
     pub target: ServerConfig,
-    /// The policy for sessions that cannot be moved.
-    pub unmovable: Unmovable,
     /// Most client connections at a time; more are refused with 53300.
     pub max_clients: usize,
     /// Custom settings (`app.tenant`) that are carried along with a session. The server lists
@@ -101,7 +89,7 @@ pub struct PostgresGateConfig {
 }
 
 impl PostgresGateConfig {
-    /// A gate with SCRAM, no users, policy [`Unmovable::Wait`] and 1000 clients.
+    /// A gate with SCRAM, no users and 1000 clients.
     #[must_use]
     pub fn new(listen: SocketAddr, source: ServerConfig, target: ServerConfig) -> Self {
         PostgresGateConfig {
@@ -110,7 +98,6 @@ impl PostgresGateConfig {
             users: Vec::new(),
             source,
             target,
-            unmovable: Unmovable::default(),
             max_clients: 1000,
             watch_settings: Vec::new(),
             registry: Arc::default(),

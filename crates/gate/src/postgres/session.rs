@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use changeover_pgwire::backend::TransactionStatus;
 use changeover_pgwire::{ServerError, WireError, reply};
-use changeover_routing::HoldView;
+use changeover_routing::{HoldView, PINNED};
 use changeover_types::Side;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -314,7 +314,7 @@ impl Session {
             let work = self.work.get_or_insert_with(|| shared.begin_work(label.clone()));
             if at_boundary {
                 let pins: Vec<&str> = self.captured.pins.iter().map(String::as_str).collect();
-                work.set_state(format!("pinned: {}", pins.join(", ")));
+                work.set_state(format!("{PINNED}{}", pins.join(", ")));
             } else {
                 work.set_state(self.tracker.describe());
             }

@@ -251,7 +251,9 @@ pub(super) fn attempt_ended(state: &State, plan: &Plan, why: &str, now: WallMs) 
     if state.futile || state.attempts_used + 1 >= attempts {
         let mut why = format!("the cutover was called off: {why}");
         if matches!(state.mode, Mode::RollingBack { .. }) {
-            why.push_str("; mend it and go back, or stay on the target with `changeover rollback --give-up`");
+            why.push_str(
+                "; mend it and go back, or stay on the target with `changeover rollback --give-up`",
+            );
         }
         return vec![pause(why, next)];
     }

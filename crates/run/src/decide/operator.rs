@@ -156,7 +156,10 @@ pub(super) fn give_up(
             return Err(not_now(VERB, why));
         }
         Mode::RolledBack { .. } => {
-            return Err(not_now(VERB, "everything is on the source; `changeover apply` moves again"));
+            return Err(not_now(
+                VERB,
+                "everything is on the source; `changeover apply` moves again",
+            ));
         }
         _ => return Err(not_now(VERB, "no rollback is under way")),
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::super::{Effects, application};
 use super::{REST_OF_CUTOVER, Sessions, Sides, Why, ident};
 use crate::daemon::store::now;
-use crate::gates::name_blockers;
+use crate::gates::Blockers;
 
 /// A ping barrier that takes longer than this says that the relay cannot drain in a write pause.
 const PING_WITHIN: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ impl Effects {
     /// Step 0. Nobody is held; whatever would fail later should fail here.
     pub(super) async fn rehearse(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         self.sessions = Sessions::default();
-        self.waiting_for.set(String::new());
+        self.waiting_for.set(Blockers::default());
         let sides = self.sides(attempt).await?;
         self.check_standbys(attempt, &sides).await?;
         let name = application(&self.plan.name);
@@ -190,18 +190,13 @@ impl Effects {
         let budget = attempt.pause_left(now()) + REST_OF_CUTOVER;
         let mut status = gates.hold(attempt.epoch, budget).await?;
         loop {
-            let blockers = gates.blockers(&status);
-            if blockers.is_empty() {
-                self.waiting_for.set(String::new());
+            let (ended, waited_for) = gates.blockers(&status).part(self.unmovable);
+            let quiet = waited_for.is_empty();
+            // The daemon looks at them when the write pause is over.
+            self.waiting_for.set(waited_for);
+            if quiet {
+                self.sessions.ended = ended;
                 return Ok(Input::Done);
-            }
-            self.waiting_for.set(name_blockers(&blockers));
-            if attempt.pause_left(now()).is_zero() {
-                return Err(Why(format!(
-                    "open work did not end within the write pause of {} ms: {}",
-                    attempt.write_pause_ms,
-                    name_blockers(&blockers)
-                )));
             }
             sleep(Duration::from_millis(2)).await;
             status = gates.status().await?;

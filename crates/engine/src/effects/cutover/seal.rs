@@ -38,10 +38,11 @@ impl Effects {
         if let Some(gates) = &self.gates {
             gates.renew(attempt.epoch, REST_OF_CUTOVER).await?;
             let status = gates.sealing(attempt.epoch, attempt.from).await?;
-            let blockers = gates.blockers(&status);
-            if status.hold.is_none() || !blockers.is_empty() {
+            let (ended, waited_for) = gates.blockers(&status).part(self.unmovable);
+            if status.hold.is_none() || !waited_for.is_empty() {
                 return Err(Why("the gate's hold is not complete any more".to_owned()));
             }
+            self.sessions.ended = ended;
         }
         if attempt.pause_left(now()).is_zero() {
             return Err(Why(format!(
@@ -171,6 +172,12 @@ impl Effects {
         let sides = self.sides(attempt).await?;
         self.sessions.lease = None;
         self.sessions.grant = None;
+        let ended = std::mem::take(&mut self.sessions.ended);
+        if !ended.is_empty() {
+            let (count, names) = (ended.len(), ended.names());
+            let text = format!("sessions ended, for their state cannot move: {count}: {names}");
+            self.board.say(crate::protocol::EventKind::Warning, text);
+        }
         if let Some(text) = self.narrow_margins(attempt.from) {
             self.board.say(crate::protocol::EventKind::Warning, text);
         }

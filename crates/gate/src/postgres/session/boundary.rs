@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::super::admit::fatal;
 use super::super::capture::capture;
-use super::super::config::{PostgresGateConfig, Unmovable};
+use super::super::config::PostgresGateConfig;
 use super::super::replay::{ReplayFault, replay};
 use super::super::server::{Server, ServerFault};
 use super::super::types::{Known, Translation, Types};
@@ -34,10 +34,12 @@ impl Session {
         let config = Arc::clone(&self.gate.config);
         // It may hold a permit, and is not polled while we wait for one.
         self.warming = None;
+        self.being_read();
         let permit = config.registry.asking.acquire().await;
         self.refresh();
         let at_home = self.authority == Some(self.server.side);
         if self.view == HoldView::Open && at_home {
+            self.work = None;
             return Ok(());
         }
         let mut watched: BTreeSet<String> = config.watch_settings.iter().cloned().collect();
@@ -69,15 +71,21 @@ impl Session {
         }
         drop(permit);
         self.pinned = !self.captured.pins.is_empty();
-        if self.pinned && config.unmovable == Unmovable::Terminate {
-            return Err(self.unmovable());
-        }
         // Listed by itself before it leaves the list of those that are unread.
         self.show();
         if std::mem::take(&mut self.unread) {
             config.registry.was_read();
         }
         Ok(())
+    }
+
+    /// Listed by itself while its turn is waited for, so that a hold can say whom it waits for.
+    fn being_read(&mut self) {
+        if self.view != HoldView::Open {
+            let (label, shared) = (&self.client.label, &self.gate.shared);
+            let work = self.work.get_or_insert_with(|| shared.begin_work(label.clone()));
+            work.set_state("being looked at");
+        }
     }
 
     fn unmovable(&self) -> End {

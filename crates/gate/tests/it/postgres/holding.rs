@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use changeover_gate::postgres::Unmovable;
 use changeover_pgwire::backend::BackendMessage;
 use changeover_pgwire::frontend;
 use changeover_types::Side;
@@ -215,22 +214,20 @@ async fn what_cannot_move_is_reported_and_may_still_end() {
 }
 
 #[tokio::test]
-async fn what_cannot_move_is_ended_where_the_plan_says_so() {
-    let bench = Bench::with(|mut config| {
-        config.unmovable = Unmovable::Terminate;
-        config
-    })
-    .await;
+async fn what_cannot_move_is_ended_when_authority_has_moved_and_not_before() {
+    let bench = Bench::new().await;
     let pinned = bench.client().await;
-    pinned.batch_execute("begin; create temp table x (i int)").await.unwrap();
+    pinned.batch_execute("create temp table x (i int)").await.unwrap();
     let free = through(&bench.gate, "user=postgres").await;
+    // An attempt that is called off ends nobody.
     bench.gate.hold(20_000);
-    bench.gate.open("in transaction").await;
-    // Not before its transaction is over.
-    pinned.batch_execute("insert into x values (1)").await.unwrap();
-    pinned.batch_execute("commit").await.unwrap();
-    eventually("ended", async || pinned.is_closed().then_some(())).await;
-    bench.gate.quiet().await;
+    bench.gate.open("temporary tables").await;
     bench.gate.release();
-    assert_eq!(place(&free).await, "blue");
+    pinned.batch_execute("insert into x values (1)").await.unwrap();
+    bench.gate.hold(20_000);
+    bench.gate.open("temporary tables").await;
+    bench.gate.route(Side::Target, 2);
+    bench.gate.release();
+    eventually("ended", async || pinned.is_closed().then_some(())).await;
+    assert_eq!(place(&free).await, "green");
 }

@@ -1,7 +1,7 @@
 //! Getting in, on both legs.
 
 use bytes::BytesMut;
-use changeover_gate::postgres::{ClientAuth, GateUser, Password, PostgresGateConfig, Unmovable};
+use changeover_gate::postgres::{ClientAuth, GateUser, Password, PostgresGateConfig};
 use changeover_pgwire::backend::BackendMessage;
 use changeover_pgwire::frontend;
 use changeover_testkit::ClusterConfig;
@@ -35,7 +35,6 @@ async fn scram_and_cleartext_on_both_legs() {
             server(&target, "green"),
         );
         config.auth = auth;
-        config.unmovable = Unmovable::Wait;
         config.users = [("shop", "pässword"), ("plain", "plain"), ("stale", "old")]
             .map(|(name, password)| GateUser {
                 name: name.to_owned(),

@@ -158,7 +158,7 @@ pub(crate) fn farewell(target: &Target, output: &Output) {
     let words = target.words();
     output.note(format!(
         "\nleft; the run goes on in its daemon\n  \
-         watch     changeover status --watch {words}\n  \
+         watch     changeover status {words} --watch\n  \
          pause     changeover pause {words}\n  \
          take back changeover rollback {words}   (changeover abort {words} before the cutover)"
     ));

@@ -8,6 +8,7 @@ mod earlier;
 mod exit;
 mod follow;
 mod migration;
+mod naming;
 mod output;
 mod program;
 mod progress;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::Cli;
+use crate::naming::Naming;
 use crate::output::Output;
 
 fn main() -> ExitCode {
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),
     };
-    let output = Output::new(cli.global.json);
+    let output = Output::new(cli.global.json, Naming::of(&cli.verb, &cli.global));
     match verbs::run(cli, &output) {
         Ok(code) => ExitCode::from(code),
         Err(report) => {

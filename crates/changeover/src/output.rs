@@ -7,19 +7,22 @@ use changeover_engine::Report;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::naming::Naming;
+
 /// The version of the NDJSON lines.
 const OUTPUT_VERSION: u32 = 1;
 
 /// How a verb speaks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Output {
     json: bool,
+    naming: Naming,
 }
 
 impl Output {
     /// For people, or for programs; the latter begins with a line that names the version.
-    pub(crate) fn new(json: bool) -> Output {
-        let output = Output { json };
+    pub(crate) fn new(json: bool, naming: Naming) -> Output {
+        let output = Output { json, naming };
         let version = env!("CARGO_PKG_VERSION");
         output.emit("version", &json!({"changeover": version, "output": OUTPUT_VERSION}));
         output
@@ -34,21 +37,22 @@ impl Output {
     pub(crate) fn line(&self, text: impl AsRef<str>) {
         if !self.json {
             // A reader that went away (`| head`) is no fault of ours.
-            writeln!(anstream::stdout(), "{}", text.as_ref()).ok();
+            writeln!(anstream::stdout(), "{}", self.naming.text(text.as_ref())).ok();
         }
     }
 
     /// A line on the way to the result, for people.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
         if !self.json {
-            writeln!(anstream::stderr(), "{}", text.as_ref()).ok();
+            writeln!(anstream::stderr(), "{}", self.naming.text(text.as_ref())).ok();
         }
     }
 
     /// A line for programs: the value's fields after its type.
     pub(crate) fn emit(&self, kind: &str, value: &impl Serialize) {
         if self.json {
-            let line = json_line(kind, value);
+            let mut line = json_line(kind, value);
+            self.naming.value(&mut line);
             writeln!(std::io::stdout().lock(), "{line}").ok();
         }
     }

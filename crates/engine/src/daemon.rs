@@ -40,6 +40,9 @@ pub(crate) use inbox::{Inbox, Word, Words};
 /// How long a daemon whose run is over stays, so that whoever watches sees the end.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// Where the plan's file is, in the state folder.
+pub const PLAN_PATH_FILE: &str = "plan.path";
+
 /// Nothing closes by itself: the operator is asked.
 const ASK_FOR_FINISH: &str = "the way back was kept open for as long as data.reverse.keep asked: \
      end it with `changeover finish`, or keep it and mind the disk of the target";
@@ -65,6 +68,11 @@ pub(crate) struct Config {
 pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let mut store = Store::open(&config.state_dir, &config.plan, &config.plan_text)?;
     write_pids(&config.state_dir);
+    // For commands that are proposed to whoever gives the migration's name only.
+    let path = config.plan_path.display().to_string();
+    if let Err(e) = std::fs::write(config.state_dir.join(PLAN_PATH_FILE), path) {
+        tracing::warn!("where the plan is cannot be written down: {e}");
+    }
     let (words, inbox) = inbox::channel();
     let board = Board::new(&config.plan, store.run_id());
     board.recall(&mut store);

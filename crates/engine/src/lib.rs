@@ -34,6 +34,7 @@ use changeover_journal::Record;
 use changeover_plan::Plan;
 use changeover_run::{Input, State};
 
+pub use daemon::PLAN_PATH_FILE;
 pub use daemon::store::now;
 pub use effects::GUARD_VERB;
 pub use facts::{facts, fresh_id, operator, tools};

@@ -18,8 +18,9 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<u8, Report> {
     if args.junit.is_some() {
-        return Err(Report::new("CO0039", "--junit is not built yet for a program")
-            .hint("changeover status PLAN --junit FILE writes the checks of one component"));
+        return Err(Report::new("CO0039", "--junit is not built yet for a program").hint(
+            "changeover status COMPONENT.yaml --junit FILE writes the checks of one component",
+        ));
     }
     known_phase(&programmed, args)?;
     let target = Target { until: args.until.clone(), ..Target::of(programmed) };
@@ -70,7 +71,7 @@ async fn go_on(
     if args.detach {
         output.emit("detached", &serde_json::json!({"name": status.name, "pid": status.pid}));
         let words = target.words();
-        output.line(format!("the program goes on; watch it: changeover status -w {words}"));
+        output.line(format!("the program goes on; watch it: changeover status {words} --watch"));
         return Ok(exit::OK);
     }
     let followed = follow_and_approve(args, target, after, global, output).await?;

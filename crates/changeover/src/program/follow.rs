@@ -122,7 +122,7 @@ fn farewell(target: &Target, output: &Output) {
     let words = target.words();
     output.note(format!(
         "\nleft; the program goes on in its daemon\n  \
-         watch     changeover status --watch {words}\n  \
+         watch     changeover status {words} --watch\n  \
          take back changeover rollback {words}"
     ));
     output.emit("left", &serde_json::json!({"name": target.name.as_str()}));

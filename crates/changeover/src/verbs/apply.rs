@@ -153,7 +153,10 @@ async fn go_on(args: &Apply, target: &Target, is_new: bool, output: &Output) -> 
     }
     if args.detach {
         output.emit("detached", &serde_json::json!({"name": status.name, "pid": status.pid}));
-        output.line(format!("the run goes on; watch it: changeover status -w {}", target.words()));
+        output.line(format!(
+            "the run goes on; watch it: changeover status {} --watch",
+            target.words()
+        ));
         return Ok(exit::OK);
     }
     let followed = follow_and_approve(args, target, after, output).await?;

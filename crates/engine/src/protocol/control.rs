@@ -120,7 +120,8 @@ pub(crate) fn waiting(control: &Control) -> Option<RunState> {
                 show_instant(window.opens),
                 show_instant(window.closes)
             ),
-            next_command: "it goes on by itself; now at once: changeover skip --reason".to_owned(),
+            next_command: "it goes on by itself; now at once: changeover skip --reason TEXT"
+                .to_owned(),
         });
     }
     let asked = asked(control)?;

@@ -1,7 +1,8 @@
 //! The way back is proven, can be told what to do with blockers, and can be given up.
 
+use crate::faults::program::{Kept, has, paused};
 use crate::stage::postgres_session::{execute, query_one};
-use crate::stage::{Gate, Pair, PlanText, Stage};
+use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage};
 
 fn bare(pair: &Pair, name: &str, plan: &PlanText, sql: &str) -> Stage {
     let stage = Stage::bare(&pair.blue, &pair.green, name, ["", ""], plan);
@@ -45,4 +46,68 @@ fn a_small_sequence_moves_there_and_back() {
     assert_eq!(next(&stage.source), "32730", "{}", stage.report());
     stage.expect("apply", 0);
     stage.expect("finish", 0);
+}
+
+/// How many attempts the journal holds.
+fn attempts(stage: &Stage) -> usize {
+    let begun =
+        |record: &&changeover_journal::Record| record.body["event"]["event"] == "attempt-begun";
+    stage.journal().iter().filter(begun).count()
+}
+
+/// A session that listens stands in the way of every move: once is enough to know it, the remedy is
+/// said, and works; and a rollback that it blocks can be given up.
+#[test]
+fn what_a_listening_session_blocks_can_be_forced_or_given_up() {
+    let pair = Pair::start("listening");
+    let plan = PlanText::new(Gate::Postgres).write_pause("700ms");
+    let sql = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)";
+    let mut stage = bare(&pair, "listening", &plan, sql);
+    stage.start_gate();
+    let gate = stage.gate_url.clone().unwrap();
+    let worker = |stage: &Stage| {
+        let worker = Kept::open(&gate, "worker");
+        worker.run("LISTEN wake").unwrap();
+        // Its state is read when it is at rest.
+        assert!(!stage.gate_log().contains("panicked"));
+        worker
+    };
+    let first = worker(&stage);
+    let (reason, next) = paused(&stage.expect("apply", 5));
+    let remedy = format!("changeover apply {} ", stage.plan.display());
+    has(&reason, &["worker", "listens: wake", "a LISTEN does not end by itself", &remedy]);
+    has(&reason, &["--unmovable terminate"]);
+    assert!(next.starts_with(remedy.trim()), "{next}");
+    assert_eq!(attempts(&stage), 1, "{}", stage.report());
+    first.run("SELECT 1").unwrap();
+    let told = run(&stage, "apply", &["--unmovable", "terminate"], 0);
+    has(&told, &["sessions ended", "worker"]);
+    assert!(first.run("SELECT 1").is_err());
+
+    // The same on the way back.
+    run(&stage, "apply", &["--unmovable", "wait"], 0);
+    let second = worker(&stage);
+    let (reason, next) = paused(&stage.expect("rollback", 5));
+    has(&reason, &["a LISTEN does not end by itself", "--unmovable terminate", "--give-up"]);
+    has(&next, &["changeover rollback ", "plan.yaml"]);
+    assert_eq!(attempts(&stage), 3, "{}", stage.report());
+    has(&stage.expect("finish", 1).error(), &["the target still has authority", "--give-up"]);
+    run(&stage, "rollback", &["--give-up"], 0);
+    let status = stage.status();
+    assert_eq!((&status["state"]["is"], &status["authority"]), (&"done".into(), &"target".into()));
+    second.run("INSERT INTO t VALUES (2)").unwrap();
+    has(&run(&stage, "rollback", &["--give-up"], 1), &["no rollback is under way"]);
+
+    has(&run(&stage, "rollback", &["--unmovable", "terminate"], 0), &["sessions ended", "worker"]);
+    assert!(second.run("SELECT 1").is_err());
+    assert_eq!(query_one(&stage.source, "SELECT count(*) FROM t"), "2");
+    assert_eq!(stage.status()["authority"], "source");
+}
+
+/// Runs a verb with more words to its end; all that it said.
+fn run(stage: &Stage, verb: &str, more: &[&str], code: i32) -> String {
+    let ran = stage.begin(verb, more, &[]).end(PATIENCE).unwrap();
+    let said = format!("{:?}{}", ran.lines, ran.stderr);
+    assert_eq!(ran.code, Some(code), "{said}\n{}", stage.report());
+    said
 }

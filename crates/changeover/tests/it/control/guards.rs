@@ -46,7 +46,7 @@ fn a_command_that_fails_takes_the_run_back_once_and_pauses_it_the_second_time() 
     let said = apply(5);
     let state = &last(&said, "result")["state"];
     has(state["reason"].as_str().unwrap(), &["guard fine", "went back by itself once already"]);
-    assert_eq!(state["next_command"], "changeover rollback");
+    has(state["next_command"].as_str().unwrap_or_default(), &["changeover rollback "]);
     assert_eq!(service.count(automatic), 1);
     assert_eq!(service.state().target_permille, 500, "the traffic stays");
     service.kill_daemon();
@@ -115,7 +115,7 @@ fn nothing_goes_back_by_itself_to_a_source_that_is_not_there() {
     let status = service.wait_for_state("paused");
     let reason = status["state"]["reason"].as_str().unwrap();
     has(reason, &["way back is not ready", "upstreams of the source are not well"]);
-    assert_eq!(status["state"]["next_command"], "changeover rollback");
+    has(status["state"]["next_command"].as_str().unwrap_or_default(), &["changeover rollback "]);
     assert_eq!(status["target_permille"], 500, "the traffic stays where it is");
     // A person may know better.
     service.expect("rollback", &[], 0);

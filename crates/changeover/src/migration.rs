@@ -224,6 +224,11 @@ pub(crate) struct Journalled {
 }
 
 impl Journalled {
+    /// The digest of the plan that counts.
+    pub(crate) fn plan_digest(&self) -> &str {
+        self.state.plan_digest.as_deref().unwrap_or(&self.meta.plan_digest)
+    }
+
     /// The same words as the daemon's.
     pub(crate) fn run_state(&self) -> RunState {
         RunState::from(&self.state)

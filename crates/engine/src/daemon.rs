@@ -8,6 +8,7 @@ mod board;
 mod inbox;
 pub(crate) mod news;
 mod objectives;
+pub(crate) mod plan_change;
 mod results;
 mod socket;
 pub(crate) mod store;

@@ -35,6 +35,7 @@ use changeover_plan::Plan;
 use changeover_run::{Input, State};
 
 pub use daemon::PLAN_PATH_FILE;
+pub use daemon::plan_change::{change_plan, free_changes, plan_of_record};
 pub use daemon::store::now;
 pub use effects::GUARD_VERB;
 pub use facts::{facts, fresh_id, operator, tools};

@@ -70,6 +70,14 @@ pub fn apply(state: &mut State, event: &Event) {
             state.next_attempt_at = *until;
             state.futile = false;
         }
+        Event::PlanChanged { digest, afresh, .. } => {
+            state.plan_digest = Some(digest.clone());
+            state.unmovable = None;
+            state.control.plan_changed(state.since.is_some());
+            if *afresh {
+                begin_afresh(state);
+            }
+        }
         Event::UnmovableSet { unmovable, .. } => state.unmovable = Some(*unmovable),
         Event::AttemptFutile => state.futile = true,
         Event::Cutover { event } => cutover::apply(&mut state.cutover, event),

@@ -156,6 +156,17 @@ impl Control {
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
+    /// What people said of another plan does not count for this one; a phase that is under way goes
+    /// on, for what it has moved must be watched.
+    pub(crate) fn plan_changed(&mut self, under_way: bool) {
+        self.approval = None;
+        self.guards.clear();
+        self.deadline_reached = false;
+        if !under_way {
+            (self.opened, self.window) = (None, None);
+        }
+    }
+
     /// What the run forgets when it turns to something else.
     pub(crate) fn turn(&mut self) {
         (self.opened, self.window, self.approval) = (None, None, None);

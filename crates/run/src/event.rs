@@ -141,6 +141,21 @@ pub enum Event {
         /// Until when; `None` ends the waiting.
         until: Option<WallMs>,
     },
+    /// The plan has changed where nothing rests on it; from here on this one counts.
+    PlanChanged {
+        /// Its digest.
+        digest: String,
+        /// Its text.
+        text: String,
+        /// What changed.
+        what: Vec<String>,
+        /// Whether the present step is another, and begins again.
+        #[serde(default)]
+        afresh: bool,
+        /// Who said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Who>,
+    },
     /// What becomes of sessions whose state cannot move, whatever the plan says.
     UnmovableSet {
         /// This.

@@ -61,6 +61,9 @@ pub struct State {
     /// Whether the attempt under way fails for a cause that time does not mend.
     #[serde(default)]
     pub futile: bool,
+    /// The digest of the plan that counts, if it has changed since the run began.
+    #[serde(default)]
+    pub plan_digest: Option<String>,
     /// What becomes of sessions whose state cannot move, where the plan's word does not count.
     #[serde(default)]
     pub unmovable: Option<Unmovable>,
@@ -96,6 +99,7 @@ impl State {
             cutover: cutover::State::genesis(),
             attempts_used: 0,
             futile: false,
+            plan_digest: None,
             unmovable: None,
             next_attempt_at: None,
             control: Control::default(),

@@ -1,5 +1,7 @@
 //! `apply`: begins the migration, goes on with it, or says that it is done.
 
+mod change;
+
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, 
     let file = saved.as_ref().map_or(&*args.plan, |saved| Path::new(&saved.plan));
     let planned = migration::read_plan(file, global)?;
     known_phase(&planned, args)?;
-    let begun = begun(&planned, output)?;
+    let begun = begun(&planned, global.name.clone(), output)?;
     let is_new = begun.is_none();
     if let Some(Journalled { state, .. }) = &begun
         && state.mode == Mode::Finished
@@ -61,7 +63,11 @@ pub(super) fn run(args: &Apply, global: &Global, output: &Output) -> Result<u8, 
 }
 
 /// What was begun of this plan before. An aborted run is put aside.
-fn begun(planned: &Planned, output: &Output) -> Result<Option<Journalled>, Report> {
+fn begun(
+    planned: &Planned,
+    asker: Option<String>,
+    output: &Output,
+) -> Result<Option<Journalled>, Report> {
     let Some(journalled) = migration::journalled(&planned.state_dir)? else { return Ok(None) };
     if journalled.state.mode == Mode::Aborted {
         let archived = put_aside(&planned.state_dir).map_err(|e| {
@@ -71,10 +77,17 @@ fn begun(planned: &Planned, output: &Output) -> Result<Option<Journalled>, Repor
         output.note(format!("an earlier run was aborted; its journal is kept in {file}"));
         return Ok(None);
     }
-    if journalled.meta.plan_digest != planned.plan.digest {
-        return Err(stale(planned, &journalled));
+    if journalled.plan_digest() == planned.plan.digest {
+        return Ok(Some(journalled));
     }
-    Ok(Some(journalled))
+    if journalled.state.mode.is_over() {
+        return Err(other_run(planned, &journalled));
+    }
+    let what = change::take_up(planned, &journalled, asker)
+        .map_err(|report| ways_on(report, planned, &journalled))?;
+    output.emit("plan-changed", &serde_json::json!({"what": what}));
+    output.note(format!("the plan has changed, and the run goes on with it: {}", what.join("; ")));
+    migration::journalled(&planned.state_dir)
 }
 
 /// The daemon of a run that has just ended stays for a moment, so that whoever watches sees the end.
@@ -90,24 +103,19 @@ pub(crate) fn put_aside(state_dir: &Path) -> Result<PathBuf, JournalError> {
     }
 }
 
-fn stale(planned: &Planned, journalled: &Journalled) -> Report {
+fn other_run(planned: &Planned, journalled: &Journalled) -> Report {
     let name = &planned.plan.name;
-    let report = Report::new("CO0022", format!("the plan of {name} changed since its run began"))
-        .cause(format!(
-            "run {} is {} with the plan of digest {}; the file now has {}",
-            journalled.meta.run_id,
-            journalled.run_state().word(),
-            journalled.meta.plan_digest,
-            planned.plan.digest
-        ))
-        .exit(exit::STALE);
-    if journalled.state.mode.is_over() {
-        return report.hint("give the new migration another metadata.name");
-    }
+    Report::new("CO0022", format!("the plan of {name} changed since its run began"))
+        .cause(format!("run {} is {}", journalled.meta.run_id, journalled.run_state().word()))
+        .hint("give the new migration another metadata.name")
+        .exit(exit::STALE)
+}
+
+fn ways_on(report: Report, planned: &Planned, journalled: &Journalled) -> Report {
     let end = if journalled.state.has_moved_something() { "finish" } else { "abort" };
     report
         .hint("put the old plan back to go on with that run")
-        .hint(format!("or end it first: changeover {end} {name}"))
+        .hint(format!("or end it first: changeover {end} {}", planned.plan.name))
 }
 
 fn known_phase(planned: &Planned, args: &Apply) -> Result<(), Report> {

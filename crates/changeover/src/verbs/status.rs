@@ -58,7 +58,7 @@ fn from_journal(target: &Target, journalled: &Journalled, output: &Output) {
     output.emit(
         "journal",
         &serde_json::json!({
-            "name": target.name, "run_id": meta.run_id, "plan_digest": meta.plan_digest,
+            "name": target.name, "run_id": meta.run_id, "plan_digest": journalled.plan_digest(),
             "state": run_state, "steps_done": state.at, "authority": state.cutover.authority,
             "target_permille": state.target_permille, "routes": state.split.own,
             "records": journalled.records,

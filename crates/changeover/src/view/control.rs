@@ -25,6 +25,9 @@ pub(super) fn add(add: &mut impl FnMut(&'static str, Option<String>), control: &
         let text = format!("opens {}, closes {}", instant(window.opens), instant(window.closes));
         add("window", Some(text));
     }
+    if !control.plan_changes.is_empty() {
+        add("plan changed", Some(control.plan_changes.join("; ")));
+    }
     for guard in &control.guards {
         add("guard", Some(show_guard(guard)));
     }

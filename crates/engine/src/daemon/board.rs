@@ -186,6 +186,9 @@ impl Board {
             | RunEvent::TriedAgain { .. } => {
                 status.cutover.take();
             }
+            RunEvent::PlanChanged { what, .. } => {
+                status.control.plan_changes.extend(what.iter().cloned());
+            }
             RunEvent::Cutover { event } => {
                 let mut told = cutover(status);
                 match event {

@@ -119,6 +119,11 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             format!("going back to the source{}: {why}", said_by(by)),
             json!({"automatic": automatic, "by": by}),
         )),
+        Event::PlanChanged { what, by, .. } => Some((
+            EventKind::Progress,
+            format!("the plan has changed{}: {}", said_by(by), what.join("; ")),
+            json!({"what": what, "by": by}),
+        )),
         Event::UnmovableSet { unmovable, by } => {
             let text = match unmovable {
                 Unmovable::Wait => "sessions whose state cannot move are waited for",

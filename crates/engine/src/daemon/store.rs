@@ -8,11 +8,12 @@ use changeover_plan::Plan;
 use changeover_run::{Event, Input, State, apply, decide};
 use changeover_types::{MigrationName, WallMs};
 
+use super::plan_change;
 use crate::Report;
 use crate::supervisor::CRASH_VARIABLE;
 
 /// The journal's name for a record of the run.
-const RUN_EVENT: &str = "run";
+pub(super) const RUN_EVENT: &str = "run";
 
 /// The run's durable state.
 #[derive(Debug)]
@@ -106,10 +107,12 @@ pub(crate) fn open(
             })?;
         journal = journal.with_crash_point(point, Box::new(|_, _| die()));
     }
-    let run_id = match journal.meta() {
-        Some(meta) if meta.plan_digest == digest => meta.run_id.clone(),
-        Some(_) => return Err(other_plan(state_dir)),
-        None => {
+    let records = journal.read_all().map_err(|e| fault(&e))?;
+    let known = plan_change::of_record(journal.meta(), &records);
+    let run_id = match (journal.meta(), known) {
+        (Some(meta), Some((known, _))) if known == digest => meta.run_id.clone(),
+        (Some(_), _) => return Err(other_plan(state_dir)),
+        (None, _) => {
             let run_id = format!("{:016x}", rand::random::<u64>());
             let meta = Meta {
                 migration: name.clone(),
@@ -173,7 +176,7 @@ pub(crate) fn fault(error: &JournalError) -> Report {
 fn other_plan(state_dir: &Path) -> Report {
     Report::new("CO0123", "the plan has changed since the migration began")
         .cause(format!("{} holds a run of another plan of this name", state_dir.display()))
-        .hint("go on with the plan as it was, or end that run with `changeover abort` first")
+        .hint("`changeover apply` takes up what may change, and names what may not")
         .exit(6)
 }
 

@@ -144,7 +144,14 @@ impl Table {
     /// How old rows are identified, or why they are not.
     #[must_use]
     pub fn identity(&self) -> Identity {
+        let computed = |key: &Key| {
+            self.columns.iter().any(|column| column.generated && key.columns.contains(&column.name))
+        };
         let of = |key: Option<&Key>, absent: &str| match key {
+            Some(key) if computed(key) => Identity::Missing(format!(
+                "its key {} has a generated column, which the stream does not carry",
+                key.name
+            )),
             None => Identity::Missing(absent.to_owned()),
             Some(key) if !key.immediate => Identity::Missing(format!(
                 "its key {} is deferrable, so PostgreSQL does not use it",

@@ -34,7 +34,7 @@ use crate::report::chain;
 
 pub use checks::GUARD_VERB;
 pub(crate) use checks::keeper;
-pub(crate) use compare::{Comparer, verify_status};
+pub(crate) use compare::{Comparer, say_generated, verify_status};
 
 /// What performing needs.
 pub(crate) struct Effects {

@@ -9,13 +9,16 @@ mod aligned;
 mod sql;
 mod tables;
 
-use changeover_types::TableName;
+use std::fmt;
+
+use changeover_types::{TableName, quote_ident};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::session::{SearchPath, Session};
 
 pub use aligned::{AlignedConfig, aligned};
+use sql::{Column, Subject};
 
 /// The most differences that are listed one by one.
 pub const MOST_LISTED: usize = 1_000;
@@ -29,8 +32,40 @@ pub struct VerifyReport {
     pub rows_compared: u64,
     /// How many rows differ: exact.
     pub rows_different: u64,
-    /// The first [`MOST_LISTED`] of them.
+    /// The first [`MOST_LISTED`] of them that differ in what was written to them.
     pub differences: Vec<RowDifference>,
+    /// The generated columns with other values in rows that were written alike.
+    #[serde(default)]
+    pub generated: Vec<GeneratedDifference>,
+}
+
+/// A stored generated column that the two sides computed differently: the stream does not carry
+/// it, and its function is not what it was, or not the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GeneratedDifference {
+    /// Its table.
+    pub table: TableName,
+    /// The column.
+    pub column: String,
+    /// What it is generated from, as the source has it.
+    pub expression: String,
+    /// How many rows differ in it.
+    pub rows: u64,
+}
+
+impl fmt::Display for GeneratedDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let GeneratedDifference { table, column, expression, rows } = self;
+        write!(
+            f,
+            "generated column {column} of {table} differs in {rows} rows: {expression} gives other \
+             values on the target than are stored on the source. If the source's are out of date, \
+             compute them anew there: UPDATE {} SET {} = DEFAULT; otherwise make its functions the \
+             same on both sides and do that on both",
+            table.quoted(),
+            quote_ident(column)
+        )
+    }
 }
 
 /// One table.
@@ -73,6 +108,30 @@ impl VerifyReport {
     pub fn is_equal(&self) -> bool {
         self.rows_different == 0 && self.tables.iter().all(|table| table.equal)
     }
+
+    fn list(&mut self, subject: &Subject, key: &str, source: u64, target: u64) {
+        // Rows without a key are counted: two of one sort too few are two differences.
+        self.rows_different += source.abs_diff(target).max(1);
+        if self.differences.len() < MOST_LISTED {
+            self.differences.push(RowDifference {
+                table: subject.name.clone(),
+                key: subject.show(key),
+                kind: DifferenceKind::of(source, target),
+            });
+        }
+    }
+
+    fn list_generated(&mut self, table: &TableName, column: &Column, rows: u64) {
+        if rows > 0 {
+            self.rows_different += rows;
+            self.generated.push(GeneratedDifference {
+                table: table.clone(),
+                column: column.name.clone(),
+                expression: column.generated.clone().unwrap_or_default(),
+                rows,
+            });
+        }
+    }
 }
 
 /// Two sessions, each inside a transaction whose snapshot is to be compared.
@@ -93,8 +152,8 @@ impl Pair<'_> {
 }
 
 /// Compares `tables` (leaf tables, no partitioned roots) in the snapshots the two sessions are
-/// in, and calls `progress` after each. Generated columns are left out; sequences are not
-/// tables.
+/// in, and calls `progress` after each. A table without columns is compared by the number of its
+/// rows; sequences are not tables.
 ///
 /// # Errors
 /// `Divergence` if a table or its columns are not the same on both sides; otherwise what the
@@ -108,8 +167,9 @@ pub async fn compare(
     pair.both(&path.set_local()).await?;
     let mut report = VerifyReport::default();
     for name in tables {
-        let subject = tables::subject(&mut pair, name).await?;
-        let table = tables::compare(&mut pair, &subject, &mut report).await?;
+        let doing = |error: Error| error.with_context(format!("comparing {name}"));
+        let subject = tables::subject(&mut pair, name).await.map_err(doing)?;
+        let table = tables::compare(&mut pair, &subject, &mut report).await.map_err(doing)?;
         progress(&table);
         report.rows_compared += table.rows;
         report.tables.push(table);

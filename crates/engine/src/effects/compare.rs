@@ -75,6 +75,7 @@ impl Comparer {
         })
         .await?;
         self.board.show_verify(verify_status(&report));
+        say_generated(&self.board, &report);
         Ok(report)
     }
 
@@ -120,14 +121,21 @@ impl Comparer {
     }
 }
 
+/// A generated column that differs is none that somebody wrote: each is named, with what to do.
+pub(crate) fn say_generated(board: &Board, report: &VerifyReport) {
+    for difference in &report.generated {
+        board.say(EventKind::Warning, difference.to_string());
+    }
+}
+
 /// A finished comparison as it is shown.
 pub(crate) fn verify_status(report: &VerifyReport) -> VerifyStatus {
-    let examples = report
+    let generated = report.generated.iter().map(ToString::to_string);
+    let rows = report
         .differences
         .iter()
-        .take(EXAMPLES)
-        .map(|row| format!("{} {} ({:?})", row.table, row.key, row.kind).to_lowercase())
-        .collect();
+        .map(|row| format!("{} {} ({:?})", row.table, row.key, row.kind).to_lowercase());
+    let examples = generated.chain(rows).take(EXAMPLES).collect();
     VerifyStatus {
         tables_done: report.tables.len() as u64,
         tables: report.tables.len() as u64,

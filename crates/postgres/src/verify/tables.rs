@@ -2,45 +2,70 @@
 
 use changeover_types::TableName;
 
-use super::sql::{Subject, bucket_count, columns};
-use super::{DifferenceKind, MOST_LISTED, Pair, RowDifference, TableReport, VerifyReport};
+use super::sql::{Column, Encoding, Form, LARGE, Subject, bucket_count, columns};
+use super::{Pair, TableReport, VerifyReport};
 use crate::error::{Error, Result};
-use crate::session::{Row, Session};
+use crate::session::{Row, Rows, Session};
 
 /// How many keys are read at once from each side.
 const FETCH: &str = "FETCH 5000 FROM changeover_verify";
 
 /// What is compared of a table: the columns must be the same on both sides, the key is the
-/// source's.
+/// source's. A key with a generated column is none: the row is found by what was written.
 pub(super) async fn subject(pair: &mut Pair<'_>, name: &TableName) -> Result<Subject> {
     let (source, target) = pair.both(&columns(name)).await?;
-    let mut subject = Subject { name: name.clone(), columns: Vec::new(), key: Vec::new() };
-    for row in &source {
-        let column = row.text(0)?.to_owned();
+    for (side, rows) in [(pair.source.side(), &source), (pair.target.side(), &target)] {
+        if rows.is_empty() {
+            return Err(Error::divergence(side, format!("{name} is not there")));
+        }
+    }
+    let encoding =
+        |session: &Session| session.parameter("server_encoding").unwrap_or_default().to_owned();
+    let mut subject = Subject {
+        name: name.clone(),
+        columns: Vec::new(),
+        key: Vec::new(),
+        encoding: Encoding::of(&encoding(pair.source), &encoding(pair.target)),
+        large: LARGE,
+    };
+    for row in source.iter().filter(|row| row.get(0).is_some()) {
+        let column = column(row)?;
         if row.text(1)? == "t" {
             subject.key.push(column.clone());
         }
         subject.columns.push(column);
     }
-    let other: Vec<String> =
-        target.iter().map(|row| row.text(0).map(str::to_owned)).collect::<Result<_>>()?;
-    if subject.columns.is_empty() && other.is_empty() {
-        return Err(Error::divergence(
-            pair.source.side(),
-            format!("comparing {name}: it has no columns, or is not there"),
-        ));
+    if subject.key.iter().any(|column| column.generated.is_some()) {
+        subject.key.clear();
     }
-    if subject.columns != other {
+    let named = |rows: &Rows| -> Vec<String> {
+        rows.iter().filter_map(|row| row.get(0)).map(str::to_owned).collect()
+    };
+    let (ours, theirs) = (named(&source), named(&target));
+    if ours != theirs {
         return Err(Error::divergence(
             pair.target.side(),
             format!(
-                "comparing {name}: the source has the columns {} and the target {}",
-                subject.columns.join(", "),
-                other.join(", ")
+                "the source has the columns {} and the target {}",
+                ours.join(", "),
+                theirs.join(", ")
             ),
         ));
     }
     Ok(subject)
+}
+
+fn column(row: &Row) -> Result<Column> {
+    Ok(Column {
+        name: row.text(0)?.to_owned(),
+        form: match row.text(2)? {
+            "bytes" => Form::Bytes,
+            "text" => Form::Text,
+            "wide" => Form::Wide,
+            _ => Form::Plain,
+        },
+        generated: row.get(3).map(str::to_owned),
+    })
 }
 
 /// Compares one table and adds its differences to the report.
@@ -49,19 +74,51 @@ pub(super) async fn compare(
     subject: &Subject,
     report: &mut VerifyReport,
 ) -> Result<TableReport> {
-    let (source, target) = pair.both(&subject.digest()).await?;
-    let (source, target) = (digest(source.first())?, digest(target.first())?);
+    let (source, target) = digests(pair, subject).await?;
     let equal = source == target;
     if !equal {
-        let buckets = bucket_count(source.0.max(target.0));
-        let wanted = differing_buckets(pair, subject, buckets).await?;
-        rows(pair, subject, buckets, &wanted, report).await?;
+        // What was written, and apart from it what each side computed from that.
+        let written = subject.written();
+        differences(pair, &written, |key, source, target| {
+            report.list(&written, key, source, target);
+        })
+        .await?;
+        for column in subject.generated() {
+            let mut rows = 0;
+            differences(pair, &subject.computed(column), |_, source, target| {
+                // A row that one side has not is listed already.
+                rows += if source == target { source } else { 0 };
+            })
+            .await?;
+            report.list_generated(&subject.name, column, rows);
+        }
     }
     Ok(TableReport { name: subject.name.clone(), rows: source.0, equal })
 }
 
+/// Calls `found` with the form of each key whose rows differ, and with how many rows have it on
+/// the source and on the target.
+async fn differences(
+    pair: &mut Pair<'_>,
+    subject: &Subject,
+    found: impl FnMut(&str, u64, u64) + Send,
+) -> Result<()> {
+    let (source, target) = digests(pair, subject).await?;
+    if source == target {
+        return Ok(());
+    }
+    let buckets = bucket_count(source.0.max(target.0));
+    let wanted = differing_buckets(pair, subject, buckets).await?;
+    rows(pair, subject, buckets, &wanted, found).await
+}
+
 /// Count and two sums.
 type Digest = (u64, String, String);
+
+async fn digests(pair: &mut Pair<'_>, subject: &Subject) -> Result<(Digest, Digest)> {
+    let (source, target) = pair.both(&subject.digest()).await?;
+    Ok((digest(source.first())?, digest(target.first())?))
+}
 
 fn digest(row: Option<&Row>) -> Result<Digest> {
     match row {
@@ -127,7 +184,7 @@ async fn rows(
     subject: &Subject,
     buckets: u32,
     wanted: &[u32],
-    report: &mut VerifyReport,
+    mut differs: impl FnMut(&str, u64, u64) + Send,
 ) -> Result<()> {
     let cursor = subject.cursor(buckets, wanted);
     let mut source = Keys::open(pair.source, &cursor).await?;
@@ -154,7 +211,7 @@ async fn rows(
         }
         let same = order.is_eq() && same(source.head.as_ref(), target.head.as_ref());
         if !same && let Some(key) = key {
-            record(report, subject, &key, found.0, found.1.unwrap_or(0));
+            differs(&key, found.0, found.1.unwrap_or(0));
         }
         if order.is_le() {
             source.advance().await?;
@@ -171,17 +228,5 @@ fn same(source: Option<&Row>, target: Option<&Row>) -> bool {
     match (source, target) {
         (Some(s), Some(t)) => (1..4).all(|n: usize| s.get(n) == t.get(n)),
         _ => false,
-    }
-}
-
-fn record(report: &mut VerifyReport, subject: &Subject, key: &str, source: u64, target: u64) {
-    // Rows without a key are counted: two of one sort too few are two differences.
-    report.rows_different += source.abs_diff(target).max(1);
-    if report.differences.len() < MOST_LISTED {
-        report.differences.push(RowDifference {
-            table: subject.name.clone(),
-            key: subject.show(key),
-            kind: DifferenceKind::of(source, target),
-        });
     }
 }

@@ -8,7 +8,7 @@ use changeover_run::Input;
 use changeover_types::Side;
 use tokio::time::timeout;
 
-use super::super::{Effects, verify_status};
+use super::super::{Effects, say_generated, verify_status};
 use super::Sides;
 use crate::report::chain;
 
@@ -40,6 +40,7 @@ impl Effects {
                 Ok(Ok(report)) => {
                     if !report.is_equal() {
                         board.show_verify(verify_status(&report));
+                        say_generated(&board, &report);
                     }
                     Input::Proven {
                         rows: Some(report.rows_compared),

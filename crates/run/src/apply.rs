@@ -33,6 +33,7 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::CopyLost => state.data = DataStage::CopyLost,
         Event::Copied { .. } => state.data = DataStage::Copied,
         Event::Built => state.data = DataStage::Built,
+        Event::TasksLeft { tasks } => state.tasks.clone_from(tasks),
         Event::CaughtUp => state.data = DataStage::Following,
         Event::ReverseReady => state.reverse_ready = true,
         Event::Verified { different, .. } => state.control.different = Some(*different),

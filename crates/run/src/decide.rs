@@ -8,7 +8,7 @@ mod skip;
 
 use changeover_cutover as cutover;
 use changeover_plan::{Plan, Step, Unmovable};
-use changeover_types::{CheckReport, Side, WallMs};
+use changeover_types::{CheckReport, Side, Task, WallMs};
 
 use crate::apply::apply;
 use crate::canary::{self, Watching};
@@ -140,6 +140,11 @@ pub enum Input {
     },
     /// The due command is done.
     Done,
+    /// The same of one that also tried what was left to do on the target.
+    DoneWith {
+        /// What is left now.
+        tasks: Vec<Task>,
+    },
     /// The due installation is done.
     Installed {
         /// What the shell found, in its own words.

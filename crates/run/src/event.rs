@@ -3,7 +3,7 @@
 use changeover_canary::OutsideRule;
 use changeover_cutover as cutover;
 use changeover_plan::Unmovable;
-use changeover_types::{CheckReport, RouteName, WallMs};
+use changeover_types::{CheckReport, RouteName, Task, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
@@ -52,6 +52,11 @@ pub enum Event {
     },
     /// Indexes and constraints are there.
     Built,
+    /// What is left to do on the target now, of what no row depends on; it replaces what was.
+    TasksLeft {
+        /// All of it; empty when all is done.
+        tasks: Vec<Task>,
+    },
     /// The target has caught up.
     CaughtUp,
     /// The way back is live.

@@ -2,7 +2,7 @@
 
 use changeover_cutover as cutover;
 use changeover_plan::Unmovable;
-use changeover_types::{RouteName, Share, Side, Split, WallMs};
+use changeover_types::{RouteName, Share, Side, Split, Task, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
@@ -40,6 +40,9 @@ pub struct State {
     /// What the shell found when it installed our objects, in its own words: the catalogue's
     /// fingerprint, which every later look is compared with.
     pub facts: Option<String>,
+    /// What the restore left to do on the target, and no row depends on.
+    #[serde(default)]
+    pub tasks: Vec<Task>,
     /// Whether the way back is live: slot, and relay in discard mode.
     pub reverse_ready: bool,
     /// The target's share of requests as last ordered, in tenths of a per cent: of all that no step
@@ -91,6 +94,7 @@ impl State {
             watching: None,
             data: DataStage::Nothing,
             facts: None,
+            tasks: Vec::new(),
             reverse_ready: false,
             target_permille: 0,
             split: Split::default(),

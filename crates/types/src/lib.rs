@@ -4,7 +4,8 @@
 //! need it. Reading order: [`names`] (what things are called), [`authority`] (who may write),
 //! [`time`] (two kinds of time that must not be mixed), [`stream`] (a decoded change stream),
 //! [`markers`] (the rows of our own that travel in that stream), [`decided`] (what a gate counts for
-//! the canary), [`route`] (which requests go together), [`check`] (what a check found).
+//! the canary), [`route`] (which requests go together), [`check`] (what a check found), [`task`] (what
+//! a restore left to do).
 
 mod authority;
 pub mod calendar;
@@ -16,6 +17,7 @@ mod markers;
 mod names;
 mod route;
 mod stream;
+mod task;
 mod time;
 
 pub use authority::{AttemptId, Epoch, Side};
@@ -30,4 +32,5 @@ pub use stream::{
     Change, Column, Lsn, OldRow, ParseLsnError, RelationId, ReplicaIdentity, StreamEvent,
     TableShape, Tuple, Value,
 };
+pub use task::{Task, TaskObject};
 pub use time::{Tick, WallMs};

@@ -34,6 +34,9 @@ pub(super) fn add(add: &mut impl FnMut(&'static str, Option<String>), control: &
     for objective in control.objectives.iter().filter(|objective| objective.met.is_some()) {
         add("objective", Some(show_objective(objective)));
     }
+    for task in &control.tasks {
+        add("to do", Some(format!("on the target, {task}")));
+    }
 }
 
 fn show_objective(objective: &ObjectiveStatus) -> String {

@@ -35,6 +35,18 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             json!({"rows": rows, "bytes": bytes, "took_ms": took_ms}),
         )),
         Event::Built => plain(EventKind::Progress, "indexes and constraints are in place"),
+        Event::TasksLeft { tasks } if tasks.is_empty() => {
+            plain(EventKind::Progress, "nothing is left to do on the target")
+        }
+        Event::TasksLeft { tasks } => {
+            let each: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+            let text = format!(
+                "left to do on the target, no row depends on it and it is tried again before the \
+                 cutover: {}",
+                each.join(" | ")
+            );
+            Some((EventKind::Warning, text, json!({"tasks": tasks})))
+        }
         Event::CaughtUp => plain(EventKind::Progress, "the target has caught up with the source"),
         Event::ReverseReady => plain(EventKind::Progress, "the way back is live"),
         Event::Verified { rows, different } => Some((

@@ -85,6 +85,7 @@ fn names(path: &str, kind: &str) -> bool {
 
 /// What the state says of conditions.
 pub(super) fn show(control: &mut ControlStatus, state: &State) {
+    control.tasks.clone_from(&state.tasks);
     control.paused_by = state.pause.as_ref().and_then(|pause| pause.by.clone());
     control.authority_is_moving = state.cutover.attempt.is_some();
     control.approval = approval_asked(&state.control);

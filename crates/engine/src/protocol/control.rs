@@ -2,7 +2,7 @@
 
 use changeover_plan::show_instant;
 use changeover_run::{Control, Standing, Who};
-use changeover_types::WallMs;
+use changeover_types::{Task, WallMs};
 use serde::{Deserialize, Serialize};
 
 use super::RunState;
@@ -28,6 +28,9 @@ pub struct ControlStatus {
     /// The plan's objectives, and what was seen of them so far.
     #[serde(default)]
     pub objectives: Vec<ObjectiveStatus>,
+    /// What is left to do on the target, and no row depends on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<Task>,
 }
 
 /// An objective, and what was seen of it so far.

@@ -52,6 +52,15 @@ pub(super) fn to_due(
         (Command::Install, Input::Installed { facts }) => {
             vec![Event::Installed { facts: facts.clone() }, Event::CopyBegun]
         }
+        (command, Input::DoneWith { tasks }) => {
+            let mut events = to_due(state, plan, due, &Input::Done, now)?;
+            let tries =
+                matches!(command, Command::Build | Command::CatchUp | Command::PrepareReverse);
+            if tries && *tasks != state.tasks {
+                events.push(Event::TasksLeft { tasks: tasks.clone() });
+            }
+            events
+        }
         (Command::UndoCopy, Input::Done) => vec![Event::CopyUndone, Event::CopyBegun],
         (Command::Copy, Input::Copied { rows, bytes, took_ms }) => {
             vec![Event::Copied { rows: *rows, bytes: *bytes, took_ms: *took_ms }]

@@ -8,6 +8,7 @@ mod cutover;
 pub(crate) mod data;
 mod following;
 mod retire;
+mod tasks;
 mod traffic;
 mod type_numbers;
 mod way_back;
@@ -164,8 +165,8 @@ impl Effects {
             Command::Copy => self.copy().await,
             Command::UndoCopy => self.undo_copy().await,
             Command::Build => self.build().await,
-            Command::CatchUp => self.catch_up().await,
-            Command::PrepareReverse => self.prepare_reverse().await,
+            Command::CatchUp => self.catch_up(&state.tasks).await,
+            Command::PrepareReverse => self.prepare_reverse(&state.tasks).await,
             Command::Verify => self.verify(state.cutover.authority).await,
             Command::Check { step } => self.check(*step, state).await,
             Command::SetWeight { share, route } => {

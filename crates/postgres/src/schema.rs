@@ -7,12 +7,17 @@
 //! what needs those. Each entry commits for itself, and an entry that is there already is passed
 //! over, so a restore that was interrupted goes on.
 
+mod before;
+mod constraints;
+mod database;
+mod grants;
 mod order;
 mod post;
 mod script;
 pub mod toc;
 mod tools;
 mod undo;
+mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -20,14 +25,17 @@ use std::path::{Path, PathBuf};
 
 use changeover_types::{TableName, quote_literal};
 
-pub use post::{PostData, PostProgress};
+pub use database::{Change, DatabaseProperties, set_properties};
+pub use post::{PostData, PostProgress, try_again};
 pub use tools::Tools;
 pub use undo::drop_restored;
+pub use views::refresh_views;
 
-use crate::catalog::{Catalog, Selection, Selector, cell, json};
+use crate::catalog::{Catalog, Selection, Selector, cell};
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
 use crate::session::Session;
+use before::Before;
 use toc::{Entry, EntryKind};
 
 /// A dumped schema.
@@ -48,7 +56,8 @@ impl Archive {
     /// Dumps the schema of what moves into the file `path` (overwritten; it may hold the options
     /// of user mappings, so its folder must be private). `snapshot` is the copy's.
     ///
-    /// With `keep_ownership`, owners and grants travel; all their roles must exist on the target.
+    /// With `keep_ownership`, owners travel: each must exist on the target, and our role must be able to
+    /// become it. Grants always do.
     ///
     /// # Errors
     /// With what `pg_dump` said.
@@ -97,16 +106,23 @@ impl Archive {
     /// With what `pg_restore` said; the target is as it was.
     pub async fn restore_pre_data(&self, target: &ConnectConfig) -> Result<()> {
         let mut session = Session::connect(target, "changeover schema").await?;
-        let existing: Vec<String> = json(
-            &mut session,
-            "SELECT coalesce(json_agg(nspname),'[]')::text FROM pg_catalog.pg_namespace",
-        )
-        .await?;
+        let before = Before::read(&mut session).await?;
         session.close().await;
-        let wanted = self.entries.iter().filter(|entry| self.wants(entry, &existing));
-        let wanted: Vec<&Entry> = wanted.collect();
+        let there = |entry: &Entry| {
+            entry.kind == EntryKind::Schema
+                && entry.catalog_oid == NAMESPACES
+                && before.schemas.keys().any(|name| entry.is_schema(name))
+        };
+        let wanted = |entry: &&Entry| self.wants(entry) && !is_late(entry) && !there(entry);
+        let wanted: Vec<&Entry> = self.entries.iter().filter(wanted).collect();
         let list = self.write_list("pre", wanted.iter().copied())?;
-        self.write_list("drop", wanted.into_iter().filter(|entry| is_dropped(entry)))?;
+        // All that an abort needs is there before anything is made.
+        self.write_list("drop", wanted.iter().copied().filter(|entry| is_dropped(entry)))?;
+        let made =
+            wanted.iter().filter(|e| matches!(e.kind, EntryKind::Schema | EntryKind::Extension));
+        let made: String = made.map(|entry| format!("{}\n", entry.label)).collect();
+        self.write("made", &made)?;
+        before::write(&beside(&self.path, "before"), &before)?;
         let mut arguments = self.restore_arguments(&list);
         // The database comes from the environment; an empty name here only says "connect".
         arguments.extend(
@@ -125,14 +141,28 @@ impl Archive {
     /// # Errors
     /// With what `pg_restore` said, or if its output is not what its list promises.
     pub async fn post_data(&self, source: &mut Session) -> Result<PostData> {
-        let list = self.write_list("post", self.entries.iter().filter(|e| self.wants(e, &[])))?;
+        let wanted = self.entries.iter().filter(|entry| self.wants(entry));
+        let (late, post): (Vec<&Entry>, Vec<&Entry>) = wanted.partition(|entry| is_late(entry));
+        let script = self.script("post", &post, &["--section=post-data"], source).await?;
+        let grants = self.script("grants", &late, &[], source).await?;
+        PostData::read(&script, &grants, &self.entries, source).await
+    }
+
+    /// The SQL of these entries.
+    async fn script(
+        &self,
+        part: &str,
+        entries: &[&Entry],
+        more: &[&str],
+        source: &Session,
+    ) -> Result<String> {
+        let list = self.write_list(part, entries.iter().copied())?;
         let mut arguments = self.restore_arguments(&list);
-        arguments.extend(["--section=post-data", "--verbose", "--file=-"].map(OsString::from));
+        arguments.extend(["--verbose", "--file=-"].iter().chain(more).map(OsString::from));
         arguments.push(self.path.clone().into());
         let script = tools::run(&self.tools.restore, &arguments, source.config()).await?;
-        let script = String::from_utf8(script)
-            .map_err(|_| Error::local(source.side(), "the archive holds SQL that is not UTF-8"))?;
-        PostData::read(&script, &self.entries, source).await
+        String::from_utf8(script)
+            .map_err(|_| Error::local(source.side(), "the archive holds SQL that is not UTF-8"))
     }
 
     /// The statements of the entries with these catalogues and numbers, those that it has.
@@ -147,7 +177,7 @@ impl Archive {
     ) -> Result<BTreeMap<(u32, u32), String>> {
         let is_wanted = |entry: &&Entry| wanted.contains(&(entry.catalog_oid, entry.oid));
         let entries: Vec<&Entry> =
-            self.entries.iter().filter(is_wanted).filter(|e| self.wants(e, &[])).collect();
+            self.entries.iter().filter(is_wanted).filter(|e| self.wants(e)).collect();
         if entries.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -188,20 +218,14 @@ impl Archive {
         let mut arguments: Vec<OsString> =
             vec!["--exit-on-error".into(), format!("--use-list={}", list.display()).into()];
         if !self.keep_ownership {
-            arguments.extend(["--no-owner", "--no-acl"].map(OsString::from));
+            arguments.push("--no-owner".into());
         }
         arguments
     }
 
-    /// Whether the entry is for us to restore. Event triggers would fire for our own DDL;
-    /// comments on extensions need their owner; schemas may exist already.
-    fn wants(&self, entry: &Entry, existing_schemas: &[String]) -> bool {
-        let exists = entry.kind == EntryKind::Schema
-            && entry.catalog_oid == NAMESPACES
-            && existing_schemas.iter().any(|name| entry.is_schema(name));
-        let left_out = matches!(entry.kind, EntryKind::EventTrigger | EntryKind::Replication);
-        let seen_to = self.left_out.contains(&(entry.catalog_oid, entry.oid));
-        !(exists || left_out || seen_to || entry.label.starts_with("COMMENT - EXTENSION "))
+    /// Whether the entry is for us to restore: wanted, and not seen to by somebody else.
+    fn wants(&self, entry: &Entry) -> bool {
+        wants(entry) && !self.left_out.contains(&(entry.catalog_oid, entry.oid))
     }
 
     fn write_list<'a>(
@@ -209,8 +233,12 @@ impl Archive {
         part: &str,
         entries: impl Iterator<Item = &'a Entry>,
     ) -> Result<PathBuf> {
-        let path = list_path(&self.path, part);
-        std::fs::write(&path, toc::list_file(entries)).map_err(|e| {
+        self.write(part, &toc::list_file(entries))
+    }
+
+    fn write(&self, part: &str, text: &str) -> Result<PathBuf> {
+        let path = beside(&self.path, part);
+        std::fs::write(&path, text).map_err(|e| {
             let what = format!("writing {}", path.display());
             Error::local(changeover_types::Side::Target, what).with_source(e)
         })?;
@@ -218,16 +246,35 @@ impl Archive {
     }
 }
 
-/// Whether undoing the restore drops the entry by itself. Keys and indexes go with their tables;
-/// an extension may have been there before.
-fn is_dropped(entry: &Entry) -> bool {
-    let goes_along =
-        matches!(entry.kind, EntryKind::Index | EntryKind::Constraint | EntryKind::IndexAttach);
-    !goes_along && !entry.label.starts_with("EXTENSION - ")
+/// Whether the entry is for us to restore. Event triggers would fire for our own DDL; comments on
+/// extensions need their owner.
+fn wants(entry: &Entry) -> bool {
+    let left_out = matches!(entry.kind, EntryKind::EventTrigger | EntryKind::Replication);
+    !(left_out || entry.label.starts_with("COMMENT - EXTENSION "))
 }
 
-/// The list beside an archive that says which of its entries belong to a part of the restore.
-fn list_path(archive: &Path, part: &str) -> PathBuf {
+/// Whether the entry comes after everything else, and may fail: grants, and comments on schemas,
+/// which may be there already and not be ours.
+fn is_late(entry: &Entry) -> bool {
+    entry.kind == EntryKind::Grants || entry.label.starts_with("COMMENT - SCHEMA ")
+}
+
+/// Whether undoing the restore drops the entry by itself. Keys and indexes go with their tables;
+/// extensions and schemas are dropped one by one after the rest.
+fn is_dropped(entry: &Entry) -> bool {
+    !matches!(
+        entry.kind,
+        EntryKind::Index
+            | EntryKind::Constraint
+            | EntryKind::IndexAttach
+            | EntryKind::Extension
+            | EntryKind::Schema
+    )
+}
+
+/// A file beside an archive: the list of its entries that belong to a part of the restore, or what
+/// an abort needs.
+fn beside(archive: &Path, part: &str) -> PathBuf {
     let mut path = archive.as_os_str().to_owned();
     path.push(format!(".{part}.list"));
     PathBuf::from(path)
@@ -261,23 +308,6 @@ fn exclusions(selection: &Selection, catalog: &Catalog) -> Vec<String> {
         ));
     }
     arguments
-}
-
-/// Refreshes the materialised views that had rows on the source, in an order in which each finds
-/// those it reads.
-///
-/// # Errors
-/// The first view that cannot be refreshed.
-pub async fn refresh_views(target: &mut Session, catalog: &Catalog) -> Result<()> {
-    for view in catalog.views.iter().filter(|view| view.materialized && view.populated) {
-        target
-            .execute(&format!("REFRESH MATERIALIZED VIEW {}", view.name.quoted()))
-            .await
-            .map_err(|e| {
-                e.with_context(format!("refreshing the materialised view {}", view.name))
-            })?;
-    }
-    Ok(())
 }
 
 /// Gives the planner statistics of every moved table, a few at a time. The application's first

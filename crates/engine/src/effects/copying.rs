@@ -13,7 +13,7 @@ use changeover_postgres::snapshot::{CopySnapshot, SnapshotLimits, SnapshotWait, 
 use changeover_postgres::{preflight, seal};
 use changeover_relay::Stream;
 use changeover_run::Input;
-use changeover_types::{Side, seal_token};
+use changeover_types::{Side, Task, seal_token};
 use tokio::time::{Instant, interval};
 
 use super::data::{GENESIS, declared, failed, no_databases, schema_archive, selection};
@@ -161,12 +161,12 @@ impl Effects {
     /// Indexes and constraints, after the rows.
     pub(super) async fn build(&mut self) -> Input {
         match self.patiently(Self::try_build).await {
-            Ok(()) => Input::Done,
+            Ok(tasks) => Input::DoneWith { tasks },
             Err(e) => failed("building indexes and constraints", &e),
         }
     }
 
-    async fn try_build(&mut self) -> PgResult<()> {
+    async fn try_build(&mut self) -> PgResult<Vec<Task>> {
         let moved = self.moved().await?;
         let databases = self.databases().map_err(no_databases)?.clone();
         let target = databases.of(Side::Target);
@@ -179,8 +179,10 @@ impl Effects {
             let stage = format!("indexes and constraints {}/{}", progress.done, progress.all);
             board.show_copy(CopyStatus { stage, ..shown.clone() });
         };
-        post.restore(target, self.plan.data.copy_jobs, &progress).await?;
-        schema::refresh_views(&mut control, &moved.catalog).await?;
+        let mut tasks = post.restore(target, self.plan.data.copy_jobs, &progress).await?;
+        let undo = self.state_dir.join(schema_archive(&self.run_id));
+        tasks.extend(schema::set_properties(&mut source, &mut control, &undo).await?);
+        tasks.extend(schema::refresh_views(&mut source, &mut control, &moved.catalog).await?);
         schema::analyze(&mut control, &moved.tables()).await?;
         // Triggers that came with post-data must not have come between the seal and its tables.
         let scope = moved.scope.on(Side::Target);
@@ -188,7 +190,7 @@ impl Effects {
         if !state.is_tight() {
             seal::set(&mut control, &scope, GENESIS).await?;
         }
-        Ok(())
+        Ok(tasks)
     }
 
     fn show_stage(&self, stage: &str) {

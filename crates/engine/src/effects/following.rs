@@ -8,7 +8,7 @@ use changeover_postgres::session::Session;
 use changeover_postgres::{barrier, objects};
 use changeover_relay::Stream;
 use changeover_run::Input;
-use changeover_types::Side;
+use changeover_types::{Side, Task};
 use tokio::time::sleep;
 
 use super::data::{failed, no_databases};
@@ -17,7 +17,7 @@ use crate::report::chain;
 
 impl Effects {
     /// A heartbeat that is seen applied proves that the target holds all that was written before.
-    pub(super) async fn catch_up(&mut self) -> Input {
+    pub(super) async fn catch_up(&mut self, tasks: &[Task]) -> Input {
         loop {
             let nonce = self.nonce();
             let outcome: PgResult<()> = async {
@@ -31,7 +31,7 @@ impl Effects {
             }
             .await;
             match outcome {
-                Ok(()) => return Input::Done,
+                Ok(()) => return Input::DoneWith { tasks: self.try_tasks(tasks).await },
                 Err(e) => tracing::debug!("not caught up yet: {}", chain(&e)),
             }
             sleep(Duration::from_millis(200)).await;
@@ -39,9 +39,9 @@ impl Effects {
     }
 
     /// Publication and slot on the target; the relay itself is kept by the loop.
-    pub(super) async fn prepare_reverse(&mut self) -> Input {
+    pub(super) async fn prepare_reverse(&mut self, tasks: &[Task]) -> Input {
         match self.patiently(Self::try_prepare_reverse).await {
-            Ok(()) => Input::Done,
+            Ok(()) => Input::DoneWith { tasks: self.try_tasks(tasks).await },
             Err(e) => failed("preparing the way back", &e),
         }
     }

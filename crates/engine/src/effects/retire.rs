@@ -60,7 +60,9 @@ impl Effects {
             if complete {
                 return Input::Done;
             }
-            let why = format!("{doing}: something is in use, see the events");
+            let left = retired.iter().flat_map(|retired| &retired.left).filter(|left| !left.kept);
+            let left: Vec<&str> = left.map(|left| left.what.as_str()).collect();
+            let why = format!("{doing}: these are in use: {}", left.join(", "));
             return Input::Failed { why, next: next.to_owned() };
         }
     }
@@ -90,10 +92,9 @@ impl Effects {
             return retire::finish(&config, &scope).await;
         }
         let mut retired = retire::abort(&config, &scope, AbortOptions::default()).await?;
-        // The target was empty before the copy, so all that the copy made is ours to remove.
         if side == Side::Target {
             let archive = self.state_dir.join(schema_archive(&self.run_id));
-            schema::drop_restored(&config, &archive).await?;
+            retired.left.extend(schema::drop_restored(&config, &archive).await?);
             retired.removed.extend(self.remove_placed(&config).await?);
         }
         Ok(retired)

@@ -13,8 +13,6 @@ pub(super) enum Lane {
     Key,
     /// Alone, in the archive's order.
     Serial,
-    /// Alone, and after everything else: grants.
-    Last,
 }
 
 /// What is known of an entry.
@@ -61,12 +59,10 @@ pub(super) fn waves(nodes: &[Node]) -> Vec<Wave> {
             missing.remove(&nodes[*at].id);
         }
         left.retain(|at| missing.contains(&nodes[*at].id));
-        let last = left.iter().all(|at| nodes[*at].lane == Lane::Last);
-        let lane = if last { Lane::Last } else { Lane::Serial };
         loop {
             let before = wave.alone.len();
             left.retain(|at| {
-                let now = nodes[*at].lane == lane && ready(*at, &missing);
+                let now = nodes[*at].lane == Lane::Serial && ready(*at, &missing);
                 if now {
                     missing.remove(&nodes[*at].id);
                     wave.alone.push(*at);
@@ -104,7 +100,6 @@ mod tests {
     fn what_is_needed_comes_first_and_the_biggest_before_the_small() {
         use Lane::*;
         let nodes = [
-            node(9, Last, 0, &[]),
             // An index of a materialised view that needs a key.
             node(1, Index, 900, &[2]),
             node(2, Serial, 0, &[3, 77]),
@@ -114,7 +109,7 @@ mod tests {
             node(6, Serial, 0, &[7]),
             node(7, Serial, 0, &[]),
         ];
-        assert_eq!(order(&nodes), [(vec![5, 4, 3], vec![2, 7, 6]), (vec![1], vec![9]),]);
+        assert_eq!(order(&nodes), [(vec![5, 4, 3], vec![2, 7, 6]), (vec![1], vec![]),]);
     }
 
     #[test]

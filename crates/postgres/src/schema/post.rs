@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use changeover_types::Task;
+
+use super::constraints::{self, Constraint, is_broken};
+use super::grants::{self, Grants};
 use super::order::{Lane, Node, Wave, waves};
 use super::script::cut;
 use super::toc::{Entry, EntryKind};
@@ -21,12 +25,16 @@ pub struct PostData {
     steps: Vec<Step>,
     /// In which order, by place among the steps.
     waves: Vec<Wave>,
+    /// What comes after all of them.
+    grants: Vec<Grants>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Step {
     label: String,
     sql: String,
+    /// Of a foreign key, or a check that comes after the rows.
+    constraint: Option<Constraint>,
 }
 
 /// How far post-data is.
@@ -42,28 +50,40 @@ impl PostData {
     /// Cuts the script.
     pub(super) async fn read(
         script: &str,
+        grants: &str,
         entries: &[Entry],
         source: &mut Session,
     ) -> Result<PostData> {
         let sizes: BTreeMap<u32, u64> = json(source, SIZES).await?;
+        let mut constraints = constraints::read(source).await?;
         let fault = |what: &str| Error::local(source.side(), format!("pg_restore's script {what}"));
+        let entry = |dump_id: u32| {
+            let entry = entries.iter().find(|entry| entry.dump_id == dump_id);
+            entry.ok_or_else(|| fault("holds an entry that its list does not"))
+        };
+        let cut = |script| cut(script).ok_or_else(|| fault("cannot be cut into its entries"));
         let (mut steps, mut nodes) = (Vec::new(), Vec::new());
-        for part in cut(script).ok_or_else(|| fault("cannot be cut into its entries"))? {
-            let entry = entries
-                .iter()
-                .find(|entry| entry.dump_id == part.dump_id)
-                .ok_or_else(|| fault("holds an entry that its list does not"))?;
+        for part in cut(script)? {
+            let entry = entry(part.dump_id)?;
             let lane = match entry.kind {
                 EntryKind::Index => Lane::Index,
                 EntryKind::Constraint => Lane::Key,
-                EntryKind::Grants => Lane::Last,
                 _ => Lane::Serial,
             };
             let bytes = sizes.get(&entry.oid).copied().unwrap_or(0);
             nodes.push(Node { id: part.dump_id, needs: part.needs, lane, bytes });
-            steps.push(Step { label: entry.label.clone(), sql: part.settings + &part.sql });
+            let constraint = match entry.kind {
+                EntryKind::Rule => constraints.remove(&entry.oid),
+                _ => None,
+            };
+            let (label, sql) = (entry.label.clone(), part.settings + &part.sql);
+            steps.push(Step { label, sql, constraint });
         }
-        Ok(PostData { waves: waves(&nodes), steps })
+        let grants = cut(grants)?
+            .into_iter()
+            .map(|part| Ok(Grants { label: entry(part.dump_id)?.label.clone(), sql: part.sql }))
+            .collect::<Result<_>>()?;
+        Ok(PostData { waves: waves(&nodes), steps, grants })
     }
 
     /// How many entries there are.
@@ -79,21 +99,23 @@ impl PostData {
     }
 
     /// Creates everything on the target, `parallel` indexes at a time. May be run again after a
-    /// failure. Dropping the future closes the sessions; what they build is rolled back.
+    /// failure. Dropping the future closes the sessions; what they build is rolled back. Gives what is
+    /// left to do: constraints that rows break, grants that could not be given.
     ///
     /// # Errors
-    /// The first entry that fails, by name.
+    /// The first other entry that fails, by name.
     pub async fn restore(
         &self,
         target: &ConnectConfig,
         parallel: usize,
         progress: &(dyn Fn(PostProgress) + Send + Sync),
-    ) -> Result<()> {
+    ) -> Result<Vec<Task>> {
         let done = AtomicUsize::new(0);
         let count = || {
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress(PostProgress { done, all: self.len() });
         };
+        let mut tasks = Vec::new();
         let mut session = open(target).await?;
         for wave in &self.waves {
             let next = AtomicUsize::new(0);
@@ -114,12 +136,13 @@ impl PostData {
             });
             all(builders).await?;
             for at in &wave.alone {
-                self.steps[*at].run(&mut session).await?;
+                tasks.extend(self.steps[*at].run(&mut session).await?);
                 count();
             }
         }
+        tasks.extend(grants::give(&mut session, &self.grants).await?);
         session.close().await;
-        Ok(())
+        Ok(tasks)
     }
 }
 
@@ -135,13 +158,67 @@ async fn open(target: &ConnectConfig) -> Result<Session> {
     Ok(session)
 }
 
+/// Does once more what a task left undone, each for itself. Gives those that are still left.
+///
+/// # Errors
+/// If the connection breaks.
+pub async fn try_again(target: &ConnectConfig, tasks: &[Task]) -> Result<Vec<Task>> {
+    let mut session = open(target).await?;
+    // Who holds a lock for long is not waited for: the task stays.
+    session.execute("SET lock_timeout = '5s'").await?;
+    let mut left = Vec::new();
+    for task in tasks {
+        left.extend(constraints::try_again(&mut session, task.clone()).await?);
+    }
+    session.close().await;
+    Ok(left)
+}
+
 impl Step {
-    async fn run(&self, session: &mut Session) -> Result<()> {
-        match session.execute(&self.sql).await {
-            Ok(_) => Ok(()),
-            Err(e) if e.sqlstate().is_some_and(|state| THERE.contains(&state)) => Ok(()),
-            Err(e) => Err(e.with_context(format!("creating {}", self.label))),
+    async fn run(&self, session: &mut Session) -> Result<Option<Task>> {
+        let Err(e) = session.execute(&self.sql).await else { return Ok(None) };
+        let there = e.sqlstate().is_some_and(|state| THERE.contains(&state));
+        match &self.constraint {
+            Some(constraint) if is_broken(&e) => {
+                constraint.add_not_valid(session, &self.sql).await.map(Some)
+            }
+            Some(constraint) if there => constraint.look_again(session).await,
+            _ if there => Ok(None),
+            _ => Err(self.fault(e)),
         }
+    }
+
+    fn fault(&self, e: Error) -> Error {
+        let what = format!("creating {}", self.label);
+        match hint(&e) {
+            Some(hint) => e.with_context(format!("{hint}: {what}")),
+            None => e.with_context(what),
+        }
+    }
+}
+
+/// What mends it, where the source's own objects are at fault: the target has copies of them.
+fn hint(e: &Error) -> Option<String> {
+    let server = e.server_error()?;
+    match server.sqlstate.as_str() {
+        "42883" | "42P01" | "42704" | "3F000" => {
+            // Names of functions; never a value.
+            let within = server.context.as_deref().unwrap_or_default().lines().find(|line| {
+                line.starts_with("SQL function ") || line.starts_with("PL/pgSQL function ")
+            });
+            Some(format!(
+                "a function finds what it needs by the search_path of its caller{}; mend it on both \
+                 sides (ALTER FUNCTION … SET search_path = …, on the source and on the target) and \
+                 go on",
+                within.map(|line| format!(" ({line})")).unwrap_or_default()
+            ))
+        }
+        "23505" => Some(
+            "rows of the source break it, which its own index there does not see: mend the rows on \
+             the source (REINDEX shows them), then `changeover abort` and start again"
+                .to_owned(),
+        ),
+        _ => None,
     }
 }
 

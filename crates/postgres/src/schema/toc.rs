@@ -67,11 +67,16 @@ impl Entry {
     /// another's. The restore then fails on the missing schema and changes nothing.
     #[must_use]
     pub fn is_schema(&self, name: &str) -> bool {
-        self.label
-            .strip_prefix("SCHEMA - ")
-            .and_then(|rest| rest.strip_prefix(name))
-            .is_some_and(|owner| owner.starts_with(' '))
+        names(&self.label, "SCHEMA - ", name)
     }
+}
+
+/// Whether a label is of the object `name` of a kind without a schema. See [`Entry::is_schema`].
+pub(super) fn names(label: &str, kind: &str, name: &str) -> bool {
+    label
+        .strip_prefix(kind)
+        .and_then(|rest| rest.strip_prefix(name))
+        .is_some_and(|owner| owner.is_empty() || owner.starts_with(' '))
 }
 
 /// The entries of a list; comment lines are left out.

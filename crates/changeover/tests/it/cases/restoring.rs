@@ -84,3 +84,213 @@ fn everything_comes_after_what_it_needs_and_stays_where_it_was() {
         "big=- big_a=fast big_pkey=- small=- small_pkey=- tf=fast tf_pkey=- zz=fast",
     );
 }
+
+/// What is left to do on the target, as `status` says it: `kind why; statement` of each.
+fn tasks(stage: &Stage) -> Vec<String> {
+    let status = stage.status();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let tasks = status["control"]["tasks"].as_array().cloned().unwrap_or_default();
+    tasks
+        .iter()
+        .map(|task| {
+            let kind = text(&task["object"]["kind"]);
+            format!("{kind} {}; {}", text(&task["why"]), text(&task["statement"]))
+        })
+        .collect()
+}
+
+/// Each of these texts has the words of its line.
+fn say(tasks: &[String], words: &[&[&str]]) {
+    assert_eq!(tasks.len(), words.len(), "{tasks:#?}");
+    for (task, words) in tasks.iter().zip(words) {
+        for word in *words {
+            assert!(task.contains(word), "`{word}` is missing in: {task}");
+        }
+    }
+}
+
+#[test]
+fn what_no_row_depends_on_stops_nothing_and_is_told_until_it_is_done() {
+    let pair = Pair::start("tasks");
+    execute(&pair.blue.url("postgres"), "CREATE ROLE poor; CREATE ROLE lonely");
+    execute(&pair.green.url("postgres"), "CREATE ROLE poor");
+    // Ordered by their numbers, each would be refreshed before what it reads.
+    let views = stage(
+        &pair,
+        "views",
+        "CREATE TABLE t (id int PRIMARY KEY, v int);
+         INSERT INTO t SELECT i, i FROM generate_series(1, 100) i;
+         CREATE VIEW w AS SELECT id, v FROM t;
+         CREATE MATERIALIZED VIEW a AS SELECT sum(v) s FROM w;
+         CREATE MATERIALIZED VIEW b AS SELECT id, v * 2 AS v FROM t;
+         CREATE OR REPLACE VIEW w AS SELECT id, v FROM b;
+         REFRESH MATERIALIZED VIEW a;
+         CREATE FUNCTION total() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT sum(v) FROM t';
+         CREATE MATERIALIZED VIEW by_path AS SELECT total() AS n;
+         CREATE MATERIALIZED VIEW under AS SELECT id FROM t;
+         CREATE MATERIALIZED VIEW over AS SELECT count(*) n FROM under;
+         REFRESH MATERIALIZED VIEW under WITH NO DATA;
+         CREATE MATERIALIZED VIEW poor AS SELECT sum(v) s FROM t;
+         ALTER MATERIALIZED VIEW poor OWNER TO poor;
+         GRANT SELECT ON t TO poor; REVOKE SELECT ON t FROM poor;
+         GRANT SELECT ON w TO poor; GRANT SELECT ON w TO lonely",
+    );
+    copy(&views, 0);
+    both(&views, "SELECT s FROM a", "10100");
+    both(&views, "SELECT n FROM by_path", "5050");
+    both(&views, "SELECT has_table_privilege('poor', 'w', 'SELECT')", "t");
+    say(
+        &tasks(&views),
+        &[
+            &["grant", "lonely", "GRANT SELECT ON TABLE public.w TO lonely"],
+            &[
+                "view",
+                "public.under",
+                "on the source",
+                "REFRESH MATERIALIZED VIEW \"public\".\"over\"",
+            ],
+            &[
+                "view",
+                "permission denied for table t",
+                "REFRESH MATERIALIZED VIEW \"public\".\"poor\"",
+            ],
+        ],
+    );
+    // Mended, it is done before the cutover without being asked for.
+    execute(&views.target, "GRANT SELECT ON t TO poor");
+    execute(&views.source, "GRANT SELECT ON t TO poor");
+
+    let orphans = stage(
+        &pair,
+        "orphans",
+        "CREATE TABLE p (id int PRIMARY KEY); INSERT INTO p SELECT generate_series(1, 10);
+         CREATE TABLE k (id int PRIMARY KEY, p int REFERENCES p);
+         INSERT INTO k SELECT i, i FROM generate_series(1, 10) i;
+         CREATE TABLE l (id int PRIMARY KEY, p int, CONSTRAINT l_p FOREIGN KEY (p) REFERENCES p);
+         INSERT INTO l VALUES (1, 7);
+         CREATE TABLE parts (id int PRIMARY KEY, p int REFERENCES p) PARTITION BY RANGE (id);
+         CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100);
+         INSERT INTO parts VALUES (1, 7);
+         SET session_replication_role = replica; DELETE FROM p WHERE id = 7;
+         DELETE FROM l; INSERT INTO l VALUES (1, 8)",
+    );
+    copy(&orphans, 0);
+    let refer = "1 rows refer to what is not in public.p, on the source as well";
+    say(
+        &tasks(&orphans),
+        &[
+            &["not-valid", refer, "ALTER TABLE \"public\".\"k\" VALIDATE CONSTRAINT \"k_p_fkey\""],
+            &[
+                "constraint",
+                refer,
+                "ALTER TABLE public.parts",
+                "ADD CONSTRAINT parts_p_fkey FOREIGN KEY",
+            ],
+        ],
+    );
+    let valid = "SELECT string_agg(conname || convalidated, ' ' ORDER BY conname) \
+                 FROM pg_constraint WHERE contype = 'f' AND conparentid = 0";
+    let on_target = query_one(&orphans.target, valid);
+    assert_eq!(on_target, "k_p_fkeyfalse l_ptrue");
+    execute(&orphans.source, "INSERT INTO p VALUES (7)");
+    orphans.expect("apply", 0);
+    both(&orphans, valid, "k_p_fkeytrue l_ptrue parts_p_fkeytrue");
+    assert!(tasks(&orphans).is_empty());
+}
+
+/// All that can be told of a database from its catalogues, by name: objects with owner, grants and
+/// comment, default privileges, settings.
+const EVERYTHING: &str = "SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
+    SELECT c.relkind::text || ' ' || c.oid::regclass || ' ' || c.relowner::regrole || ' ' ||
+        (SELECT coalesce(string_agg(x::text, ' ' ORDER BY x::text), '') FROM aclexplode(coalesce(
+          c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", c.relowner))) x)
+      FROM pg_class c WHERE c.relnamespace <> 'pg_toast'::regnamespace
+    UNION ALL SELECT 'f ' || p.oid::regprocedure || (SELECT coalesce(string_agg(x::text, ' ' ORDER BY
+        x::text), '') FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x) FROM pg_proc p
+    UNION ALL SELECT 't ' || t.oid::regtype FROM pg_type t
+      WHERE t.typnamespace <> 'pg_toast'::regnamespace
+    UNION ALL SELECT 'n ' || n.nspname || ' ' || coalesce(obj_description(n.oid, 'pg_namespace'), '') ||
+        (SELECT string_agg(x::text, ' ' ORDER BY x::text) FROM aclexplode(
+          coalesce(n.nspacl, acldefault('n', n.nspowner))) x)
+      FROM pg_namespace n WHERE n.nspname !~ '^pg_(toast_)?temp'
+    UNION ALL SELECT 'column ' || attrelid::regclass || attname || attacl::text FROM pg_attribute
+      WHERE attacl IS NOT NULL AND attacl <> '{}'
+    UNION ALL SELECT 'e ' || extname FROM pg_extension
+    UNION ALL SELECT 'default ' || defaclrole::regrole::text || defaclobjtype::text || defaclacl::text
+      FROM pg_default_acl
+    UNION ALL SELECT 'event ' || evtname FROM pg_event_trigger
+    UNION ALL SELECT 'trigger ' || tgname || tgrelid::regclass FROM pg_trigger
+    UNION ALL SELECT 'w ' || fdwname FROM pg_foreign_data_wrapper
+    UNION ALL SELECT 'publication ' || pubname FROM pg_publication
+    UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots
+      WHERE database = current_database()
+    UNION ALL SELECT 'db ' || datconnlimit || ' ' || coalesce(shobj_description(oid, 'pg_database'), '')
+        || (SELECT string_agg(x::text, ' ' ORDER BY x::text) FROM aclexplode(
+          coalesce(datacl, acldefault('d', datdba))) x)
+      FROM pg_database WHERE datname = current_database()
+    UNION ALL SELECT 'set ' || setrole::text || setconfig::text FROM pg_db_role_setting
+      WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) all_(line)";
+
+/// Extensions in a schema of their own and in that of the tables, types, views over keys,
+/// materialised views, a tablespace, default privileges, grants on what is there already.
+const RICH: &str = "
+    CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext; CREATE EXTENSION cube;
+    CREATE EXTENSION earthdistance; CREATE EXTENSION postgres_fdw SCHEMA ext;
+    CREATE SCHEMA app; COMMENT ON SCHEMA app IS 'ours'; GRANT USAGE ON SCHEMA app TO reader;
+    COMMENT ON SCHEMA public IS 'of the source';
+    CREATE TYPE app.mood AS ENUM ('good', 'bad'); CREATE DOMAIN app.small AS int CHECK (VALUE < 1000);
+    CREATE TABLE app.t (id serial PRIMARY KEY, e ext.citext, m app.mood, s app.small, c cube);
+    INSERT INTO app.t (e, m, s) VALUES ('A', 'good', 1);
+    CREATE TABLE app.k (id int PRIMARY KEY, t int REFERENCES app.t) TABLESPACE rich;
+    CREATE INDEX k_t ON app.k (t) TABLESPACE rich;
+    CREATE TABLE app.parts (id int, y int, PRIMARY KEY (id, y)) PARTITION BY LIST (y);
+    CREATE TABLE app.parts_1 PARTITION OF app.parts FOR VALUES IN (1);
+    CREATE VIEW app.v AS SELECT id, e, count(*) n FROM app.t GROUP BY id;
+    CREATE MATERIALIZED VIEW app.mv AS SELECT * FROM app.v; CREATE UNIQUE INDEX mv_id ON app.mv (id);
+    CREATE FUNCTION app.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE TRIGGER touch BEFORE INSERT ON app.t FOR EACH ROW EXECUTE FUNCTION app.touch();
+    CREATE STATISTICS app.st ON id, t FROM app.k;
+    ALTER TABLE app.t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON app.t TO reader USING (true);
+    ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader;
+    ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+    GRANT CREATE ON SCHEMA public TO reader; REVOKE USAGE ON SCHEMA public FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION pg_ls_waldir() TO reader; GRANT SELECT (rolname) ON pg_authid TO reader;
+    GRANT SELECT ON ALL TABLES IN SCHEMA app TO reader;
+    CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1');
+    CREATE FOREIGN TABLE app.far (id int) SERVER far;
+    ALTER DATABASE rich SET search_path = app, ext, public; ALTER DATABASE rich SET work_mem = '5MB';
+    ALTER ROLE reader IN DATABASE rich SET statement_timeout = '5s';
+    COMMENT ON DATABASE rich IS 'it''s'; REVOKE CONNECT ON DATABASE rich FROM PUBLIC;
+    GRANT CONNECT ON DATABASE rich TO reader; ALTER DATABASE rich CONNECTION LIMIT 55";
+
+#[test]
+fn an_abort_leaves_both_databases_as_they_were() {
+    let pair = Pair::start("abort");
+    for cluster in [&pair.blue, &pair.green] {
+        tablespace(cluster, "rich");
+        execute(&cluster.url("postgres"), "CREATE ROLE reader");
+    }
+    let stage = stage(&pair, "rich", RICH);
+    execute(&stage.target, "ALTER DATABASE rich SET work_mem = '6MB'; CREATE EXTENSION cube");
+    let look = || [&stage.source, &stage.target].map(|url| query_one(url, EVERYTHING));
+    let before = look();
+    copy(&stage, 0);
+    // What belongs to the database itself came along.
+    let properties = "SELECT current_setting('search_path') || current_setting('work_mem') || \
+        datconnlimit || has_database_privilege('reader', oid, 'CONNECT') || \
+        (SELECT count(*) FROM aclexplode(datacl) WHERE grantee = 0 AND privilege_type = 'CONNECT') || \
+        shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'rich'";
+    both(&stage, properties, "app, ext, public5MB55true0it's");
+    both(&stage, "SELECT has_schema_privilege('reader', 'public', 'CREATE')", "t");
+    both(&stage, "SELECT has_function_privilege('reader', 'pg_ls_waldir()', 'EXECUTE')", "t");
+    assert_eq!(tasks(&stage), Vec::<String>::new());
+    stage.expect("abort", 0);
+    let after = look();
+    for (before, after) in before.iter().zip(&after) {
+        let missing: Vec<&str> =
+            before.lines().filter(|line| !after.lines().any(|it| it == *line)).collect();
+        let more: Vec<&str> =
+            after.lines().filter(|line| !before.lines().any(|it| it == *line)).collect();
+        assert_eq!((missing, more), (vec![], vec![]), "{}", stage.report());
+    }
+}

@@ -79,7 +79,8 @@ async fn every_row_of_the_snapshot_arrives_while_writers_run() {
     post.restore(&pair.config(Side::Target), 3, &|_| {}).await.unwrap();
 
     let mut target = pair.session(Side::Target).await;
-    schema::refresh_views(&mut target, &snapshot.catalog).await.unwrap();
+    let left = schema::refresh_views(&mut source, &mut target, &snapshot.catalog).await.unwrap();
+    assert_eq!(left, []);
     schema::analyze(&mut target, &snapshot.catalog.relations()).await.unwrap();
 
     let expected = contents(&mut reader, &snapshot.catalog).await;

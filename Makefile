@@ -37,6 +37,11 @@ test-all: ## the same and those that take minutes: huge values, thousands of obj
 	@scripts/install postgres prometheus
 	cargo test --workspace --locked -- --test-threads=$(THREADS) --include-ignored
 
+test-drivers: ## psycopg, Django, asyncpg, node-postgres and JDBC through the gate, there and back (a minute)
+	@scripts/install postgres
+	cargo build --locked -p changeover
+	@scripts/drivers/run
+
 lint: ## formatting and clippy, warnings refused
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -1,9 +1,12 @@
 //! Keeps the two relays running as the run wants them, and remembers which markers they applied.
 
+mod stopped;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use changeover_postgres::barrier;
+use changeover_postgres::config::ConnectConfig;
 use changeover_postgres::error::{Error, Result as PgResult};
 use changeover_postgres::follow::{
     FollowConfig, FollowEvent, FollowHandle, FollowState, FollowStatus, Follower,
@@ -167,7 +170,12 @@ impl Relays {
         let (follower, handle, events) = Follower::new(config);
         let (seen, watched) = watch::channel(Seen::default());
         let tasks = vec![
-            tokio::spawn(run(follower, stream, self.0.words.clone())),
+            tokio::spawn(run(
+                follower,
+                stream,
+                (databases.of(stream.from()).clone(), self.0.migration.clone()),
+                self.0.words.clone(),
+            )),
             tokio::spawn(pump(events, seen, Arc::clone(&self.0.board), stream)),
             tokio::spawn(show(handle.clone(), Arc::clone(&self.0.board), stream)),
             tokio::spawn(beat(databases.of(stream.from()).clone(), self.0.migration.clone())),
@@ -230,10 +238,16 @@ fn stream_into(side: Side) -> Stream {
     }
 }
 
-async fn run(follower: Follower, stream: Stream, words: Words) {
+async fn run(
+    follower: Follower,
+    stream: Stream,
+    (sender, migration): (ConnectConfig, MigrationName),
+    words: Words,
+) {
     if let Err(e) = follower.run().await {
-        let why = format!("the {stream} relay stopped: {}", chain(&e));
-        words.say(Input::Alarm { why, next: "changeover apply".to_owned() }).await;
+        let (remedy, next) = stopped::remedy(&sender, &migration, stream).await;
+        let why = format!("the {stream} relay stopped: {}{remedy}", chain(&e));
+        words.say(Input::Alarm { why, next: next.to_owned() }).await;
     }
 }
 
@@ -302,7 +316,7 @@ fn shown(status: &FollowStatus) -> RelayStatus {
 }
 
 /// Writes heartbeats on the sending side; one that fails is made up for by the next.
-async fn beat(config: changeover_postgres::config::ConnectConfig, migration: MigrationName) {
+async fn beat(config: ConnectConfig, migration: MigrationName) {
     let mut tick = interval(HEARTBEAT_EVERY);
     let mut session: Option<Session> = None;
     loop {

@@ -111,3 +111,39 @@ fn run(stage: &Stage, verb: &str, more: &[&str], code: i32) -> String {
     assert_eq!(ran.code, Some(code), "{said}\n{}", stage.report());
     said
 }
+
+/// What nothing rests on may change in the plan of a run: it is journalled, shown, and counts; what
+/// something rests on is named and refused, and the run is as it was.
+#[test]
+fn a_plan_may_change_where_nothing_rests_on_it() {
+    let pair = Pair::start("changed");
+    let plan = PlanText::new(Gate::None);
+    let sql = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)";
+    let stage = bare(&pair, "changed", &plan, sql);
+    run(&stage, "apply", &["--until", "copy"], 0);
+    let text = std::fs::read_to_string(&stage.plan).unwrap();
+    let write = |text: &str| std::fs::write(&stage.plan, text).unwrap();
+
+    write(&(text.replace("attempts: 5", "attempts: 2") + "data: {exclude: [public.t]}\n"));
+    let refused = stage.expect("apply", 6).error();
+    has(&refused, &["data.exclude may not change", "attempts: 5 → 2", "put the old plan back"]);
+    assert_eq!(stage.run_state().plan_digest, None);
+
+    write(&(text.replace("attempts: 5", "attempts: 2") + "data: {sequence_margin: 7}\n"));
+    let told = run(&stage, "apply", &["--until", "copy"], 0);
+    has(&told, &["plan-changed", "cutover/cutover: attempts: 5 → 2", "data.sequence_margin"]);
+    let status = stage.status();
+    has(&status["control"]["plan_changes"].to_string(), &["attempts: 5 → 2"]);
+    // It outlives its daemon.
+    let changed = stage.run_state().plan_digest;
+    assert!(changed.is_some());
+    stage.expect("stop", 0);
+    assert_eq!(stage.status()["plan_digest"].as_str(), changed.as_deref());
+    stage.expect("apply", 0);
+
+    // After the cutover as before it; and the plan of the beginning is a change, too.
+    write(&text);
+    has(&run(&stage, "apply", &[], 0), &["attempts: 2 → 5", "done"]);
+    stage.expect("rollback", 0);
+    assert_eq!(stage.status()["authority"], "source");
+}

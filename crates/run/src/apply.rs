@@ -42,12 +42,14 @@ pub fn apply(state: &mut State, event: &Event) {
             let (target_permille, salt) = (*target_permille, salt.unwrap_or_default());
             let share = Share { target_permille, salt };
             state.split.set(route.as_ref(), share, &mut state.target_permille);
-            state.since = Some(*at);
             let is_as_before = |it: &mut BeforeRollback| {
                 (it.target_permille, &it.split) == (state.target_permille, &state.split)
             };
-            if state.mode == Mode::Forward {
+            if state.mode == Mode::Forward && state.before_rollback.is_some() {
+                // No step asked for it.
                 state.before_rollback.take_if(is_as_before);
+            } else {
+                state.since = Some(*at);
             }
         }
         Event::Watched { watching } => state.watching = Some(watching.clone()),

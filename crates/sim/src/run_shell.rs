@@ -128,6 +128,8 @@ pub fn without_epochs(state: &State) -> State {
     is_newest(&mut shape.split.salt);
     shape.split.own.values_mut().for_each(|share| is_newest(&mut share.salt));
     if let Some(before) = &mut shape.before_rollback {
+        // Where it was to rest is put back as it was; it makes no other states meanwhile.
+        before.until = None;
         is_newest(&mut before.split.salt);
         before.split.own.values_mut().for_each(|share| is_newest(&mut share.salt));
     }

@@ -87,11 +87,17 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let desk = Desk { board: Arc::clone(&board), words: words.clone() };
     let serving = tokio::spawn(serve::serve(socket, desk));
     let watching = tokio::spawn(Effects::keep_gates_shown(effects.gates(), Arc::clone(&board)));
+    let looking = tokio::spawn(Effects::keep_unmovable_shown(
+        Arc::clone(&config.plan),
+        effects.databases_of_plan(),
+        Arc::clone(&board),
+    ));
     let (plan, first) = (config.plan, config.first);
     let daemon = Daemon { store, plan, board, inbox, words, relays, effects, comparer };
     let outcome = daemon.drive(first, guards).await;
     serving.abort();
     watching.abort();
+    looking.abort();
     socket_file.remove().ok();
     supervisor::remove_worker_pid(&config.state_dir);
     outcome

@@ -11,6 +11,7 @@ mod retire;
 mod tasks;
 mod traffic;
 mod type_numbers;
+mod unmovable;
 mod way_back;
 
 use std::path::PathBuf;
@@ -141,6 +142,11 @@ impl Effects {
     /// The comparison, for the verb.
     pub(crate) fn comparer(&self) -> Comparer {
         self.comparer.clone()
+    }
+
+    /// Both databases, for the board.
+    pub(crate) fn databases_of_plan(&self) -> Option<Databases> {
+        self.databases.clone()
     }
 
     /// The gate, for the board.

@@ -30,4 +30,5 @@ pub mod sequences;
 pub mod session;
 pub mod snapshot;
 pub mod type_numbers;
+pub mod unmovable;
 pub mod verify;

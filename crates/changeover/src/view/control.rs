@@ -2,11 +2,16 @@
 
 use changeover_engine::protocol::{ControlStatus, GuardStatus, ObjectiveStatus};
 use changeover_run::Standing;
+use changeover_types::Side;
 
 use super::instant;
 
 /// The rows of the table that are about conditions.
-pub(super) fn add(add: &mut impl FnMut(&'static str, Option<String>), control: &ControlStatus) {
+pub(super) fn add(
+    add: &mut impl FnMut(&'static str, Option<String>),
+    control: &ControlStatus,
+    authority: Side,
+) {
     if let Some(asked) = &control.approval {
         let given = match asked.given.as_slice() {
             [] => String::new(),
@@ -24,6 +29,11 @@ pub(super) fn add(add: &mut impl FnMut(&'static str, Option<String>), control: &
     if let Some(window) = &control.window {
         let text = format!("opens {}, closes {}", instant(window.opens), instant(window.closes));
         add("window", Some(text));
+    }
+    if !control.unmovable.is_empty() {
+        let verb = if authority == Side::Target { "rollback" } else { "cutover" };
+        let names = control.unmovable.join("; ");
+        add("cannot move", Some(format!("would block a {verb}, unless they are ended: {names}")));
     }
     if !control.plan_changes.is_empty() {
         add("plan changed", Some(control.plan_changes.join("; ")));

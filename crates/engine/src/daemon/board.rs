@@ -292,6 +292,11 @@ impl Board {
         cutover.longest_wait_ms = cutover.longest_wait_ms.max(Some(longest_ms));
     }
 
+    /// Shows whose sessions could not move now.
+    pub(crate) fn show_unmovable(&self, names: Vec<String>) {
+        self.lock().status.control.unmovable = names;
+    }
+
     /// Shows what the gate says of itself.
     pub(crate) fn show_gates(&self, gates: GatesStatus) {
         self.lock().status.gates = Some(gates);

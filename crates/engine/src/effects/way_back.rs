@@ -36,12 +36,19 @@ impl Effects {
         cutover: &cutover::State,
     ) -> Input {
         let within = if by_itself { PATIENCE } else { HASTE };
-        let (upstreams, room, relay) = tokio::join!(
+        let (upstreams, room, sessions, relay) = tokio::join!(
             self.upstreams_of_source(within.min(ANSWER_WITHIN)),
             self.room_on_source(within, cutover.authority),
+            async {
+                // The requests go back by themselves even where authority may have to wait.
+                if by_itself || cutover.authority == Side::Source {
+                    return None;
+                }
+                self.unmovable_on_target(within).await
+            },
             self.relay_to_source(within, cutover),
         );
-        let against = upstreams.into_iter().chain(room).chain(relay).collect();
+        let against = upstreams.into_iter().chain(room).chain(sessions).chain(relay).collect();
         Input::WayBack { against }
     }
 

@@ -22,6 +22,9 @@ pub struct ControlStatus {
     pub guards: Vec<GuardStatus>,
     /// Each step that has begun, in order; a step that is tried again stands there once.
     pub results: Vec<StepResult>,
+    /// Whose sessions could not move with authority now, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmovable: Vec<String>,
     /// What has changed in the plan since the run began, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan_changes: Vec<String>,

@@ -87,7 +87,14 @@ fn what_a_listening_session_blocks_can_be_forced_or_given_up() {
     // The same on the way back.
     run(&stage, "apply", &["--unmovable", "wait"], 0);
     let second = worker(&stage);
-    let (reason, next) = paused(&stage.expect("rollback", 5));
+    second.run("SELECT pg_advisory_lock(7); CREATE TEMPORARY TABLE scratch (n int)").unwrap();
+    second.run("SELECT pg_advisory_unlock(7); DROP TABLE scratch").unwrap();
+    second.run("LISTEN wake").unwrap();
+    let ran = stage.expect("rollback", 5);
+    // Told before anything is held, and again by the gate that held.
+    let before = format!("{:?}", ran.lines);
+    has(&before, &["1 session cannot move: postgres (worker), server process", ": listens; stop"]);
+    let (reason, next) = paused(&ran);
     has(&reason, &["a LISTEN does not end by itself", "--unmovable terminate", "--give-up"]);
     has(&next, &["changeover rollback ", "plan.yaml"]);
     assert_eq!(attempts(&stage), 3, "{}", stage.report());

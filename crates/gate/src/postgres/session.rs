@@ -281,9 +281,11 @@ impl Session {
     fn look(&mut self) {
         self.signal = signal(&self.gate, &self.client.peer);
         self.refresh();
+        // Of a session that has not spoken since it was read, that still holds.
+        let known = self.view != HoldView::Open && !self.unread;
+        self.pinned = known && !self.captured.pins.is_empty();
         if self.view == HoldView::Open {
             self.work = None;
-            self.pinned = false;
             if self.authority == Some(self.server.side) {
                 self.warming = None;
                 if let Some(mut server) = self.warm.take() {

@@ -223,6 +223,10 @@ async fn what_cannot_move_is_ended_when_authority_has_moved_and_not_before() {
     bench.gate.hold(20_000);
     bench.gate.open("temporary tables").await;
     bench.gate.release();
+    // Nor is one forgotten that has said nothing since.
+    bench.gate.hold(20_000);
+    bench.gate.open("temporary tables").await;
+    bench.gate.release();
     pinned.batch_execute("insert into x values (1)").await.unwrap();
     bench.gate.hold(20_000);
     bench.gate.open("temporary tables").await;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::fact::Fact;
 use crate::finding::Severity;
 use crate::inventory::{Database, Inventory};
+use crate::register::Rule;
 
 /// Whose work a mitigation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -55,6 +56,13 @@ pub struct Check {
     pub owner: Owner,
     /// Looks.
     pub judge: fn(&Inventory) -> Verdict,
+}
+
+impl Check {
+    /// What a register wants to know of it: whatever it finds can be accepted.
+    pub(crate) fn as_rule(&self) -> Rule {
+        Rule { id: self.id, severity: self.severity, fires: self.rule, waivable: true }
+    }
 }
 
 /// One thing that a check found.

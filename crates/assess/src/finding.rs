@@ -1,11 +1,14 @@
 //! What the catalogue makes of an inventory.
 
-use changeover_types::{Side, Waiver, WallMs};
+use std::collections::BTreeSet;
+
+use changeover_types::{Waiver, WallMs};
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Check, Owner, Verdict};
+use crate::check::{Check, Verdict};
 use crate::checks::CHECKS;
 use crate::inventory::Inventory;
+use crate::register::{Finding, Rule, accept, of_check, waiver_faults};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,31 +39,6 @@ impl Severity {
             Severity::Low => "low",
         }
     }
-}
-
-/// One thing that was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The check's, for example `R01-wal-level`.
-    pub id: &'static str,
-    /// How much it matters.
-    pub severity: Severity,
-    /// The check's, in a line.
-    pub title: &'static str,
-    /// On which side; `None` if it is about both or neither.
-    pub side: Option<Side>,
-    /// What was seen, and where.
-    pub evidence: String,
-    /// Why it matters.
-    pub why: &'static str,
-    /// What to do.
-    pub mitigation: &'static str,
-    /// The command that does it, where there is one.
-    pub fix: Option<String>,
-    /// Whose work that is.
-    pub owner: Owner,
-    /// Why it is accepted.
-    pub waiver: Option<Waiver>,
 }
 
 /// How one check came out.
@@ -107,7 +85,7 @@ impl Outcome {
     }
 }
 
-/// How many findings of each severity, waived ones apart: never a percentage, which would hide
+/// How many rules and checks found something of each severity, waived ones apart: never a percentage, which would hide
 /// one red among many greens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Score {
@@ -121,7 +99,7 @@ pub struct Score {
     pub low: usize,
     /// Checks that could not tell, or not all of it.
     pub unknown: usize,
-    /// Findings that are accepted for now.
+    /// Rules and checks whose findings are accepted for now.
     pub waived: usize,
     /// Checks that passed.
     pub passed: usize,
@@ -153,7 +131,7 @@ pub struct Assessment {
     pub at: WallMs,
     /// The counts.
     pub score: Score,
-    /// Worst first, then in the catalogue's order.
+    /// The register: worst first, of a severity the preflight's first.
     pub findings: Vec<Finding>,
     /// One for each check, in the catalogue's order.
     pub outcomes: Vec<Outcome>,
@@ -161,47 +139,48 @@ pub struct Assessment {
     pub waiver_faults: Vec<String>,
 }
 
-/// Judges an inventory. `waivers` that expired before the inventory's time count as none.
+/// Judges an inventory, and puts beside it what the preflight found by its `rules`. `waivers` that
+/// expired before the inventory's time count as none.
 #[must_use]
-pub fn assess(inventory: &Inventory, waivers: &[Waiver]) -> Assessment {
-    judge(CHECKS, inventory, waivers)
+pub fn assess(
+    inventory: &Inventory,
+    preflight: Vec<Finding>,
+    rules: &[Rule],
+    waivers: &[Waiver],
+) -> Assessment {
+    judge(CHECKS, inventory, preflight, rules, waivers)
 }
 
-fn judge(checks: &[Check], inventory: &Inventory, waivers: &[Waiver]) -> Assessment {
+fn judge(
+    checks: &[Check],
+    inventory: &Inventory,
+    preflight: Vec<Finding>,
+    rules: &[Rule],
+    waivers: &[Waiver],
+) -> Assessment {
     let mut score = Score::default();
-    let (mut findings, mut outcomes) = (Vec::new(), Vec::new());
+    let (mut findings, mut outcomes) = (preflight, Vec::new());
     for check in checks {
         let verdict = (check.judge)(inventory);
-        let waiver =
-            waivers.iter().find(|waiver| waiver.id == check.id && waiver.until > inventory.at);
         outcomes.push(outcome(check, &verdict, &mut score));
-        for found in verdict.found {
-            let severity = found.severity.unwrap_or(check.severity);
-            match waiver {
-                Some(_) => score.waived += 1,
-                None => *score.slot(severity) += 1,
-            }
-            findings.push(Finding {
-                id: check.id,
-                severity,
-                title: check.title,
-                side: found.side,
-                evidence: found.evidence,
-                why: check.why,
-                mitigation: check.mitigation,
-                fix: found.fix,
-                owner: check.owner,
-                waiver: waiver.cloned(),
-            });
+        findings.extend(of_check(check, verdict.found));
+    }
+    let rules: Vec<Rule> = rules.iter().copied().chain(checks.iter().map(Check::as_rule)).collect();
+    accept(&mut findings, &rules, waivers, inventory.at);
+    findings.sort_by_key(|finding| (finding.waiver.is_some(), finding.severity));
+    let mut counted = BTreeSet::new();
+    for finding in findings.iter().filter(|finding| counted.insert(finding.id)) {
+        match finding.waiver {
+            Some(_) => score.waived += 1,
+            None => *score.slot(finding.severity) += 1,
         }
     }
-    findings.sort_by_key(|finding| (finding.waiver.is_some(), finding.severity));
     Assessment {
         at: inventory.at,
         score,
         findings,
         outcomes,
-        waiver_faults: faults(checks, inventory, waivers),
+        waiver_faults: waiver_faults(&rules, waivers, inventory.at),
     }
 }
 
@@ -222,18 +201,6 @@ fn outcome(check: &Check, verdict: &Verdict, score: &mut Score) -> Outcome {
         Status::Passed
     };
     Outcome { id: check.id, title: check.title, status, severity: check.severity, missing }
-}
-
-fn faults(checks: &[Check], inventory: &Inventory, waivers: &[Waiver]) -> Vec<String> {
-    let mut faults = Vec::new();
-    for waiver in waivers {
-        if !checks.iter().any(|check| check.id == waiver.id) {
-            faults.push(format!("the waiver of {} is of no check", waiver.id));
-        } else if waiver.until <= inventory.at {
-            faults.push(format!("the waiver of {} by {} has expired", waiver.id, waiver.by));
-        }
-    }
-    faults
 }
 
 #[cfg(test)]

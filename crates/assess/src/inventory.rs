@@ -62,6 +62,17 @@ impl Inventory {
         }
     }
 
+    /// Sides whose database was given and told nothing at all, with the cause.
+    #[must_use]
+    pub fn unread(&self) -> Vec<(Side, &str)> {
+        let cause = |side: Side| {
+            let database = self.side(side).database.as_deref()?;
+            let causes = (database.server.get().err()?, database.settings.get().err()?);
+            (causes.0 == causes.1).then_some((side, causes.0))
+        };
+        [Side::Source, Side::Target].into_iter().filter_map(cause).collect()
+    }
+
     /// One side, to fill in.
     pub fn side_mut(&mut self, side: Side) -> &mut Environment {
         match side {

@@ -22,5 +22,6 @@ mod words;
 pub use check::{Check, Found, Owner, Verdict};
 pub use checks::CHECKS;
 pub use fact::{Fact, Value};
-pub use finding::{Assessment, Finding, Outcome, Score, Severity, Status, assess};
+pub use finding::{Assessment, Outcome, Score, Severity, Status, assess};
 pub use inventory::Inventory;
+pub use register::Finding;

@@ -10,6 +10,7 @@ use std::fmt::{self, Display};
 use changeover_types::{Side, Waiver, WallMs};
 use serde::Serialize;
 
+use crate::check::{Check, Found, Owner};
 use crate::finding::Severity;
 
 /// This many names are shown; the others are counted.
@@ -37,7 +38,7 @@ pub struct Finding {
     pub severity: Severity,
     /// On which side; `None` if it is about both or neither.
     pub side: Option<Side>,
-    /// What was found; of several things their number and the first names.
+    /// What was found; of several things their number.
     pub what: String,
     /// Each of several things; empty if `what` says it all.
     pub seen: Vec<String>,
@@ -47,11 +48,23 @@ pub struct Finding {
     pub fix: String,
     /// The statements that mend all of it, where statements can.
     pub script: Vec<String>,
+    /// Whose work that is.
+    pub owner: Owner,
     /// Why it is accepted.
     pub waiver: Option<Waiver>,
 }
 
 impl Finding {
+    /// What was found, with the first names.
+    #[must_use]
+    pub fn line(&self) -> String {
+        if self.seen.is_empty() {
+            return self.what.clone();
+        }
+        let between = if self.seen.iter().any(|it| it.contains(", ")) { "; " } else { ", " };
+        format!("{}: {}", self.what, listed(&self.seen, between))
+    }
+
     /// Whether it forbids the start.
     #[must_use]
     pub fn blocks(&self) -> bool {
@@ -64,7 +77,7 @@ impl Display for Finding {
         if let Some(side) = self.side {
             write!(f, "{side}: ")?;
         }
-        write!(f, "{}: {}", self.what, self.why)?;
+        write!(f, "{}: {}", self.line(), self.why)?;
         if !self.fix.is_empty() {
             write!(f, ". {}", self.fix)?;
         }
@@ -106,8 +119,10 @@ impl Findings {
         [what, why, fix]: [String; 3],
     ) {
         let (seen, script) = (Vec::new(), Vec::new());
-        let side = side.into();
-        self.0.push(Finding { id, severity, side, what, seen, why, fix, script, waiver: None });
+        let (side, owner) = (side.into(), Owner::Database);
+        let found =
+            Finding { id, severity, side, what, seen, why, fix, script, owner, waiver: None };
+        self.0.push(found);
     }
 
     /// The statement that mends what was added last.
@@ -139,9 +154,12 @@ impl Findings {
             let statement = thing.statement.filter(|it| known.insert(it.clone()));
             script.extend(statement);
         }
-        let what = format!("{} {called}: {}", seen.len(), list(&seen));
-        let (why, fix, side) = (why.to_owned(), fix.to_owned(), side.into());
-        self.0.push(Finding { id, severity, side, what, seen, why, fix, script, waiver: None });
+        let what = format!("{} {called}", seen.len());
+        let (why, fix, side, owner) =
+            (why.to_owned(), fix.to_owned(), side.into(), Owner::Database);
+        let found =
+            Finding { id, severity, side, what, seen, why, fix, script, owner, waiver: None };
+        self.0.push(found);
     }
 
     /// Takes the fact, or records that it could not be had.
@@ -192,22 +210,48 @@ fn together(mut kind: Vec<Finding>) -> Option<Finding> {
         let mut known = BTreeSet::new();
         kind.iter().map(of).filter(|it| !it.is_empty() && known.insert(*it)).cloned().collect()
     };
-    let whats = all(|it| &it.what);
     let first = kind.first()?;
+    let each = kind.iter().flat_map(|it| match it.seen.is_empty() {
+        true => vec![it.what.clone()],
+        false => it.seen.clone(),
+    });
     Some(Finding {
-        id: first.id,
         severity: kind.iter().map(|it| it.severity).min()?,
-        side: first.side,
-        what: listed(&whats, "; "),
-        seen: match kind.iter().all(|it| it.seen.is_empty()) {
-            true => whats,
-            false => kind.iter().flat_map(|it| it.seen.clone()).collect(),
-        },
-        why: listed(&all(|it| &it.why), "; "),
-        fix: listed(&all(|it| &it.fix), "; "),
+        what: format!("{} of a kind", kind.len()),
+        seen: each.collect(),
+        why: all(|it| &it.why).join("; "),
+        fix: all(|it| &it.fix).join("; "),
         script: kind.iter().flat_map(|it| it.script.clone()).collect(),
-        waiver: None,
+        ..first.clone()
     })
+}
+
+/// What a check saw, as one finding for each side.
+pub(crate) fn of_check(check: &Check, found: Vec<Found>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for it in found {
+        let severity = it.severity.unwrap_or(check.severity);
+        let known = findings.iter_mut().find(|finding| finding.side == it.side);
+        if let Some(finding) = known {
+            finding.severity = finding.severity.min(severity);
+            finding.seen.push(it.evidence);
+            finding.script.extend(it.fix);
+            continue;
+        }
+        findings.push(Finding {
+            id: check.id,
+            severity,
+            side: it.side,
+            what: check.title.to_owned(),
+            seen: vec![it.evidence],
+            why: check.why.to_owned(),
+            fix: check.mitigation.to_owned(),
+            script: it.fix.into_iter().collect(),
+            owner: check.owner,
+            waiver: None,
+        });
+    }
+    findings
 }
 
 /// At most eight names, and how many more there are.
@@ -234,6 +278,22 @@ pub fn accept(findings: &mut [Finding], rules: &[Rule], waivers: &[Waiver], now:
             finding.waiver = valid.cloned();
         }
     }
+}
+
+/// What is wrong with the waivers: expired ones, and ones of nothing or of what nobody can accept.
+pub fn waiver_faults(rules: &[Rule], waivers: &[Waiver], now: WallMs) -> Vec<String> {
+    let fault = |waiver: &Waiver| {
+        let Waiver { id, by, until, .. } = waiver;
+        match rules.iter().find(|rule| rule.id == id) {
+            None => Some(format!("the waiver of {id} is of no check")),
+            Some(rule) if !rule.waivable => {
+                Some(format!("{id} cannot be accepted: mend it, and drop the waiver by {by}"))
+            }
+            Some(_) if *until <= now => Some(format!("the waiver of {id} by {by} has expired")),
+            Some(_) => None,
+        }
+    };
+    waivers.iter().filter_map(fault).collect()
 }
 
 #[cfg(test)]

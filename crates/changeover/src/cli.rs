@@ -126,7 +126,14 @@ pub(crate) struct PlanArgs {
     /// For how long a saved plan may be applied
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
     pub(crate) valid_for: std::time::Duration,
-    /// Exit with 2 if `apply` would do something
+    /// Write the statements that mend what was found to this file
+    #[arg(long, value_name = "FILE", conflicts_with = "offline")]
+    pub(crate) fix: Option<PathBuf>,
+    /// Exit with 2 if there is such a risk or a worse one that the plan does not accept; a blocker
+    /// is an error always
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "high", value_name = "LEVEL")]
+    pub(crate) fail_on: Vec<FailOn>,
+    /// Exit with 2 if `apply` would do something, and with 1 for what --fail-on names
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
 }

@@ -10,7 +10,7 @@ pub(crate) const OK: u8 = 0;
 pub(crate) const ERROR: u8 = 1;
 /// With `--detailed-exitcode`: `apply` would do something.
 pub(crate) const PENDING: u8 = 2;
-/// An assessment found what --fail-on names.
+/// A plan or an assessment found what --fail-on names.
 pub(crate) const FINDINGS: u8 = 2;
 /// A check failed and everything went back cleanly.
 pub(crate) const ROLLED_BACK: u8 = 3;
@@ -30,7 +30,7 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0    success, or nothing to do
   1    error
-  2    with --detailed-exitcode: changes are pending; assess found what --fail-on names
+  2    plan or assess found what --fail-on names; with plan --detailed-exitcode: changes are pending
   3    a check failed and everything went back cleanly
   4    the run waits for an approval (with --no-wait)
   5    the run waits for its operator

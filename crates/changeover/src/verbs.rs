@@ -12,7 +12,6 @@ pub(crate) mod journal;
 mod junit;
 mod pause;
 pub(crate) mod plan;
-mod preflight;
 mod rehearse;
 mod resume;
 mod rollback;

@@ -5,15 +5,20 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use changeover_assess::Inventory;
 use changeover_assess::inventory::{Database, Environment};
+use changeover_assess::register::{Finding, Findings};
+use changeover_assess::{Inventory, Severity};
 use changeover_plan::{Plan, SecretRef};
 use changeover_postgres::catalog::Selection;
 use changeover_postgres::config::ConnectConfig;
 use changeover_postgres::facts::{self, Gathering};
+use changeover_postgres::preflight;
+pub use changeover_postgres::preflight::Options;
+use changeover_postgres::session::Session;
 use changeover_probe::Asking;
 use changeover_types::{MigrationName, Side, WallMs};
 
+use crate::preflight::UNREADABLE;
 use crate::{Report, settings};
 
 /// Where one side is.
@@ -89,12 +94,66 @@ pub async fn inventory(
     at: WallMs,
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Inventory, Report> {
-    let selection = Selection::new(given.name.clone(), &given.include, &given.exclude)
-        .map_err(|e| Report::new("CO0151", "data.include or data.exclude").because(&e))?;
-    let gathering = Gathering { selection, sample: given.sample, statement: given.limit };
+    let gathering =
+        Gathering { selection: selection(given)?, sample: given.sample, statement: given.limit };
     let side = |side| environment(given, &gathering, side, progress);
     let (source, target) = tokio::join!(side(Side::Source), side(Side::Target));
     Ok(Inventory { source, target, ..Inventory::empty(at) })
+}
+
+/// What the preflight says of the sides that could be read, and that another could not: as much as
+/// `plan` finds. Changes nothing.
+///
+/// # Errors
+/// Only if the include or exclude list cannot be read.
+pub async fn preflight(
+    given: &Given,
+    inventory: &Inventory,
+    options: Options,
+) -> Result<Vec<Finding>, Report> {
+    let selection = selection(given)?;
+    let mut findings = Findings::default();
+    let mut sessions = Vec::new();
+    for side in [Side::Source, Side::Target] {
+        let Some(reference) = &given.side(side).database else { continue };
+        let known = inventory.unread().into_iter().find(|(unread, _)| *unread == side);
+        let session = match known {
+            Some((_, why)) => Err(why.to_owned()),
+            None => connect(given, side, reference).await,
+        };
+        match session {
+            Ok(session) => sessions.push(session),
+            Err(why) => findings.add(
+                Severity::Blocker,
+                UNREADABLE,
+                side,
+                [
+                    "the database could not be read".into(),
+                    why,
+                    "Mend the cause, then assess again: nothing is known of this side".into(),
+                ],
+            ),
+        }
+    }
+    let mut found = match sessions.as_mut_slice() {
+        [source, target] => preflight::check(source, target, &selection, options).await.findings,
+        [one] => preflight::check_one(one, &selection, options).await,
+        _ => Vec::new(),
+    };
+    found.splice(0..0, findings.finish());
+    Ok(found)
+}
+
+async fn connect(given: &Given, side: Side, reference: &SecretRef) -> Result<Session, String> {
+    let url = settings::secret(reference, &given.beside, "the URL").map_err(|it| it.headline)?;
+    let mut config = ConnectConfig::parse(side, &url).map_err(|e| e.to_string())?;
+    config.connect_timeout = config.connect_timeout.min(given.limit);
+    Session::connect(&config, "changeover assess").await.map_err(|e| e.to_string())
+}
+
+fn selection(given: &Given) -> Result<Selection, Report> {
+    Selection::new(given.name.clone(), &given.include, &given.exclude)
+        .map_err(|e| Report::new("CO0151", "data.include or data.exclude").because(&e))
 }
 
 async fn environment(

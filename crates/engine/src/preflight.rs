@@ -5,6 +5,7 @@ pub(crate) mod upstreams;
 
 use std::path::Path;
 
+use changeover_assess::Severity;
 use changeover_assess::register::{Finding, Findings, Rule, accept};
 use changeover_plan::Plan;
 use changeover_postgres::preflight as database;
@@ -16,8 +17,26 @@ use crate::Report;
 use crate::databases::Databases;
 use crate::effects::data;
 
+pub(crate) const UNREADABLE: &str = "unreadable";
+
+/// A side of which nothing is known.
+const UNREADABLE_RULE: Rule = Rule {
+    id: UNREADABLE,
+    severity: Severity::Blocker,
+    fires: "a database could not be read at all (`assess`; for `plan` it is an error)",
+    waivable: false,
+};
+
 /// What is judged besides [`database::RULES`].
-pub const RULES: &[Rule] = &[traffic::RULES[0], traffic::RULES[1], upstreams::RULE];
+const RULES: &[Rule] = &[traffic::RULES[0], traffic::RULES[1], upstreams::RULE, UNREADABLE_RULE];
+
+/// Every rule of the preflight, by its id.
+#[must_use]
+pub fn rules() -> Vec<Rule> {
+    let mut rules = [RULES, database::RULES].concat();
+    rules.sort_by_key(|rule| rule.id);
+    rules
+}
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

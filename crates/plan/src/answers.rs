@@ -54,7 +54,7 @@ pub fn answers_template() -> String {
         text.push_str(&format!("#    {}: …  # {form}: {}\n", question.key, question.asks));
     }
     text.push_str(
-        "#waivers:\n#  - {id: R26-materialised-views, reason: …, by: …, until: 2026-11-30}\n",
+        "#waivers:\n#  - {id: materialized_views, reason: …, by: …, until: 2026-11-30}\n",
     );
     text
 }
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn answers_and_waivers_are_read_with_their_lines() {
         let text = "apiVersion: changeover/v1\nkind: Answers\ndeclared:\n  target: {zones: 3}\n  \
-                    move:\n    window: 2h\nwaivers:\n  - {id: R26-materialised-views, reason: \
+                    move:\n    window: 2h\nwaivers:\n  - {id: materialized_views, reason: \
                     small, by: alice, until: 2026-11-30}\n";
         let read = answers("answers.yaml", text).unwrap();
         let zones = read.declared.answer(&questions::ZONES).unwrap();

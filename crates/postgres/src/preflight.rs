@@ -15,7 +15,7 @@ mod target;
 mod type_numbers;
 
 use changeover_assess::register::accept;
-use changeover_types::{Waiver, WallMs};
+use changeover_types::{Side, Waiver, WallMs};
 use serde::Serialize;
 
 pub use changeover_assess::Severity;
@@ -149,6 +149,37 @@ pub async fn check(
         type_numbers: type_numbers::facts(source, target, selection).await,
         options,
     })
+}
+
+/// Reads and judges one side, when the other is not to be had. Changes nothing.
+pub async fn check_one(
+    session: &mut Session,
+    selection: &Selection,
+    options: Options,
+) -> Vec<Finding> {
+    let side = session.side();
+    let facts = SideFacts::read(session, selection).await;
+    let catalog = Catalog::read(session, selection).await.map_err(|e| e.to_string());
+    let unread = "nobody looked";
+    let ours = (facts, catalog);
+    let theirs = (SideFacts::unread(unread), Err(unread.to_owned()));
+    let (source, target) = match side {
+        Side::Source => (ours, theirs),
+        Side::Target => (theirs, ours),
+    };
+    let mut findings = judge(&Evidence {
+        source: source.0,
+        target: target.0,
+        source_catalog: source.1,
+        target_catalog: target.1,
+        filled: Ok(Vec::new()),
+        tools: Err(unread.to_owned()),
+        type_numbers: Err(unread.to_owned()),
+        options,
+    })
+    .findings;
+    findings.retain(|finding| finding.side == Some(side) && finding.why != unread);
+    findings
 }
 
 /// The judgement: pure.

@@ -5,43 +5,30 @@ use changeover_types::{Answer, Side, questions};
 use crate::answers::{declared, unanswered};
 use crate::check::{Check, Owner, Verdict, both_databases, database, each_database};
 use crate::finding::Severity::{High, Medium};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, RoleEntry};
 use crate::words::{count, list, seconds};
 
 /// A change of the schema within so long is recent.
 const RECENT_S: u64 = 7 * 86_400;
+/// How a role's attributes name a group.
+const MEMBER_OF: &str = "MEMBER OF ";
 
-pub(super) const TRIGGERS: Check = Check {
-    id: "R18-triggers",
-    title: "Triggers and rules that act on applied rows",
+pub(super) const REWRITE_RULES: Check = Check {
+    id: "R18-rewrite-rules",
+    title: "Rewrite rules on tables",
     severity: High,
-    rule: "enabled event triggers, rewrite rules, or triggers ENABLE REPLICA or ALWAYS exist",
-    why: "on the target they fire for rows that we apply, so their effects happen twice",
-    mitigation: "make them ordinary triggers, or disable them on the target until the cutover",
+    rule: "rewrite rules that are no view's exist on either side",
+    why: "they change what a statement does: rows that we apply pass them, others' do not",
+    mitigation: "replace each rule by a trigger before the move",
     owner: Owner::Application,
-    judge: triggers,
+    judge: rewrite_rules,
 };
 
-fn triggers(inventory: &Inventory) -> Verdict {
+fn rewrite_rules(inventory: &Inventory) -> Verdict {
     each_database(inventory, |side, database, verdict| {
-        if let Some(code) = verdict.known(format!("{side}: its event triggers"), &database.code) {
-            if !code.event_triggers.is_empty() {
-                let names = list(&code.event_triggers);
-                let found = verdict.fires(side, format!("event triggers: {names}"));
-                found.mended_by("ALTER EVENT TRIGGER … DISABLE; -- each of them, for the copy");
-            }
-            if !code.rules.is_empty() {
-                verdict.fires(side, format!("rewrite rules: {}", list(&code.rules)));
-            }
-        }
-        let tables = verdict.known(format!("{side}: its triggers"), &database.relations);
-        for table in tables.into_iter().flatten() {
-            for trigger in &table.replica_triggers {
-                let evidence = format!("trigger {trigger} on {} fires always", table.name);
-                let trigger = changeover_types::quote_ident(trigger);
-                let fix = format!("ALTER TABLE {} ENABLE TRIGGER {trigger};", table.name.quoted());
-                verdict.fires(side, evidence).mended_by(fix);
-            }
+        let code = verdict.known(format!("{side}: its rewrite rules"), &database.code);
+        for rule in code.into_iter().flat_map(|code| &code.rules) {
+            verdict.fires(side, rule.as_str());
         }
     })
 }
@@ -89,13 +76,13 @@ fn schema_changes(inventory: &Inventory) -> Verdict {
 }
 
 pub(super) const ROLES: Check = Check {
-    id: "R23-roles-and-grants",
-    title: "Roles, grants or policies differ",
+    id: "R23-role-attributes",
+    title: "Roles may do something else on the target",
     severity: High,
-    rule: "a role that owns or is granted something is missing on the target or may do something \
-           else there, or our role there cannot keep owners, grants and default privileges",
+    rule: "a role that owns or is granted something has other attributes or memberships on the \
+           target",
     why: "the application is refused after the switch, or somebody may do more than before",
-    mitigation: "create the roles with the same attributes on the target first (pg_dumpall -r)",
+    mitigation: "give the role there what it has on the source (pg_dumpall -r)",
     owner: Owner::Database,
     judge: roles,
 };
@@ -104,51 +91,40 @@ fn roles(inventory: &Inventory) -> Verdict {
     both_databases(inventory, |source, target, verdict| {
         let ours = verdict.known("source: its roles", &source.roles);
         let theirs = verdict.known("target: its roles", &target.roles);
-        if let (Some(ours), Some(theirs)) = (ours, theirs) {
-            for role in ours.iter().filter(|role| role.needed) {
-                let name = changeover_types::quote_ident(&role.name);
-                match theirs.iter().find(|other| other.name == role.name) {
-                    None => {
-                        let evidence = format!("role {} does not exist", role.name);
-                        let fix = format!("CREATE ROLE {name};");
-                        verdict.fires(Side::Target, evidence).mended_by(fix);
-                    }
-                    Some(other) if other.attributes != role.attributes => {
-                        let evidence = format!(
-                            "role {}: {} on the source, {} on the target",
-                            role.name,
-                            or_nothing(&role.attributes),
-                            or_nothing(&other.attributes)
-                        );
-                        verdict.fires(None, evidence);
-                    }
-                    Some(_) => {}
-                }
-            }
-        }
-        let role = verdict.known("target: our role", &target.role);
-        let privileges = verdict.known("source: its privileges", &source.privileges);
-        if let (Some(role), Some(privileges)) = (role, privileges)
-            && !role.superuser
-        {
-            for (what, entries) in [
-                ("grants", &privileges.grants),
-                ("policies", &privileges.policies),
-                ("default privileges", &privileges.defaults),
-            ] {
-                if !entries.is_empty() {
-                    verdict.fires(
-                        Side::Target,
-                        format!(
-                            "{} is no superuser and cannot keep {what}: {}",
-                            role.name,
-                            list(entries)
-                        ),
-                    );
-                }
+        let (Some(ours), Some(theirs)) = (ours, theirs) else { return };
+        for role in ours.iter().filter(|role| role.needed) {
+            let other = theirs.iter().find(|other| other.name == role.name);
+            let Some(other) = other.filter(|it| it.attributes != role.attributes) else { continue };
+            let found = verdict.fires(
+                Side::Target,
+                format!(
+                    "role {}: {} on the source, {} here",
+                    role.name,
+                    or_nothing(&role.attributes),
+                    or_nothing(&other.attributes)
+                ),
+            );
+            if let Some(fix) = altered(role, other) {
+                found.mended_by(fix);
             }
         }
     })
+}
+
+/// The statements that give a role on the target what it has on the source and not there.
+fn altered(role: &RoleEntry, other: &RoleEntry) -> Option<String> {
+    let name = changeover_types::quote_ident(&role.name);
+    let lacks = role.attributes.iter().filter(|it| !other.attributes.contains(it));
+    let (groups, words): (Vec<&String>, Vec<&String>) =
+        lacks.partition(|it| it.starts_with(MEMBER_OF));
+    let groups = groups.iter().map(|it| {
+        let group = changeover_types::quote_ident(it.trim_start_matches(MEMBER_OF));
+        format!("GRANT {group} TO {name};")
+    });
+    let words: Vec<&str> = words.iter().map(|it| it.as_str()).collect();
+    let altered = (!words.is_empty()).then(|| format!("ALTER ROLE {name} {};", words.join(" ")));
+    let all: Vec<String> = altered.into_iter().chain(groups).collect();
+    (!all.is_empty()).then(|| all.join(" "))
 }
 
 fn or_nothing(attributes: &[String]) -> String {
@@ -159,7 +135,7 @@ pub(super) const OUTSIDE: Check = Check {
     id: "R24-reaching-outside",
     title: "The database reaches outside, or is reached past the application",
     severity: Medium,
-    rule: "foreign servers, dblink, cron jobs, LISTEN/NOTIFY or advisory locks are in use",
+    rule: "dblink, cron jobs, LISTEN/NOTIFY or advisory locks are in use",
     why: "notifications, locks and jobs belong to one server and do not move with the rows",
     mitigation: "name an owner for each; move jobs at the switch; let listeners reconnect",
     owner: Owner::Application,
@@ -168,14 +144,9 @@ pub(super) const OUTSIDE: Check = Check {
 
 fn outside(inventory: &Inventory) -> Verdict {
     database(inventory, Side::Source, |database, verdict| {
-        if let Some(outside) = verdict.known("source: foreign servers and jobs", &database.outside)
-        {
-            for (what, names) in
-                [("foreign servers", &outside.foreign_servers), ("cron jobs", &outside.jobs)]
-            {
-                if !names.is_empty() {
-                    verdict.fires(Side::Source, format!("{what}: {}", list(names)));
-                }
+        if let Some(outside) = verdict.known("source: its jobs", &database.outside) {
+            if !outside.jobs.is_empty() {
+                verdict.fires(Side::Source, format!("cron jobs: {}", list(&outside.jobs)));
             }
         }
         if let Some(code) = verdict.known("source: its functions", &database.code)

@@ -11,8 +11,6 @@ use crate::finding::Severity::{Blocker, High, Medium};
 use crate::inventory::{Database, Inventory};
 use crate::words::{bytes, count, list, seconds};
 
-/// What a migration needs: one slot of its own and one for an aligned verification.
-const SLOTS_NEEDED: u64 = 2;
 /// Apply sessions, copy jobs and our own workers on the target.
 const TARGET_WORKERS_NEEDED: u64 = 8;
 /// A shorter timeout ends senders that wait for a slow apply.
@@ -21,98 +19,29 @@ const DAY_S: u64 = 86_400;
 /// A standby this far behind is behind already.
 const LAG_BYTES: u64 = 64 * 1024 * 1024;
 
-pub(super) const WAL_LEVEL: Check = Check {
-    id: "R01-wal-level",
-    title: "The log does not carry what a change stream needs",
+pub(super) const SESSIONS: Check = Check {
+    id: "R03-target-sessions",
+    title: "Too few free sessions on the target",
     severity: Blocker,
-    rule: "wal_level is not logical on either side",
-    why: "without it the source cannot send its changes, and the target cannot send them back",
-    mitigation: "set wal_level to logical; that needs a restart of the server, so plan it early",
+    rule: "fewer than eight of max_connections are free on the target",
+    why: "copying and applying take sessions",
+    mitigation: "raise max_connections on the target (restart)",
     owner: Owner::Database,
-    judge: wal_level,
+    judge: sessions,
 };
 
-fn wal_level(inventory: &Inventory) -> Verdict {
-    each_database(inventory, |side, database, verdict| {
-        let Some(settings) = settings(side, database, verdict) else { return };
-        match settings.get("wal_level").map(String::as_str) {
-            Some("logical") => {}
-            None => verdict.cannot_tell(format!("{side}: wal_level was not told")),
-            Some(level) => {
-                let found = verdict.fires(side, format!("wal_level is {level}"));
-                found.mended_by("ALTER SYSTEM SET wal_level = logical; -- then restart the server");
-            }
-        }
-    })
-}
-
-pub(super) const SLOTS: Check = Check {
-    id: "R02-replication-slots",
-    title: "No free replication slots",
-    severity: Blocker,
-    rule: "fewer than two of max_replication_slots are free on either side",
-    why: "a migration keeps one slot and needs another for each exact verification",
-    mitigation: "raise max_replication_slots (restart), or drop slots that nobody reads",
-    owner: Owner::Database,
-    judge: slots,
-};
-
-fn slots(inventory: &Inventory) -> Verdict {
-    each_database(inventory, |side, database, verdict| {
-        let Some(limit) = number(side, database, "max_replication_slots", verdict) else { return };
-        let topic = format!("{side}: its replication slots");
-        let Some(replication) = verdict.known(topic, &database.replication) else { return };
-        let used = replication.slots.len() as u64;
-        let needed = used + SLOTS_NEEDED;
-        if limit < needed {
-            let found = verdict.fires(side, format!("{used} of {limit} slots are in use"));
-            let raised = needed + 2;
-            found.mended_by(format!(
-                "ALTER SYSTEM SET max_replication_slots = {raised}; -- then restart the server"
-            ));
-        }
-    })
-}
-
-pub(super) const SENDERS: Check = Check {
-    id: "R03-senders-and-workers",
-    title: "Too few WAL senders or workers",
-    severity: Blocker,
-    rule: "fewer than two free WAL senders on either side, or too few free sessions on the target",
-    why: "each stream, each base backup and each standby takes a sender; applying takes sessions",
-    mitigation: "raise max_wal_senders (restart), and max_connections on the target",
-    owner: Owner::Database,
-    judge: senders,
-};
-
-fn senders(inventory: &Inventory) -> Verdict {
-    each_database(inventory, |side, database, verdict| {
-        let topic = format!("{side}: its WAL senders");
-        let senders = verdict.known(topic, &database.replication).map(|it| it.senders);
-        let limit = number(side, database, "max_wal_senders", verdict);
-        if let (Some(used), Some(limit)) = (senders, limit)
-            && limit < used + SLOTS_NEEDED
-        {
-            let found = verdict.fires(side, format!("{used} of {limit} WAL senders are in use"));
-            let raised = used + SLOTS_NEEDED + 2;
-            found.mended_by(format!(
-                "ALTER SYSTEM SET max_wal_senders = {raised}; -- then restart the server"
-            ));
-        }
-        if side == Side::Target {
-            let limit = number(side, database, "max_connections", verdict);
-            let topic = format!("{side}: its sessions");
-            let activity = verdict.known(topic, &database.activity);
-            if let (Some(limit), Some(activity)) = (limit, activity) {
-                let used: u64 = activity.clients.iter().map(|client| client.sessions).sum();
-                if limit < used + TARGET_WORKERS_NEEDED {
-                    let evidence = format!("{used} of {limit} sessions are in use");
-                    let raised = used + 2 * TARGET_WORKERS_NEEDED;
-                    verdict.fires(side, evidence).mended_by(format!(
-                        "ALTER SYSTEM SET max_connections = {raised}; -- then restart the server"
-                    ));
-                }
-            }
+fn sessions(inventory: &Inventory) -> Verdict {
+    let side = Side::Target;
+    database(inventory, side, |database, verdict| {
+        let limit = number(side, database, "max_connections", verdict);
+        let activity = verdict.known(format!("{side}: its sessions"), &database.activity);
+        let (Some(limit), Some(activity)) = (limit, activity) else { return };
+        let used: u64 = activity.clients.iter().map(|client| client.sessions).sum();
+        if limit < used + TARGET_WORKERS_NEEDED {
+            let raised = used + 2 * TARGET_WORKERS_NEEDED;
+            verdict.fires(side, format!("{used} of {limit} sessions are in use")).mended_by(
+                format!("ALTER SYSTEM SET max_connections = {raised}; -- then restart the server"),
+            );
         }
     })
 }
@@ -213,12 +142,11 @@ fn wal_space(inventory: &Inventory) -> Verdict {
 
 pub(super) const OTHERS: Check = Check {
     id: "R27-other-readers",
-    title: "Others read the source's changes",
+    title: "Others are prepared to read the source's changes",
     severity: High,
-    rule: "the source has slots, subscriptions, publications or standbys besides this migration's",
-    why: "they stay behind: after the cutover they see nothing new, or break",
-    mitigation: "list each reader with its owner; create its slot on the target before the \
-                 cutover and let it drain the old one",
+    rule: "the source has physical slots, or publications besides this migration's",
+    why: "they stay behind: after the cutover whoever reads by them sees nothing new",
+    mitigation: "find out who reads; publish the same on the target, and let them drain the source",
     owner: Owner::Database,
     judge: others,
 };
@@ -227,37 +155,14 @@ fn others(inventory: &Inventory) -> Verdict {
     database(inventory, Side::Source, |database, verdict| {
         let topic = "source: its slots and readers";
         let Some(replication) = verdict.known(topic, &database.replication) else { return };
-        for slot in &replication.slots {
-            let kind = if slot.logical { "logical" } else { "physical" };
+        for slot in replication.slots.iter().filter(|slot| !slot.logical) {
             let state = if slot.active { "in use" } else { "not in use" };
-            let found = verdict.fires(
-                Side::Source,
-                format!(
-                    "{kind} slot {} ({state}, retains {})",
-                    slot.name,
-                    bytes(slot.retained_bytes)
-                ),
-            );
-            if !slot.active {
-                let name = changeover_types::quote_literal(&slot.name);
-                found.mended_by(format!(
-                    "SELECT pg_drop_replication_slot({name}); -- if nobody will read it again"
-                ));
-            }
+            let (name, retains) = (&slot.name, bytes(slot.retained_bytes));
+            let evidence = format!("physical slot {name} ({state}, retains {retains})");
+            verdict.fires(Side::Source, evidence);
         }
-        for (what, names) in [
-            ("subscription", &replication.subscriptions),
-            ("publication", &replication.publications),
-        ] {
-            if !names.is_empty() {
-                let number = count(names.len() as u64, what);
-                verdict.fires(Side::Source, format!("{number}: {}", list(names)));
-            }
-        }
-        let replicas: Vec<&str> = replication.replicas.iter().map(|it| it.name.as_str()).collect();
-        if !replicas.is_empty() {
-            let number = count(replicas.len() as u64, "standby");
-            verdict.fires(Side::Source, format!("{number}: {}", list(replicas)));
+        for publication in &replication.publications {
+            verdict.fires(Side::Source, format!("publication {publication}"));
         }
     })
 }
@@ -266,7 +171,8 @@ pub(super) const FAILOVER: Check = Check {
     id: "R28-failover-slots",
     title: "A failover of the source would lose the slot",
     severity: High,
-    rule: "the source can fail over, and its slots are not synchronised to the standby",
+    rule: "it is declared that the source can fail over, and no standby is named whose slots are \
+           synchronised",
     why: "the promoted standby has no slot: changes are lost to the stream and the copy begins anew",
     mitigation: "from PostgreSQL 17 on set sync_replication_slots and synchronized_standby_slots; \
                  before, declare that nothing is promoted during the move",
@@ -282,13 +188,11 @@ fn failover(inventory: &Inventory) -> Verdict {
         let why = match fails_over {
             Some((Answer::YesNo(false), _)) => return,
             Some((_, place)) => format!("declared in {place} that it can fail over"),
+            // With standbys the preflight asks for the same answer.
             None if replication.replicas.is_empty() => {
                 return verdict.cannot_tell(unanswered(&questions::FAILS_OVER));
             }
-            None => {
-                let names = list(replication.replicas.iter().map(|replica| &replica.name));
-                format!("standbys are connected ({names}) and nothing is declared of them")
-            }
+            None => return,
         };
         let Some(settings) = settings(Side::Source, database, verdict) else { return };
         // The standby's own setting cannot be seen from the primary; the primary's waits for it.
@@ -302,12 +206,12 @@ fn failover(inventory: &Inventory) -> Verdict {
 
 pub(super) const HEALTHY: Check = Check {
     id: "R50-broken-already",
-    title: "Something is broken or forbidden already",
+    title: "Something is broken already",
     severity: High,
-    rule: "standbys lag, slots are lost, checksums failed, indexes are invalid, subscriptions \
-           fail, or our role lacks rights for replication",
+    rule: "standbys lag, slots are lost, checksums failed, indexes are invalid, or \
+           subscriptions fail",
     why: "a move on top of a fault hides the fault, and is blamed for it",
-    mitigation: "mend it first; give our role the rights that are named",
+    mitigation: "mend it first",
     owner: Owner::Database,
     judge: healthy,
 };
@@ -339,26 +243,14 @@ fn healthy(inventory: &Inventory) -> Verdict {
             }
             if !trouble.invalid_indexes.is_empty() {
                 let indexes = list(&trouble.invalid_indexes);
-                let found = verdict.fires(side, format!("invalid indexes: {indexes}"));
-                found.mended_by("REINDEX INDEX CONCURRENTLY …; -- each of them");
+                verdict.fires(
+                    side,
+                    format!("invalid indexes (REINDEX INDEX CONCURRENTLY each): {indexes}"),
+                );
             }
             if !trouble.subscription_errors.is_empty() {
                 let failing = list(&trouble.subscription_errors);
                 verdict.fires(side, format!("failing subscriptions: {failing}"));
-            }
-        }
-        if let Some(role) = verdict.known(format!("{side}: our role"), &database.role) {
-            let name = changeover_types::quote_ident(&role.name);
-            if !role.replication {
-                let evidence = format!("our role {} may not replicate", role.name);
-                verdict.fires(side, evidence).mended_by(format!("ALTER ROLE {name} REPLICATION;"));
-            }
-            if !role.replica_role {
-                let evidence =
-                    format!("our role {} may not set session_replication_role", role.name);
-                verdict.fires(side, evidence).mended_by(format!(
-                    "GRANT SET ON PARAMETER session_replication_role TO {name};"
-                ));
             }
         }
     })

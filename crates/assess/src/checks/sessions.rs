@@ -6,59 +6,34 @@ use crate::answers::sighted;
 use crate::check::{Check, Owner, Verdict, database, each_database};
 use crate::finding::Severity::High;
 use crate::inventory::Inventory;
-use crate::words::{count, list, seconds};
+use crate::words::{count, seconds};
 
 /// A connection this old is never renewed by a pool.
 const LONG_LIVED_S: u64 = 3_600;
+/// The preflight judges transactions that are older.
+const LONG_S: u64 = 300;
 
-pub(super) const LONG_TRANSACTIONS: Check = Check {
-    id: "R05-long-transactions",
-    title: "Transactions that stay open",
+pub(super) const FORGOTTEN: Check = Check {
+    id: "R05-forgotten-transactions",
+    title: "Transactions that somebody forgets",
     severity: High,
-    rule: "a transaction is older than ten minutes, or was idle through the whole sample",
+    rule: "a transaction was idle through the whole sample (older ones are the preflight's)",
     why: "a slot waits for every writer to end before it exists, and the cutover for every session",
-    mitigation: "end it; set idle_in_transaction_session_timeout; find who forgets to commit",
+    mitigation: "end it (SELECT pg_terminate_backend(pid)); set idle_in_transaction_session_timeout; \
+                 find who forgets to commit",
     owner: Owner::Application,
-    judge: long_transactions,
+    judge: forgotten,
 };
 
-fn long_transactions(inventory: &Inventory) -> Verdict {
+fn forgotten(inventory: &Inventory) -> Verdict {
     each_database(inventory, |side, database, verdict| {
         let topic = format!("{side}: its open transactions");
         let Some(activity) = verdict.known(topic, &database.activity) else { return };
-        for open in &activity.open {
-            let state = if open.idle { "idle in transaction" } else { "in a transaction" };
-            let evidence = format!(
-                "{} as {} ({}), {state} for {}",
-                or_unnamed(&open.application),
-                open.user,
-                open.pid,
-                seconds(open.age_s)
-            );
-            let fix = format!("SELECT pg_terminate_backend({});", open.pid);
-            verdict.fires(side, evidence).mended_by(fix);
-        }
-    })
-}
-
-pub(super) const PREPARED: Check = Check {
-    id: "R06-prepared-transactions",
-    title: "Prepared transactions",
-    severity: High,
-    rule: "either side has prepared transactions",
-    why: "they hold their locks until somebody ends them, and no slot can be made meanwhile",
-    mitigation: "commit or roll back each; find the transaction manager that left it",
-    owner: Owner::Application,
-    judge: prepared,
-};
-
-fn prepared(inventory: &Inventory) -> Verdict {
-    each_database(inventory, |side, database, verdict| {
-        let topic = format!("{side}: its prepared transactions");
-        let Some(prepared) = verdict.known(topic, &database.prepared) else { return };
-        if !prepared.is_empty() {
-            let evidence = list(prepared);
-            verdict.fires(side, evidence).mended_by("ROLLBACK PREPARED '…'; -- each of them");
+        for open in activity.open.iter().filter(|open| open.idle && open.age_s < LONG_S) {
+            let (by, user, pid) = (or_unnamed(&open.application), &open.user, open.pid);
+            let age = seconds(open.age_s);
+            let evidence = format!("{by} as {user} ({pid}), idle in transaction for {age}");
+            verdict.fires(side, evidence);
         }
     })
 }

@@ -1,40 +1,14 @@
 //! The tables: how their rows are identified, how wide they are, what a stream does not carry.
 
-use changeover_types::{Side, TableName};
+use changeover_types::Side;
 
-use crate::check::{Check, Owner, Verdict, both_databases, database};
-use crate::finding::Severity::{Blocker, High, Low, Medium};
-use crate::inventory::{Database, Inventory, Relation, RelationKind};
-use crate::words::{bytes, count, list};
+use crate::check::{Check, Owner, Verdict, database};
+use crate::finding::Severity::{High, Medium};
+use crate::inventory::{Inventory, Relation};
+use crate::words::{bytes, list};
 
 /// A row this wide makes each change expensive to carry, and a batch hard to bound.
 const WIDE_ROW_BYTES: u64 = 8 * 1024;
-
-pub(super) const IDENTITY: Check = Check {
-    id: "R04-replica-identity",
-    title: "Tables whose rows cannot be identified",
-    severity: Blocker,
-    rule: "a moved table has neither primary key nor replica identity; high if it is insert-only",
-    why: "once it is published, the application's own UPDATE and DELETE on it would fail",
-    mitigation: "give it a primary key, or REPLICA IDENTITY FULL if it is small",
-    owner: Owner::Database,
-    judge: identity,
-};
-
-fn identity(inventory: &Inventory) -> Verdict {
-    source_tables(inventory, |table, verdict| {
-        let Some(why) = &table.no_identity else { return };
-        let seen = match table.changes {
-            0 => format!("no UPDATE or DELETE seen, {} inserts", table.inserts),
-            changes => format!("{} updated or deleted so far", count(changes, "row")),
-        };
-        let found = verdict.fires(Side::Source, format!("{}: {why} ({seen})", table.name));
-        found.mended_by(format!("ALTER TABLE {} REPLICA IDENTITY FULL;", table.name.quoted()));
-        if table.changes == 0 {
-            found.only(High);
-        }
-    })
-}
 
 pub(super) const WIDE: Check = Check {
     id: "R10-wide-rows",
@@ -78,40 +52,6 @@ fn wide(inventory: &Inventory) -> Verdict {
     verdict
 }
 
-pub(super) const UNDECODED: Check = Check {
-    id: "R11-not-in-the-stream",
-    title: "Data that the change stream does not carry",
-    severity: Blocker,
-    rule: "large objects exist, or a moved table is unlogged; medium if it is empty and unused",
-    why: "their changes are not decoded: whatever is written after the copy would be lost",
-    mitigation: "move large objects into bytea columns; make the tables logged, or exclude them",
-    owner: Owner::Application,
-    judge: undecoded,
-};
-
-fn undecoded(inventory: &Inventory) -> Verdict {
-    let mut verdict = source_tables(inventory, |table, verdict| {
-        if !table.unlogged || table.kind == RelationKind::Partitioned {
-            return;
-        }
-        let unused = table.inserts == 0 && table.changes == 0 && table.heap_bytes == 0;
-        let found = verdict.fires(Side::Source, format!("{} is unlogged", table.name));
-        found.mended_by(format!("ALTER TABLE {} SET LOGGED;", table.name.quoted()));
-        if unused {
-            found.only(Medium);
-        }
-    });
-    if let Some(source) = inventory.source.database.as_deref()
-        && let Some(code) = verdict.known("source: its large objects", &source.code)
-        && code.large_objects > 0
-    {
-        let evidence = count(code.large_objects, "large object");
-        let fix = "SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE …; -- those unused";
-        verdict.fires(Side::Source, evidence).mended_by(fix);
-    }
-    verdict
-}
-
 pub(super) const GENERATED: Check = Check {
     id: "R19-generated-columns",
     title: "Generated and identity columns",
@@ -132,112 +72,22 @@ fn generated(inventory: &Inventory) -> Verdict {
     })
 }
 
-pub(super) const LEAVING_KEYS: Check = Check {
-    id: "R21-leaving-foreign-keys",
-    title: "Foreign keys to tables that do not move",
+pub(super) const NATIVE: Check = Check {
+    id: "R22-native-code",
+    title: "Native functions that belong to no extension",
     severity: High,
-    rule: "a moved table references one that the plan leaves out",
-    why: "the key cannot be created on the target, and nothing checks it any more",
-    mitigation: "include the referenced table, exclude the referencing one, or drop the key",
+    rule: "functions in C belong to no extension",
+    why: "a C function needs its library on the target's machine",
+    mitigation: "install the library on the target",
     owner: Owner::Application,
-    judge: leaving_keys,
+    judge: native,
 };
 
-fn leaving_keys(inventory: &Inventory) -> Verdict {
-    source_tables(inventory, |table, verdict| {
-        for key in &table.leaving {
-            verdict.fires(Side::Source, key.as_str());
-        }
-    })
-}
-
-pub(super) const TYPES: Check = Check {
-    id: "R22-types-and-native-code",
-    title: "Types or native functions that may not mean the same",
-    severity: High,
-    rule: "a moved column has a type bound to its server (xid, tid, pg_lsn, snapshots) or without \
-           a binary form, or functions in C belong to no extension",
-    why: "such values compare wrongly on the other server; a C function needs its library there",
-    mitigation: "order by something else before the move; install the library on the target",
-    owner: Owner::Application,
-    judge: types,
-};
-
-fn types(inventory: &Inventory) -> Verdict {
-    let mut verdict = source_tables(inventory, |table, verdict| {
-        if !table.bound_columns.is_empty() {
-            let columns = list(&table.bound_columns);
-            verdict.fires(Side::Source, format!("{}: {columns}", table.name));
-        }
-    });
-    if let Some(source) = inventory.source.database.as_deref()
-        && let Some(code) = verdict.known("source: its functions", &source.code)
-        && !code.native_functions.is_empty()
-    {
-        let functions = list(&code.native_functions);
-        verdict.fires(Side::Source, format!("native functions: {functions}"));
-    }
-    verdict
-}
-
-pub(super) const LAYOUT: Check = Check {
-    id: "R25-partition-layout",
-    title: "Partitions or inheritance differ",
-    severity: Medium,
-    rule: "a table exists on both sides with another partition or inheritance layout",
-    why: "changes are published by leaf: a row has nowhere to go where the leaves differ",
-    mitigation: "let the copy create the tables, or make both layouts the same first",
-    owner: Owner::Database,
-    judge: layout,
-};
-
-fn layout(inventory: &Inventory) -> Verdict {
-    both_databases(inventory, |source, target, verdict| {
-        let Some(ours) = verdict.known("source: its tables", &source.relations) else { return };
-        let Some(theirs) = verdict.known("target: its tables", &target.relations) else { return };
-        for table in ours {
-            let Some(other) = theirs.iter().find(|other| other.name == table.name) else {
-                continue;
-            };
-            let (ours, theirs) = (arrangement(table), arrangement(other));
-            if ours != theirs {
-                verdict.fires(
-                    None,
-                    format!("{}: {ours} on the source, {theirs} on the target", table.name),
-                );
-            }
-        }
-    })
-}
-
-fn arrangement(table: &Relation) -> String {
-    let parents = |names: &[TableName]| list(names);
-    match (&table.partitioned_by, table.kind, table.inherits.as_slice()) {
-        (Some(by), _, _) => format!("partitioned by {by}"),
-        (None, RelationKind::Partition, _) => "a partition".to_owned(),
-        (None, _, []) => "a plain table".to_owned(),
-        (None, _, names) => format!("inherits from {}", parents(names)),
-    }
-}
-
-pub(super) const MATERIALIZED: Check = Check {
-    id: "R26-materialised-views",
-    title: "Materialised views grow stale",
-    severity: Low,
-    rule: "the source has populated materialised views",
-    why: "the change stream does not carry them: after the copy the target's are as old as it",
-    mitigation: "refresh them on the target right before or after the cutover",
-    owner: Owner::Database,
-    judge: materialized,
-};
-
-fn materialized(inventory: &Inventory) -> Verdict {
-    database(inventory, Side::Source, |database: &Database, verdict| {
-        let Some(code) = verdict.known("source: its views", &database.code) else { return };
-        if !code.materialized_views.is_empty() {
-            let evidence = list(&code.materialized_views);
-            let fix = "REFRESH MATERIALIZED VIEW …; -- each of them, on the target";
-            verdict.fires(Side::Source, evidence).mended_by(fix);
+fn native(inventory: &Inventory) -> Verdict {
+    database(inventory, Side::Source, |database, verdict| {
+        let Some(code) = verdict.known("source: its functions", &database.code) else { return };
+        for function in &code.native_functions {
+            verdict.fires(Side::Source, function.as_str());
         }
     })
 }

@@ -116,7 +116,10 @@ fn health(inventory: &Inventory) -> Verdict {
         let topic = format!("the health of {}", upstream.url);
         let Some(health) = verdict.known(topic, &upstream.health) else { continue };
         if !(200..300).contains(&health.status) {
-            let evidence = format!("{}{} answers {}", upstream.url, health.path, health.status);
+            let evidence = format!(
+                "{}{} answers {} (is it elsewhere? --health-path PATH)",
+                upstream.url, health.path, health.status
+            );
             verdict.fires(side, evidence);
         } else if !health.names_database {
             silent.push(&upstream.url);

@@ -25,7 +25,7 @@ fn a_thousand_things_are_one_finding_with_all_statements() {
     let found = findings.finish();
     assert_eq!(found.len(), 1, "nothing is no finding");
     assert_eq!(
-        found[0].what,
+        found[0].line(),
         "1000 tables have no key: t1, t2, t3, t4, t5, t6, t7, t8 and 992 more"
     );
     assert_eq!((found[0].seen.len(), found[0].script.len()), (1000, 1000));
@@ -45,7 +45,7 @@ fn what_a_rule_adds_one_by_one_is_one_finding_of_its_side() {
         said,
         [
             "target: d has no key: why. fix [keyless]",
-            "source: a is slow; b is slow: why. fix [slow]",
+            "source: 2 of a kind: a is slow, b is slow: why. fix [slow]",
             "target: c is slow: why. fix [slow]",
         ]
     );
@@ -70,4 +70,13 @@ fn a_waiver_holds_where_its_rule_allows_it_and_until_its_day() {
     let all = ["keyless", "grants", "unlisted", "mild"].map(|id| waiver(id, 11));
     assert_eq!(blocking(&all), ["keyless", "unlisted"]);
     assert_eq!(blocking(&[waiver("grants", 10)]).len(), 4, "it has expired");
+    let faults = [waiver("grants", 10), waiver("keyless", 11), waiver("nothing", 11)];
+    assert_eq!(
+        waiver_faults(RULES, &faults, WallMs(10)),
+        [
+            "the waiver of grants by ann has expired",
+            "keyless cannot be accepted: mend it, and drop the waiver by ann",
+            "the waiver of nothing is of no check",
+        ]
+    );
 }

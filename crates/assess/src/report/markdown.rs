@@ -3,8 +3,9 @@
 use changeover_types::Side;
 use changeover_types::calendar::date;
 
-use crate::finding::{Assessment, Finding, Severity, Status};
+use crate::finding::{Assessment, Severity, Status};
 use crate::inventory::Inventory;
+use crate::register::Finding;
 use crate::report::summary;
 
 /// The whole assessment as Markdown.
@@ -60,23 +61,24 @@ fn section(title: &str, findings: &[&Finding], text: &mut String) {
         return;
     }
     text.push_str(&format!("\n## {title}\n"));
-    let mut last = "";
     for finding in findings {
-        if finding.id != last {
-            text.push_str(&format!("\n### {} {}\n\n", finding.id, inline(finding.title)));
-            text.push_str(&format!("{}.\n\n", capital(&inline(finding.why))));
-            let (what, owner) = (inline(finding.mitigation), finding.owner.as_str());
-            text.push_str(&format!("What to do ({owner}): {what}.\n\n"));
-            last = finding.id;
-        }
         let side = finding.side.map_or(String::new(), |side| format!("{side}: "));
-        text.push_str(&format!("- {side}{}\n", inline(&finding.evidence)));
-        if let Some(fix) = &finding.fix {
-            text.push_str(&format!("  {}\n", code(fix)));
+        text.push_str(&format!("\n### {} {side}{}\n\n", finding.id, inline(&finding.what)));
+        text.push_str(&format!("{}.\n", capital(&inline(&finding.why))));
+        if !finding.fix.is_empty() {
+            let (what, owner) = (inline(&finding.fix), finding.owner.as_str());
+            text.push_str(&format!("\nWhat to do ({owner}): {what}.\n"));
         }
         if let Some(waiver) = &finding.waiver {
             let (by, until) = (inline(&waiver.by), date(waiver.until));
-            text.push_str(&format!("  waived by {by} until {until}: {}\n", inline(&waiver.reason)));
+            let reason = inline(&waiver.reason);
+            text.push_str(&format!("\nWaived by {by} until {until}: {reason}\n"));
+        }
+        let seen = finding.seen.iter().map(|seen| format!("- {}\n", inline(seen)));
+        let script = finding.script.iter().map(|fix| format!("- {}\n", code(fix)));
+        let listed: String = seen.chain(script).collect();
+        if !listed.is_empty() {
+            text.push_str(&format!("\n{listed}"));
         }
     }
 }

@@ -4,7 +4,8 @@ use changeover_types::Side;
 use serde::Serialize;
 
 use crate::checks::CHECKS;
-use crate::finding::{Assessment, Finding, Severity, Status};
+use crate::finding::{Assessment, Severity, Status};
+use crate::register::{self, Finding};
 
 /// The log file.
 #[derive(Debug, Serialize)]
@@ -113,14 +114,19 @@ struct Suppression {
 #[derive(Debug, Serialize)]
 struct Properties {
     severity: Severity,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fix: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    script: Vec<String>,
 }
 
 /// The assessment as SARIF: findings fail, unknown checks are open. `version` is the program's;
 /// `about` is the file that pages show the findings beside, the plan if there is one.
 #[must_use]
-pub fn sarif(assessment: &Assessment, version: &str, about: &str) -> Sarif {
+pub fn sarif(
+    assessment: &Assessment,
+    preflight: &[register::Rule],
+    version: &str,
+    about: &str,
+) -> Sarif {
     let open = assessment.outcomes.iter().enumerate().filter_map(|(index, outcome)| {
         let Status::Unknown { why } = &outcome.status else { return None };
         Some(Outcome {
@@ -131,12 +137,13 @@ pub fn sarif(assessment: &Assessment, version: &str, about: &str) -> Sarif {
             message: Text { text: format!("unknown: {}", why.join("; ")) },
             locations: vec![location(None, about)],
             suppressions: Vec::new(),
-            properties: Properties { severity: outcome.severity, fix: None },
+            properties: Properties { severity: outcome.severity, script: Vec::new() },
         })
     });
-    let results = assessment.findings.iter().map(|it| failed(it, about)).chain(open).collect();
-    let driver =
-        Driver { name: "changeover", semantic_version: version.to_owned(), rules: rules() };
+    let rules = rules(preflight);
+    let failed = assessment.findings.iter().map(|it| failed(it, &rules, about));
+    let results = failed.chain(open).collect();
+    let driver = Driver { name: "changeover", semantic_version: version.to_owned(), rules };
     Sarif {
         schema: "https://json.schemastore.org/sarif-2.1.0.json",
         version: "2.1.0",
@@ -144,7 +151,16 @@ pub fn sarif(assessment: &Assessment, version: &str, about: &str) -> Sarif {
     }
 }
 
-fn rules() -> Vec<Rule> {
+/// The checks first: their places are those of the outcomes.
+fn rules(preflight: &[register::Rule]) -> Vec<Rule> {
+    let of_preflight = |rule: &register::Rule| Rule {
+        id: rule.id,
+        short_description: Text { text: rule.fires.to_owned() },
+        full_description: Text { text: rule.fires.to_owned() },
+        help: Text { text: "the result says what to do".to_owned() },
+        default_configuration: Configuration { level: level(rule.severity) },
+        properties: RuleProperties { severity: rule.severity, owner: "database" },
+    };
     let rule = |check: &crate::check::Check| Rule {
         id: check.id,
         short_description: Text { text: check.title.to_owned() },
@@ -153,7 +169,7 @@ fn rules() -> Vec<Rule> {
         default_configuration: Configuration { level: level(check.severity) },
         properties: RuleProperties { severity: check.severity, owner: check.owner.as_str() },
     };
-    CHECKS.iter().map(rule).collect()
+    CHECKS.iter().map(rule).chain(preflight.iter().map(of_preflight)).collect()
 }
 
 fn location(side: Option<Side>, about: &str) -> Location {
@@ -164,7 +180,7 @@ fn location(side: Option<Side>, about: &str) -> Location {
     }
 }
 
-fn failed(finding: &Finding, about: &str) -> Outcome {
+fn failed(finding: &Finding, rules: &[Rule], about: &str) -> Outcome {
     let suppression = finding.waiver.as_ref().map(|waiver| Suppression {
         kind: "external",
         status: "accepted",
@@ -172,13 +188,13 @@ fn failed(finding: &Finding, about: &str) -> Outcome {
     });
     Outcome {
         rule_id: finding.id,
-        rule_index: CHECKS.iter().position(|check| check.id == finding.id).unwrap_or_default(),
+        rule_index: rules.iter().position(|rule| rule.id == finding.id).unwrap_or_default(),
         kind: "fail",
         level: level(finding.severity),
-        message: Text { text: format!("{}: {}", finding.title, finding.evidence) },
+        message: Text { text: finding.line() },
         locations: vec![location(finding.side, about)],
         suppressions: suppression.into_iter().collect(),
-        properties: Properties { severity: finding.severity, fix: finding.fix.clone() },
+        properties: Properties { severity: finding.severity, script: finding.script.clone() },
     }
 }
 

@@ -91,6 +91,20 @@ pub(crate) enum FailOn {
     Never,
 }
 
+impl FailOn {
+    /// The words that a register has for it and for what is worse.
+    pub(crate) fn severities(self) -> &'static [&'static str] {
+        match self {
+            FailOn::Blocker => &["blocker"],
+            FailOn::High => &["blocker", "high"],
+            FailOn::Medium => &["blocker", "high", "medium"],
+            FailOn::Low => &["blocker", "high", "medium", "low"],
+            FailOn::Unknown => &["unknown"],
+            FailOn::Never => &[],
+        }
+    }
+}
+
 /// The report's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {

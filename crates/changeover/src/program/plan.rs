@@ -29,6 +29,7 @@ pub(super) fn run(programmed: &Programmed, args: &PlanArgs, output: &Output) -> 
     }
     let mut parts = Vec::new();
     let mut blocked = Vec::new();
+    let mut code = exit::OK;
     for (component, files) in program.components.iter().zip(&programmed.files.components) {
         let planned = Planned {
             path: files.plan.clone(),
@@ -45,13 +46,16 @@ pub(super) fn run(programmed: &Programmed, args: &PlanArgs, output: &Output) -> 
             if as_text {
                 drawn.show(&planned, output);
             }
-            let verdict = drawn.verdict();
+            let verdict = drawn.verdict(&args, output);
             parts.push(drawn.document);
             verdict
         });
-        if let Err(report) = drawn {
-            output.report(&report);
-            blocked.push(component.name.as_str());
+        match drawn {
+            Ok(found) => code = code.max(found),
+            Err(report) => {
+                output.report(&report);
+                blocked.push(component.name.as_str());
+            }
         }
     }
     // Without a part there is no whole.
@@ -67,8 +71,12 @@ pub(super) fn run(programmed: &Programmed, args: &PlanArgs, output: &Output) -> 
         }
     }
     if blocked.is_empty() {
-        let pending = args.detailed_exitcode && is_pending(programmed)?;
-        return Ok(if pending { exit::PENDING } else { exit::OK });
+        return Ok(match code {
+            _ if !args.detailed_exitcode => code,
+            exit::OK if is_pending(programmed)? => exit::PENDING,
+            exit::OK => exit::OK,
+            _ => exit::ERROR,
+        });
     }
     Err(Report::new("CO0025", format!("the program cannot begin: see {}", blocked.join(", ")))
         .hint("mend what is named there, then check again: changeover plan PROGRAM"))
@@ -100,6 +108,7 @@ fn is_pending(programmed: &Programmed) -> Result<bool, Report> {
 fn built(args: &PlanArgs) -> Result<(), Report> {
     let asked = [
         ("--out", args.out.is_some()),
+        ("--fix", args.fix.is_some()),
         ("looking around (--from and the like)", args.places.any()),
     ];
     match asked.into_iter().find(|(_, asked)| *asked) {

@@ -1,17 +1,19 @@
 //! `plan`: checks the file, connects, looks and measures, and prints what will happen, for how long,
 //! and the way back from each step. Changes nothing.
 
+mod fix;
 mod risks;
 pub(crate) mod show;
+mod verdict;
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use changeover_assess::{Assessment, Inventory, assess};
+use changeover_assess::{Assessment, Finding, Inventory, assess};
 use changeover_engine::Report;
 use changeover_engine::assess::{Given, inventory};
-use changeover_engine::preflight::PreflightView;
+use changeover_engine::preflight::{PreflightView, rules};
 use changeover_plan::contradictions;
 use changeover_plan::document::{Document, Line, Surroundings, document, html, markdown};
 use changeover_plan::estimate::{Measures, estimate};
@@ -43,20 +45,30 @@ pub(crate) fn of(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<
     output.emit("plan", &planned.plan);
     output.emit("document", &document);
     match args.format {
-        DocumentFormat::Text => show::show(&planned.plan, &document, looked.found.as_ref(), output),
+        DocumentFormat::Text => show::show(&planned.plan, &document, output),
         other => output.line(rendered(&document, other)?),
     }
     for file in &args.document {
         write_document(&document, file, output)?;
     }
-    verdict(&document, looked.found.as_ref())?;
+    if let Some(file) = &args.fix {
+        fix::write(&document, file, output)?;
+    }
+    verdict::may_begin(&document)?;
+    let code = verdict::code(&document, &args.fail_on);
+    verdict::tell(&document, code, output);
     if let Some(file) = &args.out {
         saved::write(file, planned, looked.facts, args.valid_for, output)?;
     }
-    if args.detailed_exitcode && is_pending(planned)? {
-        return Ok(exit::PENDING);
+    if !args.detailed_exitcode {
+        return Ok(code);
     }
-    Ok(exit::OK)
+    // There 2 means that something is pending, so what nobody accepts is an error.
+    Ok(match code {
+        exit::OK if is_pending(planned)? => exit::PENDING,
+        exit::OK => exit::OK,
+        _ => exit::ERROR,
+    })
 }
 
 /// A plan's document, and what it was made of.
@@ -69,15 +81,18 @@ pub(crate) struct Drawn {
 impl Drawn {
     /// Prints it for a terminal.
     pub(crate) fn show(&self, planned: &Planned, output: &Output) {
-        show::show(&planned.plan, &self.document, self.looked.found.as_ref(), output);
+        show::show(&planned.plan, &self.document, output);
     }
 
-    /// Whether the migration could begin.
+    /// Whether the migration could begin, and the exit code that its risks ask for.
     ///
     /// # Errors
     /// With what keeps it.
-    pub(crate) fn verdict(&self) -> Result<(), Report> {
-        verdict(&self.document, self.looked.found.as_ref())
+    pub(crate) fn verdict(&self, args: &PlanArgs, output: &Output) -> Result<u8, Report> {
+        verdict::may_begin(&self.document)?;
+        let code = verdict::code(&self.document, &args.fail_on);
+        verdict::tell(&self.document, code, output);
+        Ok(code)
     }
 }
 
@@ -92,7 +107,7 @@ pub(crate) fn draw(planned: &Planned, args: &PlanArgs, output: &Output) -> Resul
     let estimates = estimate(&planned.plan, &measures);
     let now = changeover_engine::now();
     let around = Surroundings {
-        risks: looked.found.as_ref().map(|it| risks::risks(it, looked.assessment.as_ref())),
+        risks: looked.assessment.as_ref().map(risks::risks),
         promises: looked.found.as_ref().map(promises).unwrap_or_default(),
         tools: std::mem::take(&mut looked.tools),
         contradictions: contradictions(&planned.plan, &estimates, &measures, now),
@@ -137,21 +152,23 @@ fn look(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<Looked, R
         looked.tools = tools.into_iter().map(|(what, is)| Line::new(what, is)).collect();
         Ok((looked, inventory))
     })?;
-    looked.assessment = Some(assessed(planned, args, inventory, output)?);
+    let found = looked.found.as_ref().map(|it| it.findings.clone()).unwrap_or_default();
+    looked.assessment = Some(assessed(planned, args, inventory, found, output)?);
     Ok(looked)
 }
 
-/// The fifty checks of `assess`, with the plan's own answers and waivers.
+/// The checks of `assess` beside the preflight, with the plan's own answers and waivers.
 fn assessed(
     planned: &Planned,
     args: &PlanArgs,
     mut inventory: Inventory,
+    found: Vec<Finding>,
     output: &Output,
 ) -> Result<Assessment, Report> {
     let answers = answers_of(&planned.plan, &args.plan);
     inventory.declared = answers.declared;
     around::look(&args.places, ANSWER_WITHIN, &mut inventory, output)?;
-    Ok(assess(&inventory, &answers.waivers))
+    Ok(assess(&inventory, found, &rules(), &answers.waivers))
 }
 
 fn promises(found: &PreflightView) -> Vec<(String, bool)> {
@@ -193,29 +210,6 @@ pub(crate) fn write_document(
     output.emit("written", &serde_json::json!({"file": file}));
     output.note(format!("wrote {}", file.display()));
     Ok(())
-}
-
-/// Whether the migration could begin.
-fn verdict(document: &Document, found: Option<&PreflightView>) -> Result<(), Report> {
-    let blockers = found.iter().flat_map(|found| &found.findings);
-    let blockers = blockers.filter(|it| it.blocks()).count();
-    if blockers > 0 {
-        return Err(Report::new(
-            "CO0025",
-            format!("the migration cannot begin: {blockers} blockers"),
-        )
-        .hint("mend what the preflight names, then check again: changeover plan PLAN"));
-    }
-    let impossible = document.contradictions.iter().filter(|it| it.certain);
-    let words: Vec<String> = impossible.map(|it| format!("{}, but {}", it.what, it.why)).collect();
-    if words.is_empty() {
-        return Ok(());
-    }
-    let mut report = Report::new("CO0034", "the plan demands what cannot be");
-    report.chain = words;
-    report.hints =
-        document.contradictions.iter().filter(|it| it.certain).map(|it| it.fix.clone()).collect();
-    Err(report)
 }
 
 /// Whether `apply` would do something.

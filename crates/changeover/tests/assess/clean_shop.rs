@@ -107,14 +107,14 @@ fn a_plan_is_drafted_that_the_program_itself_takes() {
     // A plan may hold the answers itself.
     let answers = std::fs::read_to_string(clean.system.answers()).unwrap();
     let declared = &answers[answers.find("declared:").unwrap()..];
-    let waiver = "waivers: [{id: R26-materialised-views, reason: a, by: b, until: 2020-01-01}]\n";
+    let waiver = "waivers: [{id: materialized_views, reason: a, by: b, until: 2020-01-01}]\n";
     let whole = clean.system.scratch.path().join("whole.yaml");
     std::fs::write(&whole, format!("{draft}{declared}{waiver}")).unwrap();
     let strict = ["assess", "whole.yaml", "--fail-on", "low,unknown"];
     let again = clean.system.changeover("postgres", &strict);
     assert_eq!(again.code, Some(0), "{}\n{}", again.out, again.err);
     assert!(again.out.contains("49 passed"), "{}", again.out);
-    assert!(again.out.contains("R26-materialised-views by b has expired"), "{}", again.out);
+    assert!(again.out.contains("materialized_views by b has expired"), "{}", again.out);
     // A plan is work: it is never replaced.
     let said = clean.assess(&["--write-plan", "shop.yaml"]);
     assert_eq!(said.code, Some(1));

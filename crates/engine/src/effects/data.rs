@@ -65,7 +65,7 @@ pub(crate) fn blockers(findings: &[Finding]) -> Option<String> {
         .filter(|finding| finding.blocks())
         .map(|finding| {
             let side = finding.side.map(|side| format!("{side}: ")).unwrap_or_default();
-            format!("{}: {side}{} ({})", finding.id, finding.what, finding.fix)
+            format!("{}: {side}{} ({})", finding.id, finding.line(), finding.fix)
         })
         .collect();
     (!found.is_empty()).then(|| found.join("; "))
@@ -124,7 +124,7 @@ impl Effects {
         self.keeps_ownership = Some(found.keeps_ownership());
         for finding in &found.findings {
             let fix = if finding.fix.is_empty() { &finding.why } else { &finding.fix };
-            let text = format!("{}: {} — {fix}", finding.id, finding.what);
+            let text = format!("{}: {} — {fix}", finding.id, finding.line());
             self.board.say(EventKind::Warning, text);
         }
         self.moved = None;

@@ -88,7 +88,7 @@ fn answer(question: &Question, field: &Field<'_>, reader: &mut Reader) -> Option
 }
 
 fn waivers(field: &Field<'_>, reader: &mut Reader) -> Option<Vec<Waiver>> {
-    let items = reader.list(field, "waivers like `{id: R26-…, reason: …, by: …, until: …}`")?;
+    let items = reader.list(field, "waivers like `{id: …, reason: …, by: …, until: …}`")?;
     if items.len() > WAIVERS_MAX {
         reader.bad(FaultKind::TooLarge, field, format!("at most {WAIVERS_MAX} waivers"));
     }
@@ -101,7 +101,7 @@ fn waiver(item: &Field<'_>, reader: &mut Reader) -> Option<Waiver> {
         let field = fields.need(key, expected, reader)?;
         reader.text(&field, expected).map(str::to_owned)
     };
-    let id = text("id", "a check's id like `R26-materialised-views`", reader);
+    let id = text("id", "a risk's id like `materialized_views`", reader);
     let reason = text("reason", "why the finding is accepted", reader);
     let by = text("by", "whose word it is", reader);
     let expected = "a date like `2026-11-30`, after which the waiver counts as none";

@@ -182,22 +182,13 @@ fn sequence(sequence: &crate::catalog::Sequence) -> Sequence {
     };
     let range = (i128::from(end) - i128::from(first)).abs().max(1);
     let used = sequence.last.map_or(0, |last| (i128::from(last) - i128::from(first)).abs());
-    let uncarried = if !sequence.readable {
-        Some("our role may not read it (GRANT USAGE, SELECT)".to_owned())
-    } else if !sequence.owned {
-        Some("our role may not set it as its owner does".to_owned())
-    } else if sequence.cycle {
-        Some("it starts over at its end, where the margin may wrap around".to_owned())
-    } else {
-        None
-    };
     Sequence {
         name: sequence.name.clone(),
         type_name: sequence.type_name.clone(),
         used_permille: sequence
             .readable
             .then(|| u16::try_from(used * 1000 / range).unwrap_or(1000)),
-        uncarried,
+        uncarried: None,
     }
 }
 

@@ -144,6 +144,29 @@ const SETTINGS: &str = "'wal_level','max_replication_slots','max_wal_senders',\
   'synchronized_standby_slots'";
 
 impl SideFacts {
+    /// Nothing is known, and why.
+    pub(super) fn unread(why: &str) -> SideFacts {
+        fn because<T>(why: &str) -> Fact<T> {
+            Err(why.to_owned())
+        }
+        SideFacts {
+            server: because(why),
+            settings: because(why),
+            role: because(why),
+            database: because(why),
+            replication: because(why),
+            replica_role: because(why),
+            prepared: because(why),
+            long_transactions: because(why),
+            defaults: because(why),
+            left_over: because(why),
+            available_extensions: because(why),
+            roles: because(why),
+            objects: because(why),
+            directness: because(why),
+        }
+    }
+
     /// Reads everything; what fails is kept as its error.
     pub async fn read(session: &mut Session, selection: &Selection) -> SideFacts {
         SideFacts {

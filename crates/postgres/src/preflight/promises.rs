@@ -25,7 +25,7 @@ pub(super) fn promises(findings: &[Finding]) -> Vec<Promise> {
     let promise = |id, text: &str, ids: &[&str]| {
         let against = |it: &&Finding| it.severity != Severity::Low && ids.contains(&it.id);
         let against: Vec<&Finding> = findings.iter().filter(against).collect();
-        let why: Vec<&str> = against.iter().map(|finding| finding.what.as_str()).collect();
+        let why: Vec<String> = against.iter().map(|finding| finding.line()).collect();
         let kept = against.is_empty();
         let text = if kept { text.to_owned() } else { broken(text, &why.join("; ")) };
         Promise { id, kept, text, risks: against.iter().map(|finding| finding.id).collect() }

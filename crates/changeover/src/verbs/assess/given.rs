@@ -8,9 +8,9 @@ use changeover_assess::Inventory;
 use changeover_assess::draft::{DraftInput, UrlPlace, draft};
 use changeover_assess::map::Candidate;
 use changeover_engine::Report;
-use changeover_engine::assess::{Given as Sides, GivenSide, free_addresses};
+use changeover_engine::assess::{Given as Sides, GivenSide, Options, free_addresses};
 use changeover_plan::{Answers, Plan, SecretRef, Standbys};
-use changeover_types::{Answer, Declared, MigrationName, Waiver, questions};
+use changeover_types::{Answer, Declared, MigrationName, Waiver, WallMs, questions};
 
 use super::around;
 use crate::cli::{Assess, Global};
@@ -28,6 +28,19 @@ pub(super) struct Given {
     pub(super) sides: Sides,
     pub(super) declared: Declared,
     pub(super) waivers: Vec<Waiver>,
+}
+
+impl Given {
+    /// What was declared to the preflight.
+    pub(super) fn options(&self, now: WallMs) -> Options {
+        let fails_over = self.declared.answer(&questions::FAILS_OVER).map(|(answer, _)| answer);
+        Options {
+            standbys_never_promoted: fails_over == Some(&Answer::YesNo(false)),
+            waivers: self.waivers.clone(),
+            now,
+            ..Options::default()
+        }
+    }
 }
 
 pub(super) fn given(args: &Assess, global: &Global) -> Result<Given, Report> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use changeover_assess::report::{markdown, sarif};
 use changeover_assess::{Assessment, Inventory};
 use changeover_engine::Report;
+use changeover_engine::preflight::rules;
 use serde_json::json;
 
 use super::human::human;
@@ -14,7 +15,7 @@ use crate::output::{Output, json_line};
 
 /// The version of the lines that are about an assessment. It grows when a field changes its
 /// meaning or goes away.
-const ASSESSMENT_VERSION: u32 = 1;
+const ASSESSMENT_VERSION: u32 = 2;
 
 pub(super) fn deliver(
     args: &Assess,
@@ -38,7 +39,7 @@ pub(super) fn deliver(
         Format::Sarif => {
             let about = args.plan.as_ref().or(args.answers.as_ref());
             let about = about.map_or("changeover.yaml".into(), |file| file.to_string_lossy());
-            let log = sarif(assessment, env!("CARGO_PKG_VERSION"), &about);
+            let log = sarif(assessment, &rules(), env!("CARGO_PKG_VERSION"), &about);
             serde_json::to_string_pretty(&log).map_err(|e| {
                 Report::new("CO0056", "the report cannot be written as SARIF").because(&e)
             })? + "\n"

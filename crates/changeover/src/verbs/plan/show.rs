@@ -1,26 +1,25 @@
 //! The plan on a terminal.
 
 use anstyle::{AnsiColor, Style};
-use changeover_engine::preflight::PreflightView;
-use changeover_plan::document::{Document, Line, PhaseWords, Recovery, StepWords, UNCONTROLLED};
+use changeover_plan::document::{
+    Document, Line, PhaseWords, Recovery, Risk, StepWords, UNCONTROLLED,
+};
 use changeover_plan::estimate::show_span;
 use changeover_plan::{Contradiction, Plan, Reversible};
 
+use super::verdict::standing;
 use crate::output::{Output, paint};
-use crate::verbs::preflight;
 
-/// Prints everything in the order in which it is read: what, how long, the way back, the risks.
-pub(super) fn show(
-    plan: &Plan,
-    document: &Document,
-    found: Option<&PreflightView>,
-    output: &Output,
-) {
-    output.line(text(plan, document, found));
+/// Prints everything in the order in which it is read: whether it may begin, what, how long, the
+/// way back, the risks.
+pub(super) fn show(plan: &Plan, document: &Document, output: &Output) {
+    output.line(text(plan, document));
 }
 
-fn text(plan: &Plan, document: &Document, found: Option<&PreflightView>) -> String {
-    let mut parts = vec![
+fn text(plan: &Plan, document: &Document) -> String {
+    let mut parts: Vec<String> =
+        standing(document).into_iter().map(|line| format!("{line}\n")).collect();
+    parts.extend([
         steps(document),
         lines("Objectives", &document.objectives),
         control(document),
@@ -29,9 +28,9 @@ fn text(plan: &Plan, document: &Document, found: Option<&PreflightView>) -> Stri
         entering(plan),
         lines("What the estimates stand on", &document.measured),
         lines("Tools", &document.tools),
-    ];
-    match found {
-        Some(found) => parts.extend([preflight::words(found), register(document)]),
+    ]);
+    match &document.risks {
+        Some(risks) => parts.extend([register(document, risks), promises(document)]),
         None => parts.push("not connected: only the file was checked\n".to_owned()),
     }
     if !document.contradictions.is_empty() {
@@ -128,26 +127,44 @@ pub(crate) fn recovery(document: &Document) -> String {
     text
 }
 
-/// The assessment's part of the register; the preflight's is above it.
-fn register(document: &Document) -> String {
-    let risks = document.risks.iter().flatten();
-    let assessed: Vec<_> =
-        risks.filter(|risk| risk.owner.is_some() || risk.id == "unknown").collect();
-    if assessed.is_empty() {
-        return "Risk register: no check of `changeover assess` found anything\n".to_owned();
+/// Everything that stands in the way or should be known, the worst first.
+fn register(document: &Document, risks: &[Risk]) -> String {
+    if risks.is_empty() {
+        return "Risk register: nothing to mend\n".to_owned();
     }
-    let mut text = String::from("Risk register, as `changeover assess PLAN` explains it:\n");
-    for risk in assessed {
+    let mut text = String::from("Risk register:\n");
+    for risk in risks {
         let style = match risk.severity.as_str() {
             "blocker" => paint(AnsiColor::Red),
-            "high" | "unknown" => paint(AnsiColor::Yellow),
+            "high" | "medium" | "unknown" => paint(AnsiColor::Yellow),
             _ => Style::new(),
         };
         let side = risk.side.as_ref().map(|side| format!("{side}: ")).unwrap_or_default();
         let (severity, id, what) = (&risk.severity, &risk.id, plain(&risk.what));
-        let owner = risk.owner.as_ref().map(|owner| format!(" ({owner})")).unwrap_or_default();
         text += &format!("  {style}{severity:8}{style:#} [{id}] {side}{what}\n");
-        text += &format!("           do: {}{owner}\n", plain(&risk.mitigation));
+        text += &format!("           {}\n", plain(&risk.why));
+        if !risk.mitigation.is_empty() {
+            let owner = risk.owner.as_ref().map(|owner| format!(" ({owner})")).unwrap_or_default();
+            text += &format!("           next: {}{owner}\n", plain(&risk.mitigation));
+        }
+    }
+    if risks.iter().any(|risk| risk.severity != "accepted" && !risk.script.is_empty()) {
+        text += &format!(
+            "one script with all statements that mend something: changeover plan {} --fix fix.sql\n",
+            document.file
+        );
+    }
+    text
+}
+
+fn promises(document: &Document) -> String {
+    let mut text = String::from("What this migration can promise:\n");
+    for (promise, kept) in &document.promises {
+        let (style, word) = match kept {
+            true => (paint(AnsiColor::Green), "yes"),
+            false => (paint(AnsiColor::Yellow), "NO "),
+        };
+        text += &format!("  {style}{word}{style:#} {}\n", plain(promise));
     }
     text
 }
@@ -205,7 +222,7 @@ fn entering(plan: &Plan) -> String {
 }
 
 /// Names of tables, roles and people: nothing of them may steer a terminal.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 

@@ -31,8 +31,14 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::CopyUndone => state.data = DataStage::Installed,
         Event::CopyBegun => state.data = DataStage::Copying,
         Event::CopyLost => state.data = DataStage::CopyLost,
-        Event::Copied { .. } => state.data = DataStage::Copied,
-        Event::Built => state.data = DataStage::Built,
+        Event::Copied { definitions, .. } => {
+            state.data = DataStage::Copied;
+            state.definitions.source.clone_from(definitions);
+        }
+        Event::Built { definitions } => {
+            state.data = DataStage::Built;
+            state.definitions.target.clone_from(definitions);
+        }
         Event::TasksLeft { tasks } => state.tasks.clone_from(tasks),
         Event::CaughtUp => state.data = DataStage::Following,
         Event::ReverseReady => state.reverse_ready = true,

@@ -158,6 +158,13 @@ pub enum Input {
         bytes: u64,
         /// Milliseconds that the rows took.
         took_ms: u64,
+        /// Digest of the file that says what the source was beside its rows.
+        definitions: Option<String>,
+    },
+    /// The due indexes and constraints are there.
+    Built {
+        /// Digest of the file that says what the target was beside its rows.
+        definitions: Option<String>,
     },
     /// The due comparison is done.
     Verified {

@@ -49,9 +49,16 @@ pub enum Event {
         bytes: u64,
         /// How long the rows took, in milliseconds.
         took_ms: u64,
+        /// Digest of the file that says what the source was beside its rows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        definitions: Option<String>,
     },
     /// Indexes and constraints are there.
-    Built,
+    Built {
+        /// Digest of the file that says what the target was beside its rows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        definitions: Option<String>,
+    },
     /// What is left to do on the target now, of what no row depends on; it replaces what was.
     TasksLeft {
         /// All of it; empty when all is done.

@@ -43,6 +43,9 @@ pub struct State {
     /// What the restore left to do on the target, and no row depends on.
     #[serde(default)]
     pub tasks: Vec<Task>,
+    /// What both sides were beside their rows when the copy was made.
+    #[serde(default)]
+    pub definitions: Definitions,
     /// Whether the way back is live: slot, and relay in discard mode.
     pub reverse_ready: bool,
     /// The target's share of requests as last ordered, in tenths of a per cent: of all that no step
@@ -95,6 +98,7 @@ impl State {
             data: DataStage::Nothing,
             facts: None,
             tasks: Vec::new(),
+            definitions: Definitions::default(),
             reverse_ready: false,
             target_permille: 0,
             split: Split::default(),
@@ -247,6 +251,16 @@ impl Pause {
     pub fn new(why: String, next: &str) -> Pause {
         Pause { why, next: next.to_owned(), by: None, finishing: false }
     }
+}
+
+/// Digests of the files that say what each side was beside its rows when the copy was made; `None`
+/// before that, and in journals of versions that did not note it down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definitions {
+    /// The source, at the copy's snapshot.
+    pub source: Option<String>,
+    /// The target, once the schema is complete.
+    pub target: Option<String>,
 }
 
 /// How far the copy and the relay are.

@@ -62,10 +62,13 @@ pub(super) fn to_due(
             events
         }
         (Command::UndoCopy, Input::Done) => vec![Event::CopyUndone, Event::CopyBegun],
-        (Command::Copy, Input::Copied { rows, bytes, took_ms }) => {
-            vec![Event::Copied { rows: *rows, bytes: *bytes, took_ms: *took_ms }]
+        (Command::Copy, Input::Copied { rows, bytes, took_ms, definitions }) => {
+            let definitions = definitions.clone();
+            vec![Event::Copied { rows: *rows, bytes: *bytes, took_ms: *took_ms, definitions }]
         }
-        (Command::Build, Input::Done) => vec![Event::Built],
+        (Command::Build, Input::Built { definitions }) => {
+            vec![Event::Built { definitions: definitions.clone() }]
+        }
         (Command::CatchUp, Input::Done) => vec![Event::CaughtUp],
         (Command::PrepareReverse, Input::Done) => vec![Event::ReverseReady],
         (Command::Verify, Input::Verified { rows, different }) => verified(*rows, *different),

@@ -223,6 +223,7 @@ pub(crate) fn table(status: &RunStatus) -> Vec<(&'static str, String)> {
         add("gates", Some(text));
         add("routes", routes::traffic(gates));
     }
+    add("changed", (!status.changed.is_empty()).then(|| status.changed.join("; ")));
     control::add(&mut add, &status.control, status.authority);
     add("next", next_command(&status.state));
     rows

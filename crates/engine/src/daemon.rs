@@ -25,7 +25,7 @@ use changeover_types::Side;
 use tokio::time::sleep;
 
 use crate::Report;
-use crate::effects::{Comparer, Effects};
+use crate::effects::{Comparer, Effects, watch};
 use crate::gates::Blockers;
 use crate::guards::Guards;
 use crate::protocol::EventKind;
@@ -92,12 +92,21 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
         effects.databases_of_plan(),
         Arc::clone(&board),
     ));
+    let comparing = {
+        let databases = effects.databases_of_plan();
+        let (plan, state_dir) = (Arc::clone(&config.plan), config.state_dir.clone());
+        let (run_id, board) = (store.run_id().to_owned(), Arc::clone(&board));
+        tokio::spawn(async move {
+            watch::keep(plan, databases, &state_dir, run_id, board).await;
+        })
+    };
     let (plan, first) = (config.plan, config.first);
     let daemon = Daemon { store, plan, board, inbox, words, relays, effects, comparer };
     let outcome = daemon.drive(first, guards).await;
     serving.abort();
     watching.abort();
     looking.abort();
+    comparing.abort();
     socket_file.remove().ok();
     supervisor::remove_worker_pid(&config.state_dir);
     outcome

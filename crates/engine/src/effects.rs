@@ -6,6 +6,7 @@ mod conditions;
 mod copying;
 mod cutover;
 pub(crate) mod data;
+mod definitions;
 mod following;
 mod retire;
 mod tasks;
@@ -37,6 +38,8 @@ use crate::report::chain;
 pub use checks::GUARD_VERB;
 pub(crate) use checks::keeper;
 pub(crate) use compare::{Comparer, say_generated, verify_status};
+use definitions::Notes;
+pub(crate) use definitions::watch;
 
 /// What performing needs.
 pub(crate) struct Effects {
@@ -60,6 +63,8 @@ pub(crate) struct Effects {
     split: Split,
     /// The catalogue as it was when the migration began.
     facts: Option<Fingerprint>,
+    /// What both sides were beside their rows.
+    notes: Notes,
     /// Who an attempt waits for at the moment, for the report when it is called off.
     waiting_for: WaitingFor,
     /// What becomes of sessions whose state cannot move.
@@ -87,18 +92,12 @@ struct Moved {
     selection: Selection,
     catalog: Catalog,
     scope: Scope,
-    source_facts: Option<Fingerprint>,
 }
 
 impl Moved {
     /// Tables that hold rows.
     fn tables(&self) -> Vec<TableName> {
         self.catalog.leaves().map(|table| table.name.clone()).collect()
-    }
-
-    /// What the side's catalogue must still be; not known for the target.
-    fn fingerprint(&self, side: Side) -> Option<&Fingerprint> {
-        self.source_facts.as_ref().filter(|_| side == Side::Source)
     }
 }
 
@@ -134,6 +133,7 @@ impl Effects {
             permille: 0,
             split: Split::default(),
             facts: None,
+            notes: Notes::new(&config.state_dir, run_id),
             waiting_for: WaitingFor::default(),
             unmovable: Unmovable::Wait,
         })
@@ -165,6 +165,7 @@ impl Effects {
         self.split.clone_from(&state.split);
         let planned = self.plan.gates.postgres.as_ref().map(|gate| gate.unmovable);
         self.unmovable = state.unmovable.or(planned).unwrap_or(Unmovable::Wait);
+        self.notes.expect(&state.definitions);
         self.facts = state.facts.as_deref().and_then(|text| serde_json::from_str(text).ok());
         match command {
             Command::Install => self.install().await,
@@ -240,9 +241,7 @@ impl Effects {
     /// What moves, read from the source once.
     async fn moved(&mut self) -> PgResult<Moved> {
         if let Some(moved) = &self.moved {
-            let mut moved = moved.clone();
-            moved.source_facts.clone_from(&self.facts);
-            return Ok(moved);
+            return Ok(moved.clone());
         }
         let Some(databases) = &self.databases else {
             return Err(changeover_postgres::error::Error::local(
@@ -256,8 +255,7 @@ impl Effects {
         let catalog = Catalog::read(&mut session, &selection).await?;
         session.close().await;
         let scope = catalog.scope(&self.plan.name, Side::Source);
-        let source_facts = self.facts.clone();
-        let moved = Moved { selection, catalog, scope, source_facts };
+        let moved = Moved { selection, catalog, scope };
         self.moved = Some(moved.clone());
         Ok(moved)
     }

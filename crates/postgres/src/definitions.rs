@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::session::Session;
 
 /// What a fact is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// The kind of object in words: `table`, `column`, `function`, …
     pub class: String,

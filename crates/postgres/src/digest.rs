@@ -16,7 +16,7 @@ use changeover_types::TableName;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use diff::{Difference, diff, diff_sides, diff_storage};
+pub use diff::{Difference, diff, diff_storage};
 
 use crate::catalog::{Selection, json};
 use crate::error::Result;
@@ -29,6 +29,9 @@ pub struct Fingerprint {
     pub catalog: String,
     /// Of where their rows are: changes with every rewrite and TRUNCATE.
     pub storage: String,
+    /// How many large objects there are: no stream carries them.
+    #[serde(default)]
+    pub large_objects: u64,
 }
 
 /// The facts behind a [`Fingerprint`].
@@ -65,6 +68,16 @@ impl CatalogDigest {
 }
 
 impl Fingerprint {
+    /// What came between this reading and a later one that a cutover must not go on with, in words.
+    #[must_use]
+    pub fn broken_by(&self, later: &Fingerprint) -> Option<String> {
+        if self.catalog != later.catalog {
+            return Some("the schema changed".to_owned());
+        }
+        let came = later.large_objects.saturating_sub(self.large_objects);
+        (came > 0).then(|| format!("{came} large objects, which do not travel, were created"))
+    }
+
     /// Reads only the hashes: what the lease's own transaction asks for.
     ///
     /// # Errors

@@ -153,10 +153,7 @@ pub async fn genesis(
 /// If the role does not own the tables, a table is missing, or the connection breaks.
 pub async fn publication(session: &mut Session, scope: &Scope) -> Result<bool, Error> {
     let name = scope.migration.object_name();
-    let mut wanted: Vec<TableName> =
-        ["epoch", "progress", "signal"].map(|table| TableName::new("changeover", table)).to_vec();
-    wanted.extend(scope.sorted().into_iter().filter(|r| !r.root).map(|r| r.name.clone()));
-    wanted.sort();
+    let wanted = to_publish(scope);
     let list: Vec<String> =
         wanted.iter().map(|table| format!("TABLE ONLY {}", table.quoted())).collect();
     // One keyword for the whole list: `TABLE ONLY a, ONLY b` also parses before version 15.
@@ -176,6 +173,24 @@ pub async fn publication(session: &mut Session, scope: &Scope) -> Result<bool, E
     };
     run(session, &sql).await?;
     Ok(true)
+}
+
+/// Whether this side's publication names exactly what [`publication`] made it name; true if it was
+/// not made yet.
+///
+/// # Errors
+/// If the catalogue cannot be read.
+pub async fn publication_is_whole(session: &mut Session, scope: &Scope) -> Result<bool, Error> {
+    let present = published(session, &scope.migration.object_name()).await?;
+    Ok(present.is_none_or(|tables| tables == to_publish(scope)))
+}
+
+fn to_publish(scope: &Scope) -> Vec<TableName> {
+    let mut wanted: Vec<TableName> =
+        ["epoch", "progress", "signal"].map(|table| TableName::new("changeover", table)).to_vec();
+    wanted.extend(scope.sorted().into_iter().filter(|r| !r.root).map(|r| r.name.clone()));
+    wanted.sort();
+    wanted
 }
 
 async fn published(session: &mut Session, name: &str) -> Result<Option<Vec<TableName>>, Error> {

@@ -163,6 +163,8 @@ pub enum Input {
     },
     /// The due indexes and constraints are there.
     Built {
+        /// What is left to do on the target.
+        tasks: Vec<Task>,
         /// Digest of the file that says what the target was beside its rows.
         definitions: Option<String>,
     },

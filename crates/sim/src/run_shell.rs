@@ -44,7 +44,7 @@ pub fn success(command: &Command) -> Input {
     match command {
         Command::Install => Input::Installed { facts: String::new() },
         Command::Copy => Input::Copied { rows: 1, bytes: 1, took_ms: 1, definitions: None },
-        Command::Build => Input::Built { definitions: None },
+        Command::Build => Input::Built { tasks: vec![], definitions: None },
         Command::Verify => Input::Verified { rows: 1, different: 0 },
         Command::Check { .. } => checked(&[]),
         Command::Wait { .. } => Input::Waited,

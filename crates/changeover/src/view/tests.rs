@@ -34,6 +34,7 @@ fn running(step: &str) -> RunStatus {
         canary: None,
         cutover: None,
         type_numbers: None,
+        changed: Vec::new(),
         gates: None,
         control: ControlStatus::default(),
     }

@@ -65,6 +65,7 @@ impl Board {
             cutover: None,
             type_numbers: None,
             gates: None,
+            changed: Vec::new(),
             control: results::first(plan),
         };
         let yardstick = Yardstick::new(plan);
@@ -163,14 +164,14 @@ impl Board {
             status.cutover.get_or_insert_with(CutoverStatus::default).clone()
         };
         match event {
-            RunEvent::Copied { rows, bytes, took_ms } => {
+            RunEvent::Copied { rows, bytes, took_ms, .. } => {
                 let copy = status.copy.get_or_insert_with(CopyStatus::default);
                 (copy.rows, copy.bytes, copy.took_ms) = (*rows, *bytes, Some(*took_ms));
                 copy.tables_done = copy.tables;
                 copy.eta_s = None;
                 copy.stage = "indexes".to_owned();
             }
-            RunEvent::Built => {
+            RunEvent::Built { .. } => {
                 if let Some(copy) = &mut status.copy {
                     copy.stage = "done".to_owned();
                 }
@@ -225,6 +226,17 @@ impl Board {
         status.target_permille = state.target_permille;
         status.routes = self.routes.iter().map(|name| route_status(name, state)).collect();
         results::show(&mut status.control, state);
+    }
+
+    /// Shows what is not as it was at the copy, and tells what was not known yet.
+    pub(crate) fn show_changes(&self, changed: Vec<String>) {
+        let known = std::mem::replace(&mut self.lock().status.changed, changed.clone());
+        let new: Vec<&str> =
+            changed.iter().filter(|it| !known.contains(it)).map(String::as_str).collect();
+        if !new.is_empty() {
+            let text = format!("changed since the copy, which stops a cutover: {}", new.join("; "));
+            self.say(EventKind::Warning, text);
+        }
     }
 
     /// Shows what a guard's last look saw.

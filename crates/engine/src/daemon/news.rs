@@ -29,12 +29,12 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
              copy starts again",
         ),
         Event::CopyUndone => plain(EventKind::Progress, "the lost copy is removed"),
-        Event::Copied { rows, bytes, took_ms } => Some((
+        Event::Copied { rows, bytes, took_ms, .. } => Some((
             EventKind::Progress,
             format!("{rows} rows copied in {:.1} s", *took_ms as f64 / 1000.0),
             json!({"rows": rows, "bytes": bytes, "took_ms": took_ms}),
         )),
-        Event::Built => plain(EventKind::Progress, "indexes and constraints are in place"),
+        Event::Built { .. } => plain(EventKind::Progress, "indexes and constraints are in place"),
         Event::TasksLeft { tasks } if tasks.is_empty() => {
             plain(EventKind::Progress, "nothing is left to do on the target")
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use changeover_postgres::catalog::Catalog;
 use changeover_postgres::config::ConnectConfig;
 use changeover_postgres::copy::{self, CopyMeter, CopyOptions, CopyTicket, Sides};
+use changeover_postgres::definitions::Definitions;
 use changeover_postgres::error::{Error, Result as PgResult};
 use changeover_postgres::replication::drop_slot;
 use changeover_postgres::schema::{self, Archive, PostProgress, Tools};
@@ -48,6 +49,8 @@ impl Effects {
                 board.show_copy(CopyStatus { stage, ..CopyStatus::default() });
             }
         };
+        // Before the snapshot: what changes from here on is in the dump, or is seen to have changed.
+        let definitions = self.definitions_of(Side::Source).await?;
         let limits = SnapshotLimits::default();
         let mut snapshot = CopySnapshot::take(source, &selection, &slot, limits, &waiting).await?;
         if self.facts.as_ref().is_some_and(|f| f.catalog != snapshot.digest.fingerprint.catalog) {
@@ -58,7 +61,7 @@ impl Effects {
             ));
         }
         self.show_stage("schema");
-        self.restore_schema(&snapshot).await?;
+        self.restore_schema(&snapshot, &definitions).await?;
         let mut control = Session::connect(target, &application(&self.plan.name)).await?;
         let scope = self.moved().await?.scope.on(Side::Target);
         seal::set(&mut control, &scope, GENESIS).await?;
@@ -86,11 +89,17 @@ impl Effects {
         };
         snapshot.release().await;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Input::Copied { rows: summary.rows, bytes: summary.bytes, took_ms })
+        let definitions = self.notes.digest(Side::Source);
+        Ok(Input::Copied { rows: summary.rows, bytes: summary.bytes, took_ms, definitions })
     }
 
     /// All or nothing in one transaction, so a table that is there means that all of it is.
-    async fn restore_schema(&mut self, snapshot: &CopySnapshot) -> PgResult<()> {
+    /// What is noted down of the source is what it was for the schema that is there.
+    async fn restore_schema(
+        &mut self,
+        snapshot: &CopySnapshot,
+        definitions: &Definitions,
+    ) -> PgResult<()> {
         let target = self.databases().map_err(no_databases)?.of(Side::Target).clone();
         let mut session = Session::connect(&target, &application(&self.plan.name)).await?;
         let first = snapshot.catalog.tables.first();
@@ -99,6 +108,7 @@ impl Effects {
         {
             return Ok(());
         }
+        self.notes.write(Side::Source, definitions)?;
         let archive = self
             .dump(&snapshot.catalog, Some(&snapshot.name), &schema_archive(&self.run_id))
             .await?;
@@ -161,12 +171,12 @@ impl Effects {
     /// Indexes and constraints, after the rows.
     pub(super) async fn build(&mut self) -> Input {
         match self.patiently(Self::try_build).await {
-            Ok(tasks) => Input::DoneWith { tasks },
+            Ok((tasks, definitions)) => Input::Built { tasks, definitions },
             Err(e) => failed("building indexes and constraints", &e),
         }
     }
 
-    async fn try_build(&mut self) -> PgResult<Vec<Task>> {
+    async fn try_build(&mut self) -> PgResult<(Vec<Task>, Option<String>)> {
         let moved = self.moved().await?;
         let databases = self.databases().map_err(no_databases)?.clone();
         let target = databases.of(Side::Target);
@@ -190,7 +200,7 @@ impl Effects {
         if !state.is_tight() {
             seal::set(&mut control, &scope, GENESIS).await?;
         }
-        Ok(tasks)
+        Ok((tasks, self.note_target().await?))
     }
 
     fn show_stage(&self, stage: &str) {

@@ -5,6 +5,7 @@
 //! undoes what they had not committed.
 
 mod before;
+mod late;
 mod proof;
 mod seal;
 mod way_back;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use changeover_cutover::{Attempt, BackendIdent, Command, Input};
 use changeover_postgres::config::ConnectConfig;
+use changeover_postgres::definitions::Definitions;
 use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::grant::{Grant, Snapshot};
 use changeover_postgres::lease::Lease;
@@ -37,6 +39,8 @@ pub(super) struct Sessions {
     grant: Option<Grant>,
     unsealer: Option<BackendIdent>,
     digest: Option<Fingerprint>,
+    /// The giving side beside its rows, as it was before anybody was held.
+    definitions: Option<Definitions>,
     /// Opened before anybody waits: what is asked on the giving side beside L.
     giver: Option<Session>,
     /// The same on the taking side, beside U.

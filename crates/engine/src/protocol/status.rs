@@ -64,6 +64,9 @@ pub struct RunStatus {
     pub type_numbers: Option<Comparison>,
     /// The gates.
     pub gates: Option<GatesStatus>,
+    /// Objects of both sides that are not as they were at the copy and stop a cutover, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
     /// What people, clocks and guards have said, and how each step ended.
     #[serde(default)]
     pub control: ControlStatus,
@@ -409,6 +412,7 @@ impl RunStatus {
             cutover: Some(CutoverStatus::default()),
             type_numbers: Some(Comparison::default()),
             gates: Some(GatesStatus::default()),
+            changed: Vec::new(),
             control: ControlStatus::default(),
         }
     }

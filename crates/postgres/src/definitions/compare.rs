@@ -52,6 +52,14 @@ pub struct Change {
 }
 
 impl Change {
+    /// Whether it is only about whose the object is and who may use it.
+    #[must_use]
+    pub fn is_of_rights(&self) -> bool {
+        let rights = |item: &str| matches!(item, "owner" | "privileges");
+        self.object.class == "default privileges"
+            || matches!(&self.what, What::Changed(items) if items.iter().all(|(it, ..)| rights(it)))
+    }
+
     /// In the words for two sides at one time: the first has it, the second is asked.
     #[must_use]
     pub fn between_sides(&self) -> String {
@@ -115,8 +123,24 @@ fn short(value: &str) -> String {
 #[must_use]
 pub fn changes(old: &Definitions, new: &Definitions) -> Vec<Change> {
     let keys: BTreeSet<&Key> = old.facts.keys().chain(new.facts.keys()).collect();
-    let differing = keys.into_iter().filter(|key| old.facts.get(key) != new.facts.get(key));
-    of_keys(differing, &old.facts, &new.facts)
+    let differing: Vec<&Key> =
+        keys.into_iter().filter(|key| old.facts.get(key) != new.facts.get(key)).collect();
+    let whole = whole(&differing, &old.facts, &new.facts);
+    of_keys(&differing, &whole, &old.facts, &new.facts)
+}
+
+/// The objects that are new or gone as a whole, by name.
+pub(super) fn whole(
+    differing: &[&Key],
+    old: &BTreeMap<Key, String>,
+    new: &BTreeMap<Key, String>,
+) -> BTreeSet<String> {
+    let came_or_went = |key: &Key| old.get(key).is_none() || new.get(key).is_none();
+    differing
+        .iter()
+        .filter(|key| key.of.is_empty() && key.item.is_empty() && came_or_went(key))
+        .map(|key| key.name.clone())
+        .collect()
 }
 
 /// Whether the object belongs to one of these.
@@ -129,9 +153,10 @@ fn is_part(object: &Object, whole: &BTreeSet<String>) -> bool {
             && whole.iter().any(said_of))
 }
 
-/// The same for these facts alone.
-pub(super) fn of_keys<'a>(
-    keys: impl Iterator<Item = &'a Key>,
+/// The changes of these facts, without parts of what is new or gone as a whole.
+pub(super) fn of_keys(
+    keys: &[&Key],
+    whole: &BTreeSet<String>,
     old: &BTreeMap<Key, String>,
     new: &BTreeMap<Key, String>,
 ) -> Vec<Change> {
@@ -151,14 +176,9 @@ pub(super) fn of_keys<'a>(
             items.push((key.item.clone(), was.cloned(), is.cloned()));
         }
     }
-    let whole: BTreeSet<String> = objects
-        .iter()
-        .filter(|(object, what)| object.of.is_empty() && !matches!(what, What::Changed(_)))
-        .map(|(object, _)| object.name.clone())
-        .collect();
     objects
         .into_iter()
-        .filter(|(object, _)| !is_part(object, &whole))
+        .filter(|(object, _)| !is_part(object, whole))
         .map(|(object, what)| Change { object, what })
         .collect()
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::compare::of_keys;
+use super::compare::{of_keys, whole};
 use super::{Change, Definitions, Key};
 
 /// One side, then and now.
@@ -20,7 +20,7 @@ pub struct Shared<'a> {
 pub struct Differing {
     /// The same statement on the other side, or its undoing here, makes it good.
     pub alone: Vec<Change>,
-    /// On both sides, and yet the migration cannot go on with it.
+    /// The migration cannot go on with it, also if it is so on both sides.
     pub needed: Vec<Change>,
 }
 
@@ -33,6 +33,7 @@ pub fn unshared(this: Shared<'_>, other: Shared<'_>) -> Differing {
     let changed: Vec<&Key> = keys
         .into_iter()
         .filter(|key| this.then.facts.get(key) != this.now.facts.get(key))
+        .filter(|key| key.class != "large objects" || is_needed(key, this))
         .collect();
     let shared = |key: &Key| {
         let (here, there) = (this.now.facts.get(key), other.now.facts.get(key));
@@ -44,14 +45,12 @@ pub fn unshared(this: Shared<'_>, other: Shared<'_>) -> Differing {
                 && (key.item == NUMBER || other.then.facts.get(key) != there)
         }
     };
-    let (both, alone): (Vec<&Key>, Vec<&Key>) = changed.into_iter().partition(|key| shared(key));
-    let needed = both.into_iter().filter(|key| {
-        is_needed(key, [this.then, this.now].map(|side| side.facts.get(*key).map(String::as_str)))
-    });
-    Differing {
-        alone: of_keys(alone.into_iter(), &this.then.facts, &this.now.facts),
-        needed: of_keys(needed, &this.then.facts, &this.now.facts),
-    }
+    let whole = whole(&changed, &this.then.facts, &this.now.facts);
+    let words = |keys: &[&Key]| of_keys(keys, &whole, &this.then.facts, &this.now.facts);
+    let (needed, others): (Vec<&Key>, Vec<&Key>) =
+        changed.iter().partition(|key| is_needed(key, this));
+    let alone: Vec<&Key> = others.into_iter().filter(|key| !shared(key)).collect();
+    Differing { alone: words(&alone), needed: words(&needed) }
 }
 
 /// What the source has and the target has not, or otherwise: first what a program may rely on, then
@@ -66,13 +65,15 @@ pub fn missing(source: &Definitions, target: &Definitions) -> (Vec<Change>, Vec<
             && if comparable {
                 there != Some(*value)
             } else {
-                key.item.is_empty() && there.is_none()
+                key.item != NUMBER && there.is_none()
             }
     });
+    let differing: Vec<&Key> = differing.map(|(key, _)| key).collect();
+    let whole = whole(&differing, &source.facts, &target.facts);
+    let words = |keys: &[&Key]| of_keys(keys, &whole, &source.facts, &target.facts);
     let (strong, weak): (Vec<&Key>, Vec<&Key>) =
-        differing.map(|(key, _)| key).partition(|key| is_relied_on(key));
-    let words = |keys: Vec<&Key>| of_keys(keys.into_iter(), &source.facts, &target.facts);
-    (words(strong), words(weak))
+        differing.iter().partition(|key| is_relied_on(key));
+    (words(&strong), words(&weak))
 }
 
 /// A column's number among all that its table ever had.
@@ -141,15 +142,124 @@ fn is_relied_on(key: &Key) -> bool {
 }
 
 /// Whether rows, the seal or the way back rest on the fact.
-fn is_needed(key: &Key, values: [Option<&str>; 2]) -> bool {
+fn is_needed(key: &Key, side: Shared<'_>) -> bool {
+    let values = [side.then, side.now].map(|at| at.facts.get(key).map(String::as_str));
+    let of_a_table = || {
+        let table = Key { class: "table".into(), name: key.of.clone(), ..Key::default() };
+        [side.then, side.now].iter().any(|at| at.facts.contains_key(&table))
+    };
     let came_or_went = values.contains(&None);
     let any = |words: &[&str]| values.iter().flatten().any(|value| words.contains(value));
     match (key.class.as_str(), key.item.as_str()) {
         ("table", "" | "persistence" | "replica identity" | "partition" | "parents") => true,
         ("sequence", "") => came_or_went,
-        ("column", "" | "type" | "generation" | "identity" | NUMBER) => true,
+        ("column", "" | "type" | "generation" | "identity" | NUMBER) => of_a_table(),
         ("index", "") => any(&["primary key", "replica identity"]),
         ("trigger" | "rule", "state") => any(&["always", "for replicas"]),
+        // Fewer than there were is no loss.
+        ("large objects", _) => {
+            let [then, now] = values.map(|n| n.and_then(|n| n.parse().ok()).unwrap_or(0_u64));
+            now > then
+        }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(major: u32, facts: &[(&str, &str, &str, &str, &str)]) -> Definitions {
+        let facts = facts.iter().map(|(class, of, name, item, value)| {
+            let [class, of, name, item] = [class, of, name, item].map(|it| (*it).to_owned());
+            (Key { class, of, name, item }, (*value).to_owned())
+        });
+        Definitions { major, hash: String::new(), facts: facts.collect() }
+    }
+
+    fn words(changes: &[Change]) -> String {
+        changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+
+    const VIEW: (&str, &str, &str, &str, &str) = ("view", "", "v", "", "");
+
+    #[test]
+    fn what_both_share_is_none_and_printed_texts_of_two_majors_are_compared_by_change() {
+        let at = |major, text| side(major, &[VIEW, ("view", "", "v", "definition", text)]);
+        let (then, now) = (at(15, "#1"), at(15, "#2"));
+        let this = Shared { then: &then, now: &now };
+        for (other, is) in [
+            ((at(15, "#1"), at(15, "#2")), ""),
+            ((at(15, "#1"), at(15, "#1")), "view v: definition changed"),
+            ((at(17, "#8"), at(17, "#9")), ""),
+            ((at(17, "#8"), at(17, "#8")), "view v: definition changed"),
+        ] {
+            let found = unshared(this, Shared { then: &other.0, now: &other.1 });
+            assert_eq!((words(&found.alone).as_str(), found.needed), (is, vec![]));
+        }
+    }
+
+    #[test]
+    fn what_rows_rest_on_may_not_change_on_both_and_a_views_column_may() {
+        let then = side(15, &[("table", "", "t", "", ""), VIEW]);
+        let now = side(
+            15,
+            &[
+                ("table", "", "t", "", ""),
+                VIEW,
+                ("column", "t", "c", "", ""),
+                ("column", "v", "c", "", ""),
+                ("table", "", "new", "", ""),
+                ("index", "new", "i", "", "unique"),
+                ("index", "t", "t_u", "", "unique"),
+                ("trigger", "t", "g", "", ""),
+                ("trigger", "t", "g", "state", "always"),
+                ("large objects", "", "", "number", "2"),
+            ],
+        );
+        let both = Shared { then: &then, now: &now };
+        let found = unshared(both, both);
+        assert_eq!(found.alone, vec![]);
+        assert_eq!(
+            words(&found.needed),
+            "column t.c: new; large objects: number is 2; table new: new; \
+             trigger g on t: state is always"
+        );
+        // Going away is no loss of large objects.
+        let fewer = unshared(Shared { then: &now, now: &then }, both);
+        assert!(!words(&fewer.needed).contains("large"));
+    }
+
+    #[test]
+    fn what_is_missing_is_told_from_what_is_only_weaker_and_what_is_the_targets_own() {
+        let source = side(
+            15,
+            &[
+                VIEW,
+                ("view", "", "v", "definition", "#1"),
+                ("view", "", "v", "owner", "a"),
+                ("function", "", "f()", "", ""),
+                ("extension", "", "e", "version", "1.0"),
+                ("setting", "the database", "x", "", "#1"),
+            ],
+        );
+        let target = side(
+            15,
+            &[
+                VIEW,
+                ("view", "", "v", "definition", "#2"),
+                ("view", "", "v", "owner", "b"),
+                ("extension", "", "e", "version", "1.1"),
+                ("view", "", "own", "", ""),
+            ],
+        );
+        let (strong, weak) = missing(&source, &target);
+        let between = |changes: &[Change]| {
+            changes.iter().map(Change::between_sides).collect::<Vec<_>>().join("; ")
+        };
+        assert_eq!(between(&strong), "function f(): missing; view v: definition differs");
+        assert_eq!(between(&weak), "extension e: version differs; view v: owner differs");
+        let newer = Definitions { major: 17, ..target };
+        assert_eq!(between(&missing(&source, &newer).0), "function f(): missing");
     }
 }

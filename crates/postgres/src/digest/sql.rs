@@ -31,6 +31,7 @@ pub(super) fn digest(selection: &Selection, with_facts: bool) -> String {
          SELECT json_build_object('pinned', {pinned}, \
            'catalog', (SELECT {hash} FROM lines WHERE NOT storage), \
            'storage', (SELECT {hash} FROM lines WHERE storage), \
+           'large_objects', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata), \
            'facts', {facts})::text",
         moved = selection.moved_cte(),
         facts_sql = facts_sql(selection),

@@ -2,7 +2,7 @@
 
 use changeover_cutover as cutover;
 use changeover_plan::{OnFail, PlacedStep, Plan, Step};
-use changeover_types::{CheckReport, RouteName, Share, Side, WallMs};
+use changeover_types::{CheckReport, RouteName, Share, Side, Task, WallMs};
 
 use super::{Input, Refusal, automatic, entrance, name_of};
 use crate::apply::apply;
@@ -54,10 +54,8 @@ pub(super) fn to_due(
         }
         (command, Input::DoneWith { tasks }) => {
             let mut events = to_due(state, plan, due, &Input::Done, now)?;
-            let tries =
-                matches!(command, Command::Build | Command::CatchUp | Command::PrepareReverse);
-            if tries && *tasks != state.tasks {
-                events.push(Event::TasksLeft { tasks: tasks.clone() });
+            if matches!(command, Command::CatchUp | Command::PrepareReverse) {
+                events.extend(tasks_left(state, tasks));
             }
             events
         }
@@ -66,8 +64,9 @@ pub(super) fn to_due(
             let definitions = definitions.clone();
             vec![Event::Copied { rows: *rows, bytes: *bytes, took_ms: *took_ms, definitions }]
         }
-        (Command::Build, Input::Built { definitions }) => {
-            vec![Event::Built { definitions: definitions.clone() }]
+        (Command::Build, Input::Built { tasks, definitions }) => {
+            let built = Event::Built { definitions: definitions.clone() };
+            std::iter::once(built).chain(tasks_left(state, tasks)).collect()
         }
         (Command::CatchUp, Input::Done) => vec![Event::CaughtUp],
         (Command::PrepareReverse, Input::Done) => vec![Event::ReverseReady],
@@ -90,6 +89,10 @@ pub(super) fn to_due(
         (Command::RetireFinished, Input::Done) => vec![Event::Finished],
         (_, _) => return Err(out_of_step(input, due)),
     })
+}
+
+fn tasks_left(state: &State, tasks: &[Task]) -> Option<Event> {
+    (*tasks != state.tasks).then(|| Event::TasksLeft { tasks: tasks.to_owned() })
 }
 
 fn out_of_step(input: &Input, due: Option<&Command>) -> Refusal {

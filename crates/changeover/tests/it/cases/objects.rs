@@ -1,1 +1,192 @@
 //! What is no row: functions, grants, indexes, settings, large objects. A change is named.
+
+use crate::faults::program::{has, paused};
+use crate::stage::postgres_session::{execute, query_one, try_execute};
+use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, until};
+
+/// One attempt, so that what stands against it is said at once.
+const PHASES: &str = "phases:\n  - {name: copy, steps: [replicate]}\n  \
+    - {name: cutover, steps: [{cutover: {attempts: 1, retry_after: 1s}}]}\n";
+
+/// A database with something of most kinds, followed.
+fn follow(pair: &Pair, name: &str, more: &str) -> Stage {
+    let plan = PlanText::new(Gate::None).phases(PHASES).beside_others();
+    let stage = Stage::bare(&pair.blue, &pair.green, name, ["", ""], &plan);
+    execute(
+        &stage.source,
+        &format!(
+            "CREATE TABLE t (id int PRIMARY KEY, v text, o oid); INSERT INTO t VALUES (1, 'a');
+             CREATE FUNCTION price() RETURNS int LANGUAGE sql AS 'select 1';
+             CREATE VIEW seen AS SELECT id FROM t; CREATE TYPE mood AS ENUM ('low');
+             CREATE SCHEMA s; GRANT USAGE ON SCHEMA s TO reader; {more}"
+        ),
+    );
+    let copied = stage.begin("apply", &["--until", "copy"], &[]).end(PATIENCE).unwrap();
+    assert_eq!(copied.code, Some(0), "{}\n{}", stage.report(), copied.error());
+    stage
+}
+
+fn with_roles(name: &str) -> Pair {
+    let pair = Pair::start(name);
+    for cluster in [&pair.blue, &pair.green] {
+        execute(&cluster.url("postgres"), "CREATE ROLE reader; CREATE ROLE keeper");
+    }
+    pair
+}
+
+/// Nobody was held, nothing has moved, and the reason has these words.
+fn called_off(stage: &Stage, verb: &str, words: &[&str]) {
+    let authority = stage.authority();
+    let (why, _) = paused(&stage.expect(verb, 5));
+    has(&why, words);
+    assert_eq!(stage.authority(), authority, "{}", stage.report());
+    let held = |record: &changeover_journal::Record| record.body["event"]["event"] == "rehearsed";
+    assert!(!stage.journal().iter().any(|it| held(it) && authority.0 == "source"));
+}
+
+/// Changes of the source, and how `status` names each.
+const CHANGES: &[(&str, &str)] = &[
+    ("CREATE INDEX t_v ON t (v)", "source: index public.t_v: new"),
+    ("ALTER TABLE t ALTER COLUMN v SET DEFAULT 'x'", "source: column public.t.v: default set"),
+    (
+        "CREATE OR REPLACE FUNCTION price() RETURNS int LANGUAGE sql AS 'select 2'",
+        "source: function public.price(): body changed",
+    ),
+    (
+        "CREATE OR REPLACE VIEW seen AS SELECT id FROM t WHERE id > 0",
+        "source: view public.seen: definition changed",
+    ),
+    ("CREATE VIEW more AS SELECT 1 AS a", "source: view public.more: new"),
+    ("GRANT SELECT ON t TO reader", "privileges is +reader SELECT"),
+    ("COMMENT ON TABLE t IS 'x'", "source: comment on table public.t: new"),
+    ("CREATE TYPE other AS (a int)", "source: type public.other: new"),
+    (
+        "CREATE FUNCTION fresh() RETURNS int LANGUAGE sql AS 'select 1'",
+        "source: function public.fresh(): new",
+    ),
+    ("CREATE MATERIALIZED VIEW m AS SELECT 1 AS a", "source: materialized view public.m: new"),
+    ("CREATE STATISTICS st ON id, v FROM t", "source: statistics public.st: new"),
+    ("ALTER TABLE t SET (fillfactor = 50)", "fillfactor=50"),
+    (
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO reader",
+        "source: default privileges of postgres for tables: new",
+    ),
+    ("ALTER TABLE t ENABLE ROW LEVEL SECURITY", "row security is on"),
+    ("CREATE POLICY p ON t USING (true)", "source: policy p on public.t: new"),
+    ("ALTER VIEW seen OWNER TO keeper", "owner was postgres, is keeper"),
+    ("CREATE SCHEMA fresh", "source: schema fresh: new"),
+    ("CREATE EXTENSION citext", "source: extension citext: new"),
+    ("ALTER TYPE mood ADD VALUE 'high'", "source: type public.mood: labels was low, is low, high"),
+    ("REVOKE USAGE ON SCHEMA s FROM reader", "source: schema s: privileges +reader USAGE is gone"),
+    ("ALTER DATABASE many SET work_mem = '9MB'", "source: setting work_mem of the database: new"),
+    (
+        "ALTER ROLE reader IN DATABASE many SET work_mem = '9MB'",
+        "source: setting work_mem of role reader in the database: new",
+    ),
+];
+
+/// The stage's status once the watch has seen this.
+fn watched(stage: &Stage, words: &str) -> String {
+    let seen = until(PATIENCE, || {
+        let changed = stage.status()["changed"].to_string();
+        changed.contains(words).then_some(changed)
+    });
+    seen.unwrap_or_else(|| panic!("waited in vain for {words}; {}", stage.report()))
+}
+
+#[test]
+fn a_change_of_any_kind_is_seen_by_the_watch_and_stops_the_cutover_before_anybody_is_held() {
+    let pair = with_roles("objects");
+    let stage = follow(&pair, "many", "");
+    for (change, _) in CHANGES {
+        execute(&stage.source, change);
+    }
+    let changed = watched(&stage, "reader in the database").replace("\\", "");
+    for (change, words) in CHANGES {
+        assert!(changed.contains(words), "{change}: {words} is not in {changed}");
+    }
+    called_off(&stage, "apply", &["the source has changed since the copy", "undo it", "and 1"]);
+
+    // The same statements on the target, and it is no difference any more.
+    for (change, _) in CHANGES {
+        execute(&stage.target, change);
+    }
+    stage.expect("apply", 0);
+    assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
+    for sql in ["SELECT price()", "SELECT 'high'::mood"] {
+        assert_eq!(query_one(&stage.source, sql), query_one(&stage.target, sql));
+    }
+
+    // And on the way back: what came on the target alone is named, and once undone it goes back.
+    execute(
+        &stage.target,
+        "CREATE OR REPLACE FUNCTION price() RETURNS int LANGUAGE sql AS 'select 3'; \
+         REVOKE SELECT ON t FROM reader; CREATE INDEX t_later ON t (v, id)",
+    );
+    called_off(
+        &stage,
+        "rollback",
+        &[
+            "the target has changed",
+            "function public.price(): body changed",
+            "index public.t_later",
+            "table public.t: privileges",
+            "do the same on the source",
+        ],
+    );
+    execute(
+        &stage.target,
+        "CREATE OR REPLACE FUNCTION price() RETURNS int LANGUAGE sql AS 'select 2'; \
+         GRANT SELECT ON t TO reader; DROP INDEX t_later",
+    );
+    stage.expect("rollback", 0);
+    assert_eq!(stage.authority(), ("source".to_owned(), "none".to_owned()));
+}
+
+#[test]
+fn a_large_object_stops_the_cutover_and_the_rollback() {
+    let pair = with_roles("large");
+    let stage = follow(&pair, "large", "");
+    execute(&stage.source, "INSERT INTO t SELECT 2, 'x', lo_from_bytea(4711, 'hello')");
+    called_off(&stage, "apply", &["source", "large objects: number is 1", "lo_unlink"]);
+    execute(&stage.source, "SELECT lo_unlink(4711)");
+    stage.expect("apply", 0);
+    execute(&stage.target, "SELECT lo_from_bytea(4712, 'x')");
+    called_off(&stage, "rollback", &["target", "large objects", "1"]);
+    execute(&stage.target, "SELECT lo_unlink(4712)");
+    stage.expect("rollback", 0);
+    assert_eq!(stage.authority(), ("source".to_owned(), "none".to_owned()));
+}
+
+#[test]
+fn a_quiet_database_is_not_called_off_and_what_rows_rest_on_may_not_change_on_both_sides() {
+    let pair = with_roles("quiet");
+    let quiet = follow(
+        &pair,
+        "quiet",
+        "CREATE TABLE orphan (t int REFERENCES t, id int PRIMARY KEY);
+        CREATE INDEX t_id ON t (id, v)",
+    );
+    for side in [&quiet.source, &quiet.target] {
+        for noise in ["ANALYZE", "VACUUM", "REINDEX TABLE t", "VACUUM FULL t"] {
+            try_execute(side, noise).unwrap();
+        }
+        execute(side, "ALTER TABLE orphan DROP CONSTRAINT orphan_t_fkey");
+    }
+    quiet.expect("apply", 0);
+    let both = follow(&pair, "both_sides", "");
+    for side in [&both.source, &both.target] {
+        execute(side, "ALTER TABLE t ADD COLUMN late int");
+    }
+    called_off(&both, "apply", &["column public.t.late: new", "also if both", "changeover abort"]);
+    for side in [&both.source, &both.target] {
+        execute(side, "ALTER TABLE t DROP COLUMN late");
+    }
+    // What the target was is known again after the daemon was killed.
+    Stage::signal(both.pid("supervisor.pid").unwrap(), "KILL");
+    Stage::signal(both.pid("run.pid").unwrap(), "KILL");
+    execute(&both.target, "DROP VIEW seen");
+    called_off(&both, "apply", &["view public.seen: gone"]);
+    execute(&both.target, "CREATE VIEW seen AS SELECT id FROM t");
+    both.expect("apply", 0);
+}

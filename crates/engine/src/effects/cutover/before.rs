@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use changeover_cutover::{Attempt, Input};
 use changeover_plan::Standbys;
-use changeover_postgres::config::ConnectConfig;
-use changeover_postgres::digest::{CatalogDigest, Difference, Fingerprint, diff_sides};
+use changeover_postgres::definitions::Change;
+use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::grant::{Grant, Snapshot};
 use changeover_postgres::lease::{Lease, LeaseBudget};
 use changeover_postgres::session::Session;
-use changeover_postgres::{barrier, sequences};
+use changeover_postgres::{barrier, objects, sequences};
 use changeover_types::{AttemptId, Side};
 use tokio::time::{Instant, sleep};
 
+use super::super::definitions::{Against, Now, waived};
 use super::super::{Effects, application};
 use super::{REST_OF_CUTOVER, Sessions, Sides, Why, ident};
 use crate::daemon::store::now;
@@ -24,9 +25,6 @@ const PING_WITHIN: Duration = Duration::from_secs(30);
 /// Writers that stay in the way of the lease for longer than this are not short.
 const LONG_WRITER_MS: u64 = 1000;
 
-/// How many changes of the schema are named.
-const NAMED_CHANGES: usize = 5;
-
 impl Effects {
     /// Step 0. Nobody is held; whatever would fail later should fail here.
     pub(super) async fn rehearse(&mut self, attempt: &Attempt) -> Result<Input, Why> {
@@ -37,7 +35,7 @@ impl Effects {
         let name = application(&self.plan.name);
         let mut giver = Session::connect(&sides.giver, &name).await?;
         self.sessions.digest = Some(Fingerprint::read(&mut giver, &sides.moved.selection).await?);
-        self.check_catalogue(&sides).await?;
+        self.check_catalogue(attempt, &sides).await?;
         let rehearsal = Lease::rehearse(&sides.giver, &sides.giver_scope).await?;
         let long: Vec<String> = rehearsal
             .blockers
@@ -99,56 +97,33 @@ impl Effects {
         )))
     }
 
-    /// DDL since the migration began breaks the stream, the seal or the way back.
-    async fn check_catalogue(&self, sides: &Sides) -> Result<(), Why> {
-        for config in [&sides.giver, &sides.taker] {
+    /// What is no row has no stream: whatever changed on one side alone since the copy, or may not
+    /// change at all, is named as an object while nobody is held.
+    async fn check_catalogue(&mut self, attempt: &Attempt, sides: &Sides) -> Result<(), Why> {
+        for (config, scope) in
+            [(&sides.giver, &sides.giver_scope), (&sides.taker, &sides.taker_scope)]
+        {
             let mut session = Session::connect(config, &application(&self.plan.name)).await?;
-            let found = Fingerprint::read(&mut session, &sides.moved.selection).await?;
-            let known = sides.moved.fingerprint(config.side);
-            if known.is_some_and(|known| known.catalog != found.catalog) {
+            if !objects::publication_is_whole(&mut session, scope).await? {
                 return Err(Why(format!(
-                    "the schema of the {} has changed since the migration began{} (DDL while \
-                     running is not carried yet): undo the change, or `changeover abort` and \
-                     start again",
-                    config.side,
-                    self.name_changes(sides).await?
+                    "the publication {} on the {} does not hold exactly the moved tables any more, \
+                     and what was written meanwhile may be lost to the stream: `changeover abort` \
+                     and start again",
+                    self.plan.name.object_name(),
+                    config.side
                 )));
             }
         }
-        if sides.giver.side == Side::Source {
-            return Ok(());
+        let databases = self.databases().map_err(|report| Why(report.headline))?;
+        let now = Now::read(databases, &sides.moved.selection, &self.plan.name).await?;
+        let waived = |change: &Change| waived(&self.plan, change);
+        let against = Against::moving(attempt.from, &self.notes, &now, waived).map_err(Why)?;
+        self.board.show_changes(against.objects);
+        if !against.sentences.is_empty() {
+            return Err(Why(against.sentences.join("; ")));
         }
-        // What came on the target while it had authority has no stream, no seal and no place.
-        let mut differences = self.differences(sides, Side::Target).await?;
-        differences
-            .retain(|d| d.old.is_none() && matches!(d.key.kind.as_str(), "table" | "column"));
-        if differences.is_empty() {
-            return Ok(());
-        }
-        Err(Why(format!(
-            "the target has what the source has not, and its rows would stay behind{}: undo the \
-             change on the target, then go back",
-            named(&differences)
-        )))
-    }
-
-    /// How the source differs from the target, which is as the source was; empty if what changed
-    /// is nothing that both must share.
-    async fn name_changes(&self, sides: &Sides) -> Result<String, Why> {
-        Ok(named(&self.differences(sides, Side::Source).await?))
-    }
-
-    /// How the side `of` differs from the other one in what both must share.
-    async fn differences(&self, sides: &Sides, of: Side) -> Result<Vec<Difference>, Why> {
-        let (mut new, mut old) = (&sides.giver, &sides.taker);
-        if new.side != of {
-            std::mem::swap(&mut new, &mut old);
-        }
-        let read = async |config: &ConnectConfig| -> Result<CatalogDigest, Why> {
-            let mut session = Session::connect(config, &application(&self.plan.name)).await?;
-            Ok(CatalogDigest::read(&mut session, &sides.moved.selection).await?)
-        };
-        Ok(diff_sides(&read(old).await?, &read(new).await?))
+        self.sessions.definitions = Some(now.of(attempt.from).clone());
+        Ok(())
     }
 
     /// The way back must be live before authority moves.
@@ -215,12 +190,8 @@ impl Effects {
         // CREATE TABLE heeds no lock: what came since the rehearsal would be left behind.
         let found = Fingerprint::read(lease.session(), &sides.moved.selection).await?;
         let known = self.sessions.digest.replace(found.clone());
-        if known.is_some_and(|known| known.catalog != found.catalog) {
-            return Err(Why(format!(
-                "the schema of the {} changed just before the cutover (DDL while running is not \
-                 carried yet)",
-                attempt.from
-            )));
+        if let Some(what) = known.and_then(|known| known.broken_by(&found)) {
+            return Err(Why(format!("{what} on the {} just before the cutover", attempt.from)));
         }
         self.sessions.lease = Some(lease);
         Ok(Input::Done)
@@ -275,16 +246,6 @@ impl Effects {
         lease.ping().await?;
         Ok(Input::Prepared { lease: ident(lease.backend()) })
     }
-}
-
-/// The first few, as the end of a sentence.
-fn named(differences: &[Difference]) -> String {
-    let mut names: Vec<String> =
-        differences.iter().take(NAMED_CHANGES).map(ToString::to_string).collect();
-    if differences.len() > names.len() {
-        names.push(format!("and {} more", differences.len() - names.len()));
-    }
-    if names.is_empty() { String::new() } else { format!(": {}", names.join("; ")) }
 }
 
 pub(super) fn lost_lease() -> Why {

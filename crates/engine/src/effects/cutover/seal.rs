@@ -32,8 +32,8 @@ impl Effects {
         // Whoever took it may have sent its COMMIT and been dropped before the answer came.
         let Some(mut lease) = self.sessions.lease.take() else { return Ok(Input::InDoubt) };
         let found = Fingerprint::read(lease.session(), &sides.moved.selection).await?;
-        if self.sessions.digest.as_ref().is_some_and(|known| known.catalog != found.catalog) {
-            return Err(Why("the schema changed while the lease was held".to_owned()));
+        if let Some(what) = self.sessions.digest.as_ref().and_then(|it| it.broken_by(&found)) {
+            return Err(Why(format!("{what} while the lease was held")));
         }
         if let Some(gates) = &self.gates {
             gates.renew(attempt.epoch, REST_OF_CUTOVER).await?;
@@ -95,8 +95,8 @@ impl Effects {
             Fingerprint::read(giver, &sides.moved.selection),
             proof(&sides.giver),
         )?;
-        if self.sessions.digest.as_ref().is_some_and(|known| known.catalog != found.catalog) {
-            return Err(Why("the schema changed while the side was being sealed".to_owned()));
+        if let Some(what) = self.sessions.digest.as_ref().and_then(|it| it.broken_by(&found)) {
+            return Err(Why(format!("{what} while the side was being sealed")));
         }
         self.sessions.proof_of_giver = proof;
         Ok(Input::Done)
@@ -182,6 +182,7 @@ impl Effects {
             self.board.say(crate::protocol::EventKind::Warning, text);
         }
         self.prove(attempt, &sides);
+        self.name_what_came_late(attempt, &sides);
         // Inert already; what a busy table or server keeps is dropped when the migration ends.
         let dropped = async {
             let name = application(&self.plan.name);

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use changeover_postgres::digest::{CatalogDigest, diff, diff_sides};
+use changeover_postgres::definitions::{Change, Definitions, missing};
+use changeover_postgres::digest::{CatalogDigest, diff};
 use changeover_postgres::schema;
 
 use super::*;
@@ -93,9 +94,10 @@ async fn every_row_of_the_snapshot_arrives_while_writers_run() {
     }
 
     // The schemas agree, nothing is left over, and what was refreshed has rows.
-    let there = CatalogDigest::read(&mut target, &selection()).await.unwrap();
-    let words: Vec<String> =
-        diff_sides(&snapshot.digest, &there).iter().map(ToString::to_string).collect();
+    let here = Definitions::read(&mut source, &selection()).await.unwrap();
+    let there = Definitions::read(&mut target, &selection()).await.unwrap();
+    let (strong, weak) = missing(&here, &there);
+    let words: Vec<String> = strong.iter().chain(&weak).map(Change::between_sides).collect();
     assert_eq!(words, [""; 0]);
     let row = target.query_one("SELECT n FROM public.totals_of_totals").await.unwrap();
     assert!(row.parse::<u64>(0).unwrap() > 900);

@@ -1,0 +1,77 @@
+//! A look now and then while the relay follows: what changed is named long before a cutover.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use changeover_plan::Plan;
+use changeover_postgres::definitions::Definitions;
+use changeover_postgres::error::Result as PgResult;
+use changeover_postgres::session::Session;
+use changeover_types::Side;
+use tokio::time::{Instant, sleep};
+
+use super::super::{application, data};
+use super::{Against, Notes, Now, waived};
+use crate::daemon::Board;
+use crate::databases::Databases;
+use crate::report::chain;
+
+/// How often, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// A look may take this share of the time: a catalogue of many thousand objects is looked at less
+/// often.
+const SHARE: u32 = 50;
+
+/// Looks for ever; ends with the daemon.
+pub(crate) async fn keep(
+    plan: Arc<Plan>,
+    databases: Option<Databases>,
+    state_dir: &Path,
+    run_id: String,
+    board: Arc<Board>,
+) {
+    let Some(databases) = databases else { return };
+    let mut notes = Notes::new(state_dir, &run_id);
+    let mut seen = None;
+    loop {
+        let begun = Instant::now();
+        notes.expect_what_is_there();
+        if let Err(e) = look(&plan, &databases, &notes, &board, &mut seen).await {
+            tracing::debug!("looking for changed objects: {}", chain(&e));
+        }
+        sleep(LOOK_EVERY.max(begun.elapsed() * SHARE)).await;
+    }
+}
+
+async fn look(
+    plan: &Plan,
+    databases: &Databases,
+    notes: &Notes,
+    board: &Board,
+    seen: &mut Option<[String; 2]>,
+) -> PgResult<()> {
+    if notes.digest(Side::Target).is_none() {
+        return Ok(());
+    }
+    let selection = data::selection(plan)?;
+    let hash = async |side: Side| {
+        let mut session = Session::connect(databases.of(side), &application(&plan.name)).await?;
+        let hash = Definitions::hash(&mut session, &selection).await?;
+        session.close().await;
+        PgResult::Ok(hash)
+    };
+    let (source, target) = tokio::try_join!(hash(Side::Source), hash(Side::Target))?;
+    let hashes = Some([source, target]);
+    if *seen == hashes {
+        return Ok(());
+    }
+    let now = Now::read(databases, &selection, &plan.name).await?;
+    let from = board.status().authority;
+    if let Ok(against) = Against::moving(from, notes, &now, |change| waived(plan, change)) {
+        board.show_changes(against.objects);
+    }
+    *seen = hashes;
+    Ok(())
+}

@@ -112,6 +112,9 @@ pub(crate) struct PlanArgs {
     /// Do not measure; durations that need it stay unknown
     #[arg(long)]
     pub(crate) no_sample: bool,
+    /// Write nothing at all: do not try the schema on the target
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) read_only: bool,
     /// How the plan is printed
     #[arg(long, value_enum, default_value_t = DocumentFormat::Text)]
     pub(crate) format: DocumentFormat,

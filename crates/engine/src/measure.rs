@@ -27,20 +27,21 @@ const CHANGES_OVER: Duration = Duration::from_secs(2);
 const WHOLE: Duration = Duration::from_secs(15);
 
 /// Measures both databases for a few seconds, and looks whether a canary's metrics have values. What cannot be measured is named and stays unknown.
+/// With `read_only` no temporary table is made on the target.
 ///
 /// # Errors
 /// If a secret of the plan cannot be had.
-pub async fn measure(plan: &Plan, plan_path: &Path) -> Result<Measures, Report> {
+pub async fn measure(plan: &Plan, plan_path: &Path, read_only: bool) -> Result<Measures, Report> {
     let mut measures = Measures { unknown: outside::silent(plan).await, ..Measures::default() };
     let Some(databases) = Databases::of_plan(plan, plan_path)? else { return Ok(measures) };
-    if tokio::time::timeout(WHOLE, all(plan, &databases, &mut measures)).await.is_err() {
+    if tokio::time::timeout(WHOLE, all(plan, &databases, read_only, &mut measures)).await.is_err() {
         let text = format!("what is missing: measuring took longer than {} s", WHOLE.as_secs());
         measures.unknown.push(text);
     }
     Ok(measures)
 }
 
-async fn all(plan: &Plan, databases: &Databases, measures: &mut Measures) {
+async fn all(plan: &Plan, databases: &Databases, read_only: bool, measures: &mut Measures) {
     let changes = async {
         let mut session = open(databases, Side::Source).await?;
         let (begun, first) = (Instant::now(), measure::log_position(&mut session).await?);
@@ -49,7 +50,12 @@ async fn all(plan: &Plan, databases: &Databases, measures: &mut Measures) {
         let micros = begun.elapsed().as_micros().max(1);
         Ok(u64::try_from(u128::from(written) * 1_000_000 / micros).unwrap_or(u64::MAX))
     };
-    let write = measure::write(databases.of(Side::Target), SAMPLE);
+    let write = async {
+        if read_only {
+            return Err(Error::refused(Side::Target, "nothing may be written"));
+        }
+        measure::write(databases.of(Side::Target), SAMPLE).await
+    };
     let (changes, write, source) =
         tokio::join!(changes, write, source(plan, databases, &mut *measures));
     let unknown = &mut measures.unknown;

@@ -9,6 +9,7 @@ use changeover_assess::Severity;
 use changeover_assess::register::{Finding, Findings, Rule, accept};
 use changeover_plan::Plan;
 use changeover_postgres::preflight as database;
+pub use changeover_postgres::preflight::Trying;
 use changeover_postgres::session::Session;
 use changeover_types::Side;
 use serde::Serialize;
@@ -58,13 +59,18 @@ pub struct Promise {
     pub risks: Vec<String>,
 }
 
-/// Connects to both databases and looks.
+/// Connects to both databases and looks; `trying` tells whether the schema is restored on the target in a
+/// transaction that is rolled back.
 ///
 /// # Errors
 /// If a database cannot be reached or a secret cannot be had.
-pub async fn preflight(plan: &Plan, plan_path: &Path) -> Result<PreflightView, Report> {
+pub async fn preflight(
+    plan: &Plan,
+    plan_path: &Path,
+    trying: Trying,
+) -> Result<PreflightView, Report> {
     let Around { mut findings, promise } = around(plan).await;
-    let options = data::declared(plan);
+    let options = database::Options { trying, ..data::declared(plan) };
     let mut promises: Vec<Promise> = promise.into_iter().collect();
     let Some(databases) = Databases::of_plan(plan, plan_path)? else {
         return Ok(PreflightView { findings, promises });

@@ -4,6 +4,8 @@
 //! does not change afterwards. Names read here are an attacker's input: they reach SQL only
 //! through [`TableName::quoted`] and its kin.
 
+mod needs;
+mod roles;
 mod selection;
 mod sql;
 mod surroundings;
@@ -15,6 +17,9 @@ use changeover_types::{MigrationName, Side, TableName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use needs::Need;
+pub(crate) use needs::needs;
+pub use roles::NeededRole;
 pub use selection::{InvalidSelector, Selection, Selector};
 pub use surroundings::{Extension, OwningColumn, Sequence, TypeTraits, View};
 pub use tables::{Column, ForeignKey, Identity, Key, Table, TableKind};
@@ -97,8 +102,8 @@ pub struct Catalog {
     pub large_objects: u64,
     /// Publications.
     pub publications: Vec<String>,
-    /// Roles that own or are granted something that moves.
-    pub roles: Vec<String>,
+    /// Roles that own or are granted something that is restored.
+    pub roles: Vec<NeededRole>,
 }
 
 impl Catalog {
@@ -120,7 +125,6 @@ impl Catalog {
             event_triggers: Vec<String>,
             large_objects: u64,
             publications: Vec<String>,
-            roles: Vec<String>,
         }
         let server = ServerIdentity::read(session).await?;
         let tables = json(session, &sql::tables(selection)).await?;
@@ -141,7 +145,7 @@ impl Catalog {
             event_triggers: rest.event_triggers,
             large_objects: rest.large_objects,
             publications: rest.publications,
-            roles: rest.roles,
+            roles: json(session, &roles::needed(selection)).await?,
         })
     }
 

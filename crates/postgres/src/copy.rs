@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use changeover_types::{MigrationName, TableName, quote_literal};
 
+pub(crate) use format::query;
 pub use format::{CopyFormat, Sides, TextReason};
 pub use meter::{CopyMeter, CopyTotals, TableProgress, TableState};
 

@@ -19,7 +19,9 @@ use crate::error::Error;
 use crate::session::Session;
 
 pub(crate) use ask::{foreign, proves_no_commit, rows, run, value};
+
 pub(crate) use commit::{CommitFailure, Guarded, UNFIT, commit, flushed};
+pub(crate) use ddl::INSTALL;
 pub(crate) use text::{BEGIN, advisory_lock, do_block, lock_epochs, regclasses, token_bytes};
 
 /// A moved relation.
@@ -110,7 +112,7 @@ pub struct EpochRow {
 /// # Errors
 /// If the role may not create a schema, or a schema `changeover` exists that is not ours.
 pub async fn install(session: &mut Session) -> Result<(), Error> {
-    run(session, ddl::INSTALL).await
+    run(session, &format!("{BEGIN}{INSTALL}COMMIT")).await
 }
 
 /// Writes the migration's first epoch row (authority: the source) and its fence on this side.

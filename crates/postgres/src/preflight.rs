@@ -8,10 +8,13 @@ mod data;
 mod facts;
 mod promises;
 mod rights;
+mod roles;
 mod rules;
 mod sequences;
 mod server;
 mod target;
+mod trial;
+mod tried;
 mod type_numbers;
 
 use changeover_assess::register::accept;
@@ -25,13 +28,16 @@ pub use facts::{
     SideFacts,
 };
 pub use promises::Promise;
+pub use roles::RoleEntry;
 pub use rules::RULES;
+pub use trial::{Outcome, Tried, Trying};
 pub use type_numbers::TypeNumbers;
 
 use changeover_assess::register::{Findings, Thing, list};
 
-use crate::catalog::{Catalog, Selection};
+use crate::catalog::{Catalog, Need, Selection, needs};
 use crate::schema::Tools;
+use crate::schema::trial::Failure;
 use crate::session::Session;
 
 /// What the operator declared.
@@ -53,6 +59,8 @@ pub struct Options {
     pub type_numbers_budget: u64,
     /// What this run itself has placed on the target, as the objects of [`SideFacts`] are called.
     pub placed: std::collections::BTreeSet<String>,
+    /// Whether the schema is tried on the target.
+    pub trying: Trying,
 }
 
 impl Default for Options {
@@ -66,6 +74,7 @@ impl Default for Options {
             sequence_margin: 10_000,
             type_numbers_budget: 20_000_000,
             placed: std::collections::BTreeSet::new(),
+            trying: Trying::No,
         }
     }
 }
@@ -91,10 +100,11 @@ impl Preflight {
         self.findings.iter().find(|finding| finding.id == id)
     }
 
-    /// Whether owners and grants can be kept on the target.
+    /// Whether owners can be kept on the target. Grants are given one by one.
     #[must_use]
     pub fn keeps_ownership(&self) -> bool {
-        self.promises.iter().any(|promise| promise.id == "ownership" && promise.kept)
+        let against = ["roles", roles::OWNERS_MISSING, "catalog", "ownership_kept"];
+        !self.findings.iter().any(|finding| against.contains(&finding.id))
     }
 }
 
@@ -115,11 +125,17 @@ pub struct Evidence {
     pub tools: Fact<Tools>,
     /// Types and their numbers.
     pub type_numbers: Fact<TypeNumbers>,
+    /// What would be restored and needs something that is left out.
+    pub needs: Fact<Vec<Need>>,
+    /// The source's tables that our sessions cannot read.
+    pub reads: Fact<Vec<Failure>>,
+    /// What came of restoring the schema on the target.
+    pub trial: Tried,
     /// What the operator declared.
     pub options: Options,
 }
 
-/// Reads both sides and judges them. Changes nothing.
+/// Reads both sides and judges them. Changes nothing: what is tried on the target is rolled back.
 pub async fn check(
     source: &mut Session,
     target: &mut Session,
@@ -139,7 +155,14 @@ pub async fn check(
         .filter_map(|side| Some(side.server.as_ref().ok()?.major()))
         .max();
     let tools = Tools::find(newest.unwrap_or(0)).await.map_err(|e| e.to_string());
-    judge(&Evidence {
+    let reads = match &source_catalog {
+        Ok(catalog) => trial::reads(source.config(), catalog).await,
+        // That is a finding of its own.
+        Err(_) => Ok(Vec::new()),
+    };
+    let needs = needs(source, selection).await.map_err(|e| e.to_string());
+    let trying = options.trying;
+    let mut evidence = Evidence {
         source: source_facts,
         target: target_facts,
         source_catalog,
@@ -147,8 +170,17 @@ pub async fn check(
         filled,
         tools,
         type_numbers: type_numbers::facts(source, target, selection).await,
+        needs,
+        reads,
+        trial: Tried::NotAsked,
         options,
-    })
+    };
+    evidence.trial = match trying {
+        Trying::No => Tried::NotAsked,
+        Trying::ReadOnly => Tried::Spared(tried::READ_ONLY.to_owned()),
+        Trying::Asked => trial::run([source.config(), target.config()], selection, &evidence).await,
+    };
+    judge(&evidence)
 }
 
 /// Reads and judges one side, when the other is not to be had. Changes nothing.
@@ -175,6 +207,9 @@ pub async fn check_one(
         filled: Ok(Vec::new()),
         tools: Err(unread.to_owned()),
         type_numbers: Err(unread.to_owned()),
+        needs: Err(unread.to_owned()),
+        reads: Err(unread.to_owned()),
+        trial: Tried::NotAsked,
         options,
     })
     .findings;
@@ -190,6 +225,8 @@ pub fn judge(evidence: &Evidence) -> Preflight {
     rights::judge(evidence, &mut findings);
     data::judge(evidence, &mut findings);
     target::judge(evidence, &mut findings);
+    roles::judge(evidence, &mut findings);
+    tried::judge(evidence, &mut findings);
     type_numbers::judge(evidence, &mut findings);
     let mut findings = findings.finish();
     accept(&mut findings, RULES, &evidence.options.waivers, evidence.options.now);

@@ -16,6 +16,7 @@ mod post;
 mod script;
 pub mod toc;
 mod tools;
+pub mod trial;
 mod undo;
 mod views;
 
@@ -108,12 +109,9 @@ impl Archive {
         let mut session = Session::connect(target, "changeover schema").await?;
         let before = Before::read(&mut session).await?;
         session.close().await;
-        let there = |entry: &Entry| {
-            entry.kind == EntryKind::Schema
-                && entry.catalog_oid == NAMESPACES
-                && before.schemas.keys().any(|name| entry.is_schema(name))
+        let wanted = |entry: &&Entry| {
+            self.wants(entry) && !is_late(entry) && !is_there(entry, before.schemas.keys())
         };
-        let wanted = |entry: &&Entry| self.wants(entry) && !is_late(entry) && !there(entry);
         let wanted: Vec<&Entry> = self.entries.iter().filter(wanted).collect();
         let list = self.write_list("pre", wanted.iter().copied())?;
         // All that an abort needs is there before anything is made.
@@ -251,6 +249,13 @@ impl Archive {
 fn wants(entry: &Entry) -> bool {
     let left_out = matches!(entry.kind, EntryKind::EventTrigger | EntryKind::Replication);
     !(left_out || entry.label.starts_with("COMMENT - EXTENSION "))
+}
+
+/// Whether the entry is one of these schemas, which the target has already.
+fn is_there<'a>(entry: &Entry, mut schemas: impl Iterator<Item = &'a String>) -> bool {
+    entry.kind == EntryKind::Schema
+        && entry.catalog_oid == NAMESPACES
+        && schemas.any(|name| entry.is_schema(name))
 }
 
 /// Whether the entry comes after everything else, and may fail: grants, and comments on schemas,

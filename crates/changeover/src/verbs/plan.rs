@@ -13,7 +13,7 @@ use std::time::Duration;
 use changeover_assess::{Assessment, Finding, Inventory, assess};
 use changeover_engine::Report;
 use changeover_engine::assess::{Given, inventory};
-use changeover_engine::preflight::{PreflightView, rules};
+use changeover_engine::preflight::{PreflightView, Trying, rules};
 use changeover_plan::contradictions;
 use changeover_plan::document::{Document, Line, Surroundings, document, html, markdown};
 use changeover_plan::estimate::{Measures, estimate};
@@ -138,12 +138,13 @@ struct Looked {
 
 fn look(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<Looked, Report> {
     let (plan, path) = (&planned.plan, &planned.path);
+    let trying = if args.read_only { Trying::ReadOnly } else { Trying::Asked };
     let given = Given::of_plan(plan, path, CHANGES_OVER, ANSWER_WITHIN);
     let (mut looked, inventory) = follow::block_on(async {
-        let found = changeover_engine::preflight(plan, path).await?;
+        let found = changeover_engine::preflight(plan, path, trying).await?;
         let mut looked = Looked { found: Some(found), ..Looked::default() };
         if !args.no_sample {
-            looked.measures = changeover_engine::measure(plan, path).await?;
+            looked.measures = changeover_engine::measure(plan, path, args.read_only).await?;
         }
         // After the measuring, which it would disturb.
         let inventory = inventory(&given, changeover_engine::now(), &|_| {}).await?;

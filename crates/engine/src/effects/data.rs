@@ -7,7 +7,7 @@ use changeover_postgres::catalog::Selection;
 use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::error::{Error, ErrorKind, Result as PgResult};
 use changeover_postgres::objects;
-use changeover_postgres::preflight::{self, Finding};
+use changeover_postgres::preflight::{self, Finding, Trying};
 use changeover_postgres::session::Session;
 use changeover_relay::Stream;
 use changeover_run::Input;
@@ -58,6 +58,9 @@ pub(crate) fn declared(plan: &Plan) -> preflight::Options {
     }
 }
 
+/// So many statements that mend a blocker are said; `changeover plan` prints all.
+const STATEMENTS: usize = 8;
+
 /// The blockers in one text.
 pub(crate) fn blockers(findings: &[Finding]) -> Option<String> {
     let found: Vec<String> = findings
@@ -65,7 +68,9 @@ pub(crate) fn blockers(findings: &[Finding]) -> Option<String> {
         .filter(|finding| finding.blocks())
         .map(|finding| {
             let side = finding.side.map(|side| format!("{side}: ")).unwrap_or_default();
-            format!("{}: {side}{} ({})", finding.id, finding.line(), finding.fix)
+            let mut mended = vec![finding.fix.as_str()];
+            mended.extend(finding.script.iter().take(STATEMENTS).map(String::as_str));
+            format!("{}: {side}{} ({})", finding.id, finding.line(), mended.join(" "))
         })
         .collect();
     (!found.is_empty()).then(|| found.join("; "))
@@ -112,7 +117,7 @@ impl Effects {
         let selection = selection(&self.plan)?;
         let (mut source, mut target) = self.both().await?;
         let placed = self.placed_before(&mut target).await?;
-        let options = preflight::Options { placed, ..declared(&self.plan) };
+        let options = preflight::Options { placed, trying: Trying::Asked, ..declared(&self.plan) };
         let mut found = preflight::check(&mut source, &mut target, &selection, options).await;
         if found.finding(LEFT_OVER).is_some() && self.began_here(&mut source, &mut target).await? {
             found.findings.retain(|finding| finding.id != LEFT_OVER);

@@ -182,6 +182,27 @@ impl Selection {
         sql
     }
 
+    /// Whether objects of a schema are restored, as SQL over a text expression that is not NULL.
+    pub(crate) fn schema_condition(&self, schema: &str) -> String {
+        let mut sql = format!(
+            "({schema} NOT IN ('information_schema','changeover') AND left({schema},3)<>'pg_'"
+        );
+        if !self.include.is_empty() {
+            let named = self.include.iter().map(|selector| match selector {
+                Selector::Schema(schema) => quote_literal(schema),
+                Selector::Table(table) => quote_literal(&table.schema),
+            });
+            let named = named.collect::<Vec<_>>().join(",");
+            sql.push_str(&format!(" AND {schema} IN ({named})"));
+        }
+        for selector in &self.exclude {
+            if let Selector::Schema(name) = selector {
+                sql.push_str(&format!(" AND {schema}<>{}", quote_literal(name)));
+            }
+        }
+        sql + ")"
+    }
+
     /// A `WITH` entry `moved (oid, kind, root, schema, name)`: the ordinary and partitioned
     /// tables that move, members of extensions left out.
     pub(crate) fn moved_cte(&self) -> String {
@@ -199,6 +220,30 @@ impl Selection {
                AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
                  WHERE d.classid=1259 AND d.objid=r.oid AND d.deptype='e'))",
             self.condition("rn.nspname::text", "r.relname::text")
+        )
+    }
+
+    /// A `WITH` entry `left_out (oid, schema, name)` behind [`moved_cte`](Self::moved_cte): the
+    /// relations of any kind that stay behind, members of extensions left out.
+    pub(crate) fn left_out_cte(&self) -> String {
+        format!(
+            "left_out AS MATERIALIZED (\
+             SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name \
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid=c.relnamespace \
+             LEFT JOIN pg_catalog.pg_depend o ON o.classid=1259 AND o.objid=c.oid \
+               AND o.refclassid=1259 AND o.refobjsubid>0 AND o.deptype IN ('a','i') \
+               AND c.relkind='S' \
+             WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence<>'t' \
+               AND n.nspname NOT IN ('information_schema','changeover') \
+               AND left(n.nspname::text,3)<>'pg_' \
+               AND CASE WHEN c.relkind IN ('r','p') THEN \
+                   NOT EXISTS (SELECT FROM moved m WHERE m.oid=c.oid) \
+                 WHEN o.refobjid IS NOT NULL THEN \
+                   NOT EXISTS (SELECT FROM moved m WHERE m.oid=o.refobjid) \
+                 ELSE NOT ({}) END \
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid=1259 \
+                 AND d.objid=c.oid AND d.deptype='e'))",
+            self.condition("n.nspname::text", "c.relname::text")
         )
     }
 }

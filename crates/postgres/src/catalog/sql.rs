@@ -120,7 +120,7 @@ pub(super) fn surroundings(selection: &Selection, major: u32) -> String {
         ""
     };
     format!(
-        "WITH RECURSIVE {moved}, \
+        "WITH RECURSIVE {moved}, {left_out}, \
          used(root, typ) AS (\
            SELECT DISTINCT a.atttypid, a.atttypid FROM pg_catalog.pg_attribute a \
              JOIN moved m ON m.oid=a.attrelid WHERE a.attnum>0 AND NOT a.attisdropped \
@@ -167,22 +167,8 @@ pub(super) fn surroundings(selection: &Selection, major: u32) -> String {
               AND NOT EXISTS (SELECT FROM moved m WHERE m.oid=c.oid) \
               AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid=1259 \
                 AND d.objid=c.oid AND d.deptype='e')), \
-          'left_out', (SELECT coalesce(json_agg(json_build_object('schema', n.nspname, \
-              'name', c.relname) ORDER BY n.nspname, c.relname), '[]') \
-            FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid=c.relnamespace \
-            LEFT JOIN pg_catalog.pg_depend o ON o.classid=1259 AND o.objid=c.oid \
-              AND o.refclassid=1259 AND o.refobjsubid>0 AND o.deptype IN ('a','i') \
-              AND c.relkind='S' \
-            WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence<>'t' \
-              AND n.nspname NOT IN ('information_schema','changeover') \
-              AND left(n.nspname::text,3)<>'pg_' \
-              AND CASE WHEN c.relkind IN ('r','p') THEN \
-                  NOT EXISTS (SELECT FROM moved m WHERE m.oid=c.oid) \
-                WHEN o.refobjid IS NOT NULL THEN \
-                  NOT EXISTS (SELECT FROM moved m WHERE m.oid=o.refobjid) \
-                ELSE NOT ({views}) END \
-              AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid=1259 \
-                AND d.objid=c.oid AND d.deptype='e')), \
+          'left_out', (SELECT coalesce(json_agg(json_build_object('schema', l.schema, \
+              'name', l.name) ORDER BY l.schema, l.name), '[]') FROM left_out l), \
           'schemas', (SELECT coalesce(json_agg(n.nspname ORDER BY n.nspname), '[]') \
             FROM pg_catalog.pg_namespace n WHERE n.nspname NOT IN \
               ('information_schema','changeover') AND left(n.nspname::text,3)<>'pg_'), \
@@ -197,23 +183,10 @@ pub(super) fn surroundings(selection: &Selection, major: u32) -> String {
           'large_objects', (SELECT pg_catalog.count(*) \
             FROM pg_catalog.pg_largeobject_metadata), \
           'publications', (SELECT coalesce(json_agg(pubname ORDER BY pubname), '[]') \
-            FROM pg_catalog.pg_publication), \
-          'roles', (SELECT coalesce(json_agg(DISTINCT r.rolname), '[]') FROM (\
-              SELECT c.relowner AS oid FROM pg_catalog.pg_class c JOIN moved m ON m.oid=c.oid \
-              UNION SELECT x.grantee FROM pg_catalog.pg_class c JOIN moved m ON m.oid=c.oid, \
-                pg_catalog.aclexplode(c.relacl) x \
-              UNION SELECT n.nspowner FROM pg_catalog.pg_namespace n \
-                WHERE n.nspname::text IN (SELECT schema FROM moved) \
-              UNION SELECT x.grantee FROM pg_catalog.pg_namespace n, \
-                pg_catalog.aclexplode(n.nspacl) x \
-                WHERE n.nspname::text IN (SELECT schema FROM moved) \
-              UNION SELECT p.proowner FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n \
-                ON n.oid=p.pronamespace WHERE n.nspname::text IN (SELECT schema FROM moved) \
-              UNION SELECT pg_catalog.unnest(p.polroles) FROM pg_catalog.pg_policy p \
-                JOIN moved m ON m.oid=p.polrelid) o \
-            JOIN pg_catalog.pg_roles r ON r.oid=o.oid WHERE left(r.rolname::text,3)<>'pg_')\
+            FROM pg_catalog.pg_publication)\
          )::text",
         moved = selection.moved_cte(),
+        left_out = selection.left_out_cte(),
         views = selection.condition("n.nspname::text", "c.relname::text"),
         named = named_tables(selection),
     )

@@ -88,12 +88,7 @@ impl CopyFormat {
     /// themselves; a query and not the table, so that the column list may be empty.
     #[must_use]
     pub fn out_command(self, table: &Table) -> String {
-        format!(
-            "COPY (SELECT {} FROM ONLY {}) TO STDOUT ({})",
-            columns(table).join(","),
-            table.name.quoted(),
-            self.option()
-        )
+        format!("COPY ({}) TO STDOUT ({})", query(table), self.option())
     }
 
     /// The command that loads it. `freeze` needs a TRUNCATE earlier in the same transaction.
@@ -110,6 +105,11 @@ impl CopyFormat {
             if freeze { ", FREEZE true" } else { "" }
         )
     }
+}
+
+/// The query whose rows travel.
+pub(crate) fn query(table: &Table) -> String {
+    format!("SELECT {} FROM ONLY {}", columns(table).join(","), table.name.quoted())
 }
 
 fn columns(table: &Table) -> Vec<String> {

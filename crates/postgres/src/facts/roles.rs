@@ -23,7 +23,7 @@ const ROLES: &str = "SELECT coalesce(json_object_agg(r.rolname, array_remove(arr
 pub(super) async fn roles(ask: &mut Asker, catalog: &Answer<Catalog>) -> Fact<Vec<RoleEntry>> {
     let roles: Answer<BTreeMap<String, Vec<String>>> = ask.json(ROLES).await;
     let joined = catalog.as_ref().map_err(String::clone).and_then(|catalog| {
-        let needed = |name: &String| catalog.roles.contains(name);
+        let needed = |name: &String| catalog.roles.iter().any(|role| role.name == *name);
         let entry = |(name, attributes)| RoleEntry { needed: needed(&name), name, attributes };
         Ok(roles?.into_iter().map(entry).collect())
     });

@@ -7,8 +7,9 @@
 /// trigger's own: so the application's `ENABLE TRIGGER USER` cannot arm a seal that is over.
 /// That row is never visible to a snapshot from before the later seal, so an old snapshot can
 /// only make it refuse more.
+///
+/// Runs inside a transaction.
 pub(crate) const INSTALL: &str = r#"
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL client_min_messages = warning;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SELECT pg_catalog.pg_advisory_xact_lock(7165060413116280146);
@@ -88,5 +89,4 @@ BEGIN
 END
 $changeover$;
 REVOKE ALL ON FUNCTION changeover.refuse() FROM PUBLIC;
-COMMIT;
 "#;

@@ -7,6 +7,7 @@ use changeover_types::{MigrationName, quote_literal};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::roles::{ROLES, RoleEntry};
 use crate::catalog::{Selection, ServerIdentity, json};
 use crate::session::Session;
 
@@ -38,8 +39,8 @@ pub struct SideFacts {
     pub left_over: Fact<LeftOver>,
     /// Extensions that can be created here, with their newest versions.
     pub available_extensions: Fact<BTreeMap<String, String>>,
-    /// Role names.
-    pub roles: Fact<Vec<String>>,
+    /// All roles, by name.
+    pub roles: Fact<BTreeMap<String, RoleEntry>>,
     /// Relations, types and functions in scope, in words.
     pub objects: Fact<Vec<String>>,
     /// Whether something stands between us and the server.
@@ -257,9 +258,6 @@ const DEFAULTS: &str = "SELECT coalesce(json_agg(json_build_array(\
 
 const EXTENSIONS: &str = "SELECT coalesce(json_object_agg(name, default_version),'{}')::text \
   FROM pg_catalog.pg_available_extensions";
-
-const ROLES: &str =
-    "SELECT coalesce(json_agg(rolname ORDER BY rolname),'[]')::text FROM pg_catalog.pg_roles";
 
 fn objects(selection: &Selection) -> String {
     format!(

@@ -63,7 +63,11 @@ pub(super) fn promises(findings: &[Finding]) -> Vec<Promise> {
                 "encoding",
             ],
         ),
-        promise("ownership", owners, &["roles", "roles_missing", "catalog", "ownership_kept"]),
+        promise(
+            "ownership",
+            owners,
+            &["roles", "roles_missing", "owners_missing", "catalog", "ownership_kept"],
+        ),
         promise("same_order", "texts sort and compare as before", &["locale", "encoding"]),
     ]
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use changeover_types::Side;
 
 use super::Severity::{Blocker, High, Low};
-use super::{Evidence, Fact, Findings, LeftOver, Thing};
+use super::{Evidence, Fact, Findings, LeftOver};
 use crate::catalog::{Catalog, cell};
 use crate::session::Session;
 
@@ -35,7 +35,6 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
         emptiness(evidence, findings);
     }
     extensions(evidence, findings);
-    roles(evidence, findings);
     owners(evidence, findings);
     locales(evidence, findings);
 }
@@ -219,30 +218,6 @@ fn older(a: &str, b: &str) -> bool {
         text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0)).collect()
     };
     parts(a) < parts(b)
-}
-
-fn roles(evidence: &Evidence, findings: &mut Findings) {
-    let Ok(source) = &evidence.source_catalog else { return };
-    let topic = "which roles exist";
-    let Some(roles) = findings.known(High, "roles", Side::Target, topic, &evidence.target.roles)
-    else {
-        return;
-    };
-    let missing = source.roles.iter().filter(|role| !roles.contains(role));
-    findings.many(
-        High,
-        "roles_missing",
-        Side::Target,
-        ["role does not exist", "roles do not exist"],
-        missing.map(|role| {
-            Thing::mended_by(role, format!("CREATE ROLE {};", changeover_types::quote_ident(role)))
-        }),
-        [
-            "pg_dump copies no roles; without them all objects will belong to our role, and no \
-             grant is kept",
-            "CREATE ROLE each of them on the target first",
-        ],
-    );
 }
 
 /// Owners can be set by a superuser only.

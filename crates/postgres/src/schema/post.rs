@@ -147,14 +147,12 @@ impl PostData {
 }
 
 /// What `pg_dump` sets at the head of its scripts, which its entries rely on.
+pub(super) const SETTINGS: &str = "SET search_path = ''; SET check_function_bodies = false; SET xmloption = content; \
+     SET client_min_messages = warning; SET row_security = off";
+
 async fn open(target: &ConnectConfig) -> Result<Session> {
     let mut session = Session::connect(target, "changeover schema").await?;
-    session
-        .execute(
-            "SET search_path = ''; SET check_function_bodies = false; SET xmloption = content; \
-             SET client_min_messages = warning; SET row_security = off",
-        )
-        .await?;
+    session.execute(SETTINGS).await?;
     Ok(session)
 }
 

@@ -133,6 +133,9 @@ async fn an_extension_that_the_target_lacks_is_missed() {
         filled: Ok(Vec::new()),
         tools: Tools::find(15).await.map_err(|e| e.to_string()),
         type_numbers: Err("not asked".to_owned()),
+        needs: Ok(Vec::new()),
+        reads: Ok(Vec::new()),
+        trial: preflight::Tried::NotAsked,
         options: Options::default(),
     };
     let found = preflight::judge(&evidence);

@@ -106,7 +106,7 @@ impl Effects {
         if let Some(first) = first
             && schema::exists(&mut session, &first.name).await?
         {
-            return Ok(());
+            return self.compare_type_numbers(&selection(&self.plan)?).await;
         }
         self.notes.write(Side::Source, definitions)?;
         let archive = self

@@ -95,7 +95,7 @@ impl Effects {
         if side == Side::Target {
             let archive = self.state_dir.join(schema_archive(&self.run_id));
             retired.left.extend(schema::drop_restored(&config, &archive).await?);
-            retired.removed.extend(self.remove_placed(&config).await?);
+            retired.left.extend(self.remove_placed(&config).await?);
         }
         Ok(retired)
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use changeover_postgres::catalog::Selection;
 use changeover_postgres::config::ConnectConfig;
 use changeover_postgres::error::{Error, Result as PgResult};
+use changeover_postgres::retire::Left;
 use changeover_postgres::schema::Archive;
 use changeover_postgres::session::Session;
 use changeover_postgres::type_numbers::{self, Comparison, Record, place};
@@ -35,9 +36,7 @@ impl Effects {
     /// What this run, which died before it could write down that it had begun, placed on the
     /// target, as the preflight calls it.
     pub(super) async fn placed_before(&self, target: &mut Session) -> PgResult<BTreeSet<String>> {
-        let record = Record::load(&record(&self.state_dir, &self.run_id))?;
-        let present = record.present(target).await?;
-        Ok(present.iter().map(|recorded| format!("type {}", recorded.creation)).collect())
+        Record::load(&record(&self.state_dir, &self.run_id))?.objects(target).await
     }
 
     /// Before our own schema, whose objects use up numbers too.
@@ -104,8 +103,8 @@ impl Effects {
         Ok(())
     }
 
-    /// Drops what was placed; gives what was dropped.
-    pub(super) async fn remove_placed(&self, target: &ConnectConfig) -> PgResult<Vec<String>> {
+    /// Drops what was placed; gives what stays.
+    pub(super) async fn remove_placed(&self, target: &ConnectConfig) -> PgResult<Vec<Left>> {
         Record::load(&record(&self.state_dir, &self.run_id))?.remove(target).await
     }
 }

@@ -4,6 +4,7 @@
 //! The file is written before the first creation, so it names what *may* be ours. What is ours is
 //! then told by the numbers: nobody else's type of the same name has the number that we wanted.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use changeover_types::{Side, quote_ident};
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::facts::{Creation, Kind, Number, TYPES};
 use crate::catalog::{cell, json};
 use crate::config::ConnectConfig;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::retire::Left;
 use crate::session::Session;
 
 /// How long an object may be waited for.
@@ -80,42 +82,68 @@ impl Record {
         Ok(present)
     }
 
-    /// Drops what was placed, without CASCADE, all or nothing. Gives what was dropped; may be done
-    /// again.
+    /// What of it is on the target, as the preflight calls objects: types, and the functions that
+    /// come with a range.
     ///
     /// # Errors
-    /// `Refused` if something is in use, or something else depends on it.
-    pub async fn remove(&self, target: &ConnectConfig) -> Result<Vec<String>> {
+    /// If the target's catalogue cannot be read.
+    pub async fn objects(&self, target: &mut Session) -> Result<BTreeSet<String>> {
+        let present = self.present(target).await?;
+        let mut objects: BTreeSet<String> =
+            present.iter().map(|recorded| format!("type {}", recorded.creation)).collect();
+        let numbers = present.iter().flat_map(|recorded| &recorded.creation.numbers);
+        let oids: Vec<String> = numbers.map(|number| number.oid.to_string()).collect();
+        let sql = format!(
+            "SELECT coalesce(json_agg('function ' || n.nspname || '.' || p.proname || '(' || \
+               pg_catalog.pg_get_function_identity_arguments(p.oid) || ')'),'[]')::text \
+             FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid=p.pronamespace \
+             WHERE EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid=1255 AND d.objid=p.oid \
+               AND d.refclassid=1247 AND d.deptype='i' \
+               AND d.refobjid::pg_catalog.int8 = ANY ('{{{}}}'::pg_catalog.int8[]))",
+            oids.join(",")
+        );
+        objects.extend(json::<Vec<String>>(target, &sql).await?);
+        Ok(objects)
+    }
+
+    /// Drops what was placed, one after another and without CASCADE; gives what is in use, and
+    /// what is kept because something of others depends on it. May be done again.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub async fn remove(&self, target: &ConnectConfig) -> Result<Vec<Left>> {
+        let mut left = Vec::new();
         if self.creations.is_empty() && self.schemas.is_empty() {
-            return Ok(Vec::new());
+            return Ok(left);
         }
         let mut session = Session::connect(target, "changeover schema").await?;
-        let (mut drops, mut names) = (String::new(), Vec::new());
+        let mut drops = Vec::new();
         for recorded in self.present(&mut session).await?.into_iter().rev() {
             let creation = &recorded.creation;
             let name = match creation.kind {
                 Kind::Extension => quote_ident(&creation.name),
                 _ => format!("{}.{}", quote_ident(&creation.schema), quote_ident(&creation.name)),
             };
-            drops.push_str(&format!("DROP {} {name}; ", creation.kind.keyword()));
-            names.push(creation.to_string());
+            drops.push(format!("{} {name}", creation.kind.keyword()));
         }
-        for schema in self.schemas.iter().rev() {
-            drops.push_str(&format!("DROP SCHEMA IF EXISTS {}; ", quote_ident(schema)));
-        }
-        let sql = format!(
-            "BEGIN READ WRITE; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; \
-             SET LOCAL client_min_messages = warning; {drops}COMMIT"
-        );
-        match session.execute(&sql).await {
-            Ok(_) => Ok(names),
-            Err(e) if matches!(e.sqlstate(), Some("55P03" | "2BP01")) => {
-                let what = "dropping the types that were placed: one is in use, or something \
-                            depends on it";
-                Err(Error::new(ErrorKind::Refused, target.side, what).with_source(e))
+        let schemas = self.schemas.iter().rev();
+        drops.extend(schemas.map(|schema| format!("SCHEMA IF EXISTS {}", quote_ident(schema))));
+        for what in drops {
+            let sql = format!(
+                "BEGIN READ WRITE; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; \
+                SET LOCAL client_min_messages = warning; DROP {what}; COMMIT"
+            );
+            if let Err(e) = session.execute(&sql).await {
+                if !session.is_usable() {
+                    return Err(e.with_context("dropping the types that were placed"));
+                }
+                session.execute("ROLLBACK").await?;
+                let kept = e.sqlstate() != Some("55P03");
+                left.push(Left { what: format!("placed: {what}"), why: e.to_string(), kept });
             }
-            Err(e) => Err(e.with_context("dropping the types that were placed")),
         }
+        session.close().await;
+        Ok(left)
     }
 }
 

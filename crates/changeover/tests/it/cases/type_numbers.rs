@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::stage::postgres_session::{block_on, connect, execute, query_one};
-use crate::stage::{Gate, Pair, PlanText, Stage};
+use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, until};
 
 const TYPES: &str = "
     CREATE SCHEMA app;
@@ -75,7 +75,7 @@ fn types_keep_their_numbers() {
 
     // Taken back, nothing is left.
     let apply = stage.begin("apply", &["--until", "copy"], &[]);
-    assert_eq!(apply.end(crate::stage::PATIENCE).unwrap().code, Some(0), "{}", stage.report());
+    assert_eq!(apply.end(PATIENCE).unwrap().code, Some(0), "{}", stage.report());
     assert_eq!(query_one(&stage.target, NUMBERS), query_one(&stage.source, NUMBERS));
     stage.expect("abort", 0);
     assert_eq!(query_one(&stage.target, LEFT), "", "{}", stage.report());
@@ -147,4 +147,55 @@ fn a_role_that_is_no_superuser_places_them_too() {
     let numbers = &late.status()["type_numbers"];
     assert_eq!((numbers["same"].as_u64(), numbers["all"].as_u64()), (Some(0), Some(2)));
     assert!(numbers["others"].to_string().contains("public.mood"), "{numbers}");
+}
+
+/// The run dies between two types; the next one goes on from what is there. What cannot be placed
+/// is named, and what was on the target before stays after an abort.
+#[test]
+fn a_run_that_dies_while_it_places_goes_on() {
+    let pair = Pair::start("numbers_killed");
+    use_up(&pair.blue.url("postgres"), 40_000);
+    let stage = Stage::bare(
+        &pair.blue,
+        &pair.green,
+        "killed",
+        ["", ""],
+        &PlanText::new(Gate::None).phases("phases:\n  - {name: copy, steps: [replicate]}\n"),
+    );
+    execute(&stage.target, "CREATE EXTENSION hstore");
+    execute(&stage.source, TYPES);
+    execute(
+        &stage.source,
+        "CREATE FUNCTION even(int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 % 2 = 0';
+         CREATE DOMAIN checked AS int CHECK (even(VALUE)); CREATE TYPE holds AS (row t)",
+    );
+    use_up(&pair.blue.url("postgres"), 2_500_000);
+    execute(&stage.source, "CREATE TYPE far AS ENUM ('x')");
+    let said = finding(&stage.verb("plan"), "type_numbers").unwrap();
+    for word in
+        ["extension hstore is on the target already", "rests on function", "rests on type public.t"]
+    {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+
+    let apply = stage.begin("apply", &[], &[]);
+    let placed = "SELECT (to_regtype('mood') IS NOT NULL AND to_regtype('far') IS NULL)::text";
+    let between = until(PATIENCE, || (query_one(&stage.target, placed) == "true").then_some(()));
+    assert!(between.is_some(), "{}", stage.report());
+    for file in ["supervisor.pid", "run.pid"] {
+        Stage::signal(stage.pid(file).unwrap(), "KILL");
+    }
+    assert_eq!(query_one(&stage.target, placed), "true", "it was too late");
+    drop(apply);
+    stage.expect("apply", 0);
+    let numbers = &stage.status()["type_numbers"];
+    let others = numbers["others"].as_array().unwrap();
+    let names: Vec<&str> =
+        others.iter().filter_map(|it| it.as_str()?.split(' ').next()?.split('.').nth(1)).collect();
+    let expected =
+        ["_checked", "_ghstore", "_holds", "_hstore", "checked", "ghstore", "holds", "hstore"];
+    assert_eq!(names, expected, "{numbers}");
+    stage.expect("abort", 0);
+    let left = query_one(&stage.target, LEFT);
+    assert_eq!(left, "hstore _hstore ghstore _ghstore, hstore", "{}", stage.report());
 }

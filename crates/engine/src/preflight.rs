@@ -1,6 +1,7 @@
 //! What the databases, the roles and the plan can promise together: looks, changes nothing.
 
 mod traffic;
+mod unmovable;
 pub(crate) mod upstreams;
 
 use std::path::Path;
@@ -29,7 +30,8 @@ const UNREADABLE_RULE: Rule = Rule {
 };
 
 /// What is judged besides [`database::RULES`].
-const RULES: &[Rule] = &[traffic::RULES[0], traffic::RULES[1], upstreams::RULE, UNREADABLE_RULE];
+const RULES: &[Rule] =
+    &[traffic::RULES[0], traffic::RULES[1], unmovable::RULE, upstreams::RULE, UNREADABLE_RULE];
 
 /// Every rule of the preflight, by its id.
 #[must_use]
@@ -90,6 +92,11 @@ pub async fn preflight(
         .map_err(|e| Report::new("CO0151", "data.include or data.exclude").because(&e))?;
     let found = database::check(&mut source, &mut target, &selection, options).await;
     findings.extend(found.findings);
+    let mut sessions = Findings::default();
+    unmovable::judge(plan, &mut source, &mut sessions).await;
+    let mut sessions = sessions.finish();
+    accept(&mut sessions, RULES, &plan.answers.waivers, crate::now());
+    findings.extend(sessions);
     findings.sort_by_key(|finding| (finding.severity, finding.side));
     let of_data = found.promises.into_iter().map(|promise| Promise {
         what: promise.text,

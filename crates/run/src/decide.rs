@@ -286,7 +286,9 @@ pub fn decide(
         Input::Compared { rows, different } => compared(state, *rows, *different),
         Input::Proven { rows, different } => proven(*rows, *different),
         Input::Alarm { .. } if state.pause.is_some() || state.mode.is_over() => vec![],
-        Input::Alarm { why, next } => vec![answer::pause(why.clone(), next)],
+        Input::Alarm { why, next } => {
+            vec![answer::pause(answer::both_ways(state, why.clone()), next)]
+        }
         Input::Deadline => {
             let mut events = cutover_events(state, &cutover::Input::Deadline, now)?;
             if events.is_empty() {

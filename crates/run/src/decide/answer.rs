@@ -19,6 +19,15 @@ pub(super) fn pause(why: String, next: &str) -> Event {
     Event::Paused { pause: Pause::new(why, next) }
 }
 
+/// A rollback that cannot go on may also be given up, while the target has authority.
+pub(super) fn both_ways(state: &State, mut why: String) -> String {
+    let back = matches!(state.mode, Mode::RollingBack { .. });
+    if back && state.cutover.authority == Side::Target {
+        why.push_str("; or stay on the target with `changeover rollback --give-up`");
+    }
+    why
+}
+
 /// The one table of the run: what was due and what came of it.
 pub(super) fn to_due(
     state: &State,
@@ -47,7 +56,7 @@ pub(super) fn to_due(
         }
         // The canary is watched while the run waits: it fails as before, and has nothing to add.
         (Command::Watch { .. }, Input::Failed { .. }) if state.pause.is_some() => vec![],
-        (_, Input::Failed { why, next }) => vec![pause(why.clone(), next)],
+        (_, Input::Failed { why, next }) => vec![pause(both_ways(state, why.clone()), next)],
 
         (Command::Install, Input::Installed { facts }) => {
             vec![Event::Installed { facts: facts.clone() }, Event::CopyBegun]
@@ -83,7 +92,7 @@ pub(super) fn to_due(
             entrance::looked(state, plan, catalogue, now)
         }
         (Command::CheckWayBack { by_itself }, Input::WayBack { against }) => {
-            vec![way_back(*by_itself, against)]
+            vec![way_back(state, *by_itself, against)]
         }
         (Command::RetireAborted, Input::Done) => vec![Event::Aborted],
         (Command::RetireFinished, Input::Done) => vec![Event::Finished],
@@ -100,7 +109,7 @@ fn out_of_step(input: &Input, due: Option<&Command>) -> Refusal {
 }
 
 /// A run goes back by itself only where everything can be taken; a person is told what cannot.
-fn way_back(by_itself: bool, against: &[String]) -> Event {
+fn way_back(state: &State, by_itself: bool, against: &[String]) -> Event {
     if !by_itself || against.is_empty() {
         return Event::WayBackChecked { against: against.to_vec() };
     }
@@ -108,7 +117,7 @@ fn way_back(by_itself: bool, against: &[String]) -> Event {
         "the way back is not ready, so the traffic stays where it is: {}",
         against.join("; ")
     );
-    pause(why, "changeover rollback")
+    pause(both_ways(state, why), "changeover rollback")
 }
 
 /// A check that says no makes happen what its step says.
@@ -264,12 +273,7 @@ pub(super) fn attempt_ended(state: &State, plan: &Plan, why: &str, now: WallMs) 
         _ => return vec![],
     };
     if state.futile || state.attempts_used + 1 >= attempts {
-        let mut why = format!("the cutover was called off: {why}");
-        if matches!(state.mode, Mode::RollingBack { .. }) {
-            why.push_str(
-                "; mend it and go back, or stay on the target with `changeover rollback --give-up`",
-            );
-        }
+        let why = both_ways(state, format!("the cutover was called off: {why}"));
         return vec![pause(why, next)];
     }
     vec![Event::AttemptPutOff { until: Some(WallMs(now.0.saturating_add(retry_ms))) }]

@@ -191,7 +191,7 @@ impl Effects {
             }
             Command::BeginCutover { to } => self.begin_cutover(*to, state).await,
             Command::Cutover(command) => match &state.cutover.attempt {
-                Some(attempt) => Input::Cutover(self.cut_over(command, attempt).await),
+                Some(attempt) => self.cut_over(command, attempt).await,
                 None => Input::Failed {
                     why: "a step of the cutover without an attempt".to_owned(),
                     next: "changeover status".to_owned(),

@@ -21,6 +21,7 @@ use changeover_postgres::lease::Lease;
 use changeover_postgres::objects::Scope;
 use changeover_postgres::sequences::Raise;
 use changeover_postgres::session::Session;
+use changeover_run::Input as RunInput;
 use changeover_types::Side;
 use tokio::time::Instant;
 
@@ -57,7 +58,7 @@ pub(super) struct Sessions {
 
 impl Effects {
     /// Performs a step of the protocol.
-    pub(super) async fn cut_over(&mut self, command: &Command, attempt: &Attempt) -> Input {
+    pub(super) async fn cut_over(&mut self, command: &Command, attempt: &Attempt) -> RunInput {
         let outcome = match command {
             Command::Rehearse => self.rehearse(attempt).await,
             Command::Hold => self.hold(attempt).await,
@@ -75,13 +76,17 @@ impl Effects {
             Command::Unseal { epoch } => self.unseal(attempt, *epoch).await,
             Command::Return => self.give_back(attempt).await,
         };
-        outcome.unwrap_or_else(|why| Input::Failed { why: why.0 })
+        match outcome {
+            Ok(input) => RunInput::Cutover(input),
+            Err(Why { text, lasting: true }) => RunInput::Futile { why: text },
+            Err(Why { text, lasting: false }) => RunInput::Cutover(Input::Failed { why: text }),
+        }
     }
 
     /// What one attempt needs to know of both sides.
     async fn sides(&mut self, attempt: &Attempt) -> Result<Sides, Why> {
-        let moved = self.moved().await.map_err(|e| Why(chain(&e)))?;
-        let databases = self.databases().map_err(|report| Why(report.headline))?;
+        let moved = self.moved().await.map_err(|e| Why::new(chain(&e)))?;
+        let databases = self.databases().map_err(|report| Why::new(report.headline))?;
         let config = |side: Side| databases.of(side).clone();
         Ok(Sides {
             giver: config(attempt.from),
@@ -103,11 +108,25 @@ struct Sides {
 }
 
 /// Why a step failed, for the operator and the journal.
-struct Why(String);
+struct Why {
+    text: String,
+    /// Time does not mend it: another attempt would fail, too.
+    lasting: bool,
+}
+
+impl Why {
+    fn new(text: String) -> Why {
+        Why { text, lasting: false }
+    }
+
+    fn lasting(text: String) -> Why {
+        Why { text, lasting: true }
+    }
+}
 
 impl<E: std::error::Error + 'static> From<E> for Why {
     fn from(error: E) -> Why {
-        Why(chain(&error))
+        Why::new(chain(&error))
     }
 }
 

@@ -146,6 +146,12 @@ fn a_plan_may_change_where_nothing_rests_on_it() {
     assert!(changed.is_some());
     stage.expect("stop", 0);
     assert_eq!(stage.status()["plan_digest"].as_str(), changed.as_deref());
+    // What time does not mend is met once, of two attempts.
+    execute(&stage.source, "CREATE INDEX late ON t (id)");
+    let (reason, _) = paused(&stage.expect("apply", 5));
+    has(&reason, &["late"]);
+    assert_eq!(attempts(&stage), 1, "{}", stage.report());
+    execute(&stage.source, "DROP INDEX late");
     stage.expect("apply", 0);
 
     // After the cutover as before it; and the plan of the beginning is a change, too.

@@ -44,7 +44,7 @@ impl Effects {
             .map(ToString::to_string)
             .collect();
         if !long.is_empty() {
-            return Err(Why(format!(
+            return Err(Why::new(format!(
                 "tables are locked on the {}: {}",
                 attempt.from,
                 long.join("; ")
@@ -60,7 +60,7 @@ impl Effects {
             && attempt.to() == Side::Target
             && let Some(why) = self.refusing_target().await
         {
-            return Err(Why(why));
+            return Err(Why::new(why));
         }
         self.sessions.giver = Some(giver);
         self.sessions.taker = Some(Session::connect(&sides.taker, &name).await?);
@@ -88,7 +88,7 @@ impl Effects {
         if names.is_empty() {
             return Ok(());
         }
-        Err(Why(format!(
+        Err(Why::new(format!(
             "the {} has standbys ({}) that could be promoted without the seal; promotable standbys \
              are not carried yet: declare `standbys: not-promotable` in the plan if none of them \
              will be promoted while the migration lasts",
@@ -105,7 +105,7 @@ impl Effects {
         {
             let mut session = Session::connect(config, &application(&self.plan.name)).await?;
             if !objects::publication_is_whole(&mut session, scope).await? {
-                return Err(Why(format!(
+                return Err(Why::lasting(format!(
                     "the publication {} on the {} does not hold exactly the moved tables any more, \
                      and what was written meanwhile may be lost to the stream: `changeover abort` \
                      and start again",
@@ -114,13 +114,13 @@ impl Effects {
                 )));
             }
         }
-        let databases = self.databases().map_err(|report| Why(report.headline))?;
+        let databases = self.databases().map_err(|report| Why::new(report.headline))?;
         let now = Now::read(databases, &sides.moved.selection, &self.plan.name).await?;
         let waived = |change: &Change| waived(&self.plan, change);
-        let against = Against::moving(attempt.from, &self.notes, &now, waived).map_err(Why)?;
+        let against = Against::moving(attempt.from, &self.notes, &now, waived).map_err(Why::new)?;
         self.board.show_changes(against.objects);
         if !against.sentences.is_empty() {
-            return Err(Why(against.sentences.join("; ")));
+            return Err(Why::lasting(against.sentences.join("; ")));
         }
         self.sessions.definitions = Some(now.of(attempt.from).clone());
         Ok(())
@@ -131,7 +131,7 @@ impl Effects {
         if self.relays.is_live(attempt.from) && self.relays.is_live(attempt.to()) {
             return Ok(());
         }
-        Err(Why("a relay is not running; see `changeover status`".to_owned()))
+        Err(Why::new("a relay is not running; see `changeover status`".to_owned()))
     }
 
     /// A barrier without a hold: how long would draining take?
@@ -149,7 +149,7 @@ impl Effects {
                 return Ok(());
             }
             if begun.elapsed() > PING_WITHIN {
-                return Err(Why(format!(
+                return Err(Why::new(format!(
                     "the relay needs {} ms to apply what is written, half of the write pause is \
                      {} ms: lower the load, or raise objectives.write_pause",
                     took.as_millis(),
@@ -191,7 +191,10 @@ impl Effects {
         let found = Fingerprint::read(lease.session(), &sides.moved.selection).await?;
         let known = self.sessions.digest.replace(found.clone());
         if let Some(what) = known.and_then(|known| known.broken_by(&found)) {
-            return Err(Why(format!("{what} on the {} just before the cutover", attempt.from)));
+            return Err(Why::new(format!(
+                "{what} on the {} just before the cutover",
+                attempt.from
+            )));
         }
         self.sessions.lease = Some(lease);
         Ok(Input::Done)
@@ -220,7 +223,7 @@ impl Effects {
         let (_, here, there) = tokio::try_join!(travel, arm, count)?;
         let margin = self.plan.data.sequence_margin;
         let raises = sequences::plan(&here, &there, margin).map_err(|faults| {
-            Why(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+            Why::lasting(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         sequences::raise(taker, &raises).await?;
         let narrow = raises.into_iter().filter(|it| it.margin < margin);
@@ -249,5 +252,5 @@ impl Effects {
 }
 
 pub(super) fn lost_lease() -> Why {
-    Why("the lease's session is gone".to_owned())
+    Why::new("the lease's session is gone".to_owned())
 }

@@ -33,19 +33,19 @@ impl Effects {
         let Some(mut lease) = self.sessions.lease.take() else { return Ok(Input::InDoubt) };
         let found = Fingerprint::read(lease.session(), &sides.moved.selection).await?;
         if let Some(what) = self.sessions.digest.as_ref().and_then(|it| it.broken_by(&found)) {
-            return Err(Why(format!("{what} while the lease was held")));
+            return Err(Why::new(format!("{what} while the lease was held")));
         }
         if let Some(gates) = &self.gates {
             gates.renew(attempt.epoch, REST_OF_CUTOVER).await?;
             let status = gates.sealing(attempt.epoch, attempt.from).await?;
             let (ended, waited_for) = gates.blockers(&status).part(self.unmovable);
             if status.hold.is_none() || !waited_for.is_empty() {
-                return Err(Why("the gate's hold is not complete any more".to_owned()));
+                return Err(Why::new("the gate's hold is not complete any more".to_owned()));
             }
             self.sessions.ended = ended;
         }
         if attempt.pause_left(now()).is_zero() {
-            return Err(Why(format!(
+            return Err(Why::new(format!(
                 "the write pause of {} ms was used up just before the seal",
                 attempt.write_pause_ms
             )));
@@ -96,7 +96,7 @@ impl Effects {
             proof(&sides.giver),
         )?;
         if let Some(what) = self.sessions.digest.as_ref().and_then(|it| it.broken_by(&found)) {
-            return Err(Why(format!("{what} while the side was being sealed")));
+            return Err(Why::new(format!("{what} while the side was being sealed")));
         }
         self.sessions.proof_of_giver = proof;
         Ok(Input::Done)
@@ -105,7 +105,7 @@ impl Effects {
     /// Step 7.
     pub(super) async fn grant(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         let Some(grant) = self.sessions.grant.take() else {
-            return Err(Why("the session of the grant is gone".to_owned()));
+            return Err(Why::new("the session of the grant is gone".to_owned()));
         };
         match grant.commit().await {
             Ok(_) => Ok(Input::Done),
@@ -215,7 +215,7 @@ impl Effects {
 
     /// A step that can only be tried again: says why on the board and waits a moment.
     pub(super) async fn again(&self, why: Why) -> Result<Input, Why> {
-        self.board.say(crate::protocol::EventKind::Warning, format!("trying again: {}", why.0));
+        self.board.say(crate::protocol::EventKind::Warning, format!("trying again: {}", why.text));
         sleep(Duration::from_millis(300)).await;
         Err(why)
     }

@@ -35,7 +35,7 @@ pub use views::refresh_views;
 use crate::catalog::{Catalog, Selection, Selector, cell};
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::session::{SearchPath, Session};
 use before::Before;
 use toc::{Entry, EntryKind};
 
@@ -321,6 +321,9 @@ fn exclusions(selection: &Selection, catalog: &Catalog) -> Vec<String> {
 /// # Errors
 /// The first table that cannot be analysed.
 pub async fn analyze(target: &mut Session, tables: &[TableName]) -> Result<()> {
+    // Statistics of an index's expressions are made by calling them.
+    let path = SearchPath::read(target).await?;
+    target.look_in(&path).await?;
     for chunk in tables.chunks(16) {
         let list: Vec<String> = chunk.iter().map(TableName::quoted).collect();
         target

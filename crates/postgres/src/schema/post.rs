@@ -14,7 +14,7 @@ use crate::catalog::json;
 use crate::config::ConnectConfig;
 use crate::copy::all;
 use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::session::{SearchPath, Session};
 
 /// Already there: a table (an index is one), an object, a second primary key, a function.
 const THERE: [&str; 4] = ["42P07", "42710", "42P16", "42723"];
@@ -27,6 +27,8 @@ pub struct PostData {
     waves: Vec<Wave>,
     /// What comes after all of them.
     grants: Vec<Grants>,
+    /// Where the functions of indexes and checks look for names.
+    path: SearchPath,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +85,8 @@ impl PostData {
             .into_iter()
             .map(|part| Ok(Grants { label: entry(part.dump_id)?.label.clone(), sql: part.sql }))
             .collect::<Result<_>>()?;
-        Ok(PostData { waves: waves(&nodes), steps, grants })
+        let path = SearchPath::read(source).await?;
+        Ok(PostData { waves: waves(&nodes), steps, grants, path })
     }
 
     /// How many entries there are.
@@ -116,7 +119,7 @@ impl PostData {
             progress(PostProgress { done, all: self.len() });
         };
         let mut tasks = Vec::new();
-        let mut session = open(target).await?;
+        let mut session = open(target, &self.path).await?;
         for wave in &self.waves {
             let next = AtomicUsize::new(0);
             let builders = (0..parallel.clamp(1, wave.together.len().max(1))).map(|_| async {
@@ -124,7 +127,7 @@ impl PostData {
                 while let Some(at) = wave.together.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let open = match &mut session {
                         Some(session) => session,
-                        none => none.insert(open(target).await?),
+                        none => none.insert(open(target, &self.path).await?),
                     };
                     self.steps[*at].run(open).await?;
                     count();
@@ -146,13 +149,15 @@ impl PostData {
     }
 }
 
-/// What `pg_dump` sets at the head of its scripts, which its entries rely on.
-pub(super) const SETTINGS: &str = "SET search_path = ''; SET check_function_bodies = false; SET xmloption = content; \
-     SET client_min_messages = warning; SET row_security = off";
+/// What `pg_dump` sets at the head of its scripts, which its entries rely on; but for the path:
+/// they name everything in full, while functions in indexes and checks may not.
+pub(super) const SETTINGS: &str =
+    "SET check_function_bodies = false; SET client_min_messages = warning";
 
-async fn open(target: &ConnectConfig) -> Result<Session> {
+async fn open(target: &ConnectConfig, path: &SearchPath) -> Result<Session> {
     let mut session = Session::connect(target, "changeover schema").await?;
     session.execute(SETTINGS).await?;
+    session.look_in(path).await?;
     Ok(session)
 }
 
@@ -161,7 +166,9 @@ async fn open(target: &ConnectConfig) -> Result<Session> {
 /// # Errors
 /// If the connection breaks.
 pub async fn try_again(target: &ConnectConfig, tasks: &[Task]) -> Result<Vec<Task>> {
-    let mut session = open(target).await?;
+    let mut session = Session::connect(target, "changeover schema").await?;
+    let path = SearchPath::read(&mut session).await?;
+    session.look_in(&path).await?;
     // Who holds a lock for long is not waited for: the task stays.
     session.execute("SET lock_timeout = '5s'").await?;
     let mut left = Vec::new();

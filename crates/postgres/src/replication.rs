@@ -6,6 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use changeover_pgwire::ServerError;
 use changeover_pgwire::backend::BackendMessage;
 use changeover_pgwire::pgoutput;
 use changeover_pgwire::replication::{ReplicationMessage, status_update};
@@ -257,6 +258,9 @@ impl ReplicationStream {
     fn ended(&mut self, message: BackendMessage) -> Error {
         let side = self.session.side();
         match message {
+            BackendMessage::ErrorResponse(error) if is_too_large(&error) => {
+                Error::server(side, format!("{}: {TOO_LARGE}", self.doing), error)
+            }
             BackendMessage::ErrorResponse(error) => Error::server(side, self.doing.as_str(), error),
             BackendMessage::CopyDone | BackendMessage::CommandComplete(_) => Error::new(
                 ErrorKind::Io,
@@ -266,6 +270,18 @@ impl ReplicationStream {
             other => self.session.out_of_place(&other, &self.doing),
         }
     }
+}
+
+/// What a server cannot decode stays in its log: changing the row afterwards does not help.
+const TOO_LARGE: &str = "a row was written whose text is over 1 GB (a bytea of more than 512 MB \
+    is), which PostgreSQL cannot send as a change; what was written behind it waits for ever. Take \
+    the migration back with `changeover abort`, keep such values out of the table (in parts, or in \
+    files) or leave the table out (data.exclude), and start again";
+
+/// Whether the server met its bound of 1 GB for one piece of memory or text. The first message is
+/// never translated.
+fn is_too_large(error: &ServerError) -> bool {
+    error.message.starts_with("invalid memory alloc request size") || error.sqlstate == "54000"
 }
 
 fn postgres_now_us() -> i64 {

@@ -49,21 +49,25 @@ pub struct GeneratedDifference {
     pub column: String,
     /// What it is generated from, as the source has it.
     pub expression: String,
+    /// A column of the expression that can be set.
+    pub by: Option<String>,
     /// How many rows differ in it.
     pub rows: u64,
 }
 
 impl fmt::Display for GeneratedDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let GeneratedDifference { table, column, expression, rows } = self;
+        let GeneratedDifference { table, column, expression, by, rows } = self;
+        let anew = match by.as_ref().map(|by| quote_ident(by)) {
+            Some(by) => format!("UPDATE {} SET {by} = {by}", table.quoted()),
+            None => "write the rows again".to_owned(),
+        };
         write!(
             f,
             "generated column {column} of {table} differs in {rows} rows: {expression} gives other \
              values on the target than are stored on the source. If the source's are out of date, \
-             compute them anew there: UPDATE {} SET {} = DEFAULT; otherwise make its functions the \
-             same on both sides and do that on both",
-            table.quoted(),
-            quote_ident(column)
+             compute them anew there: {anew}; otherwise make its functions the same on both sides \
+             and do that then"
         )
     }
 }
@@ -122,12 +126,15 @@ impl VerifyReport {
     }
 
     fn list_generated(&mut self, table: &TableName, column: &Column, rows: u64) {
-        if rows > 0 {
+        if rows > 0
+            && let Some(generated) = &column.generated
+        {
             self.rows_different += rows;
             self.generated.push(GeneratedDifference {
                 table: table.clone(),
                 column: column.name.clone(),
-                expression: column.generated.clone().unwrap_or_default(),
+                expression: generated.expression.clone(),
+                by: generated.by.clone(),
                 rows,
             });
         }

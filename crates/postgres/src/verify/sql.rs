@@ -32,8 +32,17 @@ pub(super) struct Column {
     pub(super) name: String,
     /// How it enters a row's form.
     pub(super) form: Form,
-    /// If it is generated, by which expression.
-    pub(super) generated: Option<String>,
+    /// If it is generated, how.
+    pub(super) generated: Option<Generated>,
+}
+
+/// How a generated column comes about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Generated {
+    /// Its expression.
+    pub(super) expression: String,
+    /// A column of it that can be set: a row is computed anew only when such a one is.
+    pub(super) by: Option<String>,
 }
 
 /// How a value enters a row's form.
@@ -123,8 +132,8 @@ impl Column {
 }
 
 /// One row for each column, one alone without a name if there is none: its name, whether it is in
-/// the key (the primary key, else the replica identity's index), its [`Form`], and its expression
-/// if it is generated. A cast to text that is a function may leave out what it likes: such a type
+/// the key (the primary key, else the replica identity's index), its [`Form`], and if it is
+/// [`Generated`], how. A cast to text that is a function may leave out what it likes: such a type
 /// is taken as its output has it.
 pub(super) fn columns(table: &TableName) -> String {
     format!(
@@ -135,7 +144,14 @@ pub(super) fn columns(table: &TableName) -> String {
                  AND s.casttarget = 25 AND s.castmethod = 'f') THEN 'wide' ELSE 'plain' END, \
            CASE WHEN a.attgenerated <> '' THEN coalesce((SELECT \
              pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d \
-             WHERE d.adrelid = c.oid AND d.adnum = a.attnum), '') END \
+             WHERE d.adrelid = c.oid AND d.adnum = a.attnum), '') END, \
+           CASE WHEN a.attgenerated <> '' THEN (SELECT min(s.attname::text) \
+             FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attribute s ON s.attrelid = c.oid \
+               AND s.attnum = d.refobjsubid AND s.attgenerated = '' AND s.attidentity <> 'a' \
+             WHERE d.refclassid = 1259 AND d.refobjid = c.oid AND ( \
+               (d.classid = 1259 AND d.objid = c.oid AND d.objsubid = a.attnum) \
+               OR (d.classid = 2604 AND d.objid IN (SELECT f.oid FROM pg_catalog.pg_attrdef f \
+                 WHERE f.adrelid = c.oid AND f.adnum = a.attnum)))) END \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_catalog.pg_attribute a \
@@ -315,7 +331,7 @@ mod tests {
     #[test]
     fn a_generated_column_is_compared_by_what_its_row_was_written_with() {
         let mut made = column("g", Form::Plain);
-        made.generated = Some("f(a)".to_owned());
+        made.generated = Some(Generated { expression: "f(a)".to_owned(), by: None });
         let subject = subject(&[column("a", Form::Plain), made.clone()], Encoding::Utf8);
         assert_eq!(subject.written().columns, [column("a", Form::Plain)]);
         let computed = subject.computed(&made);

@@ -2,7 +2,7 @@
 
 use changeover_types::TableName;
 
-use super::sql::{Column, Encoding, Form, LARGE, Subject, bucket_count, columns};
+use super::sql::{Column, Encoding, Form, Generated, LARGE, Subject, bucket_count, columns};
 use super::{Pair, TableReport, VerifyReport};
 use crate::error::{Error, Result};
 use crate::session::{Row, Rows, Session};
@@ -64,7 +64,10 @@ fn column(row: &Row) -> Result<Column> {
             "wide" => Form::Wide,
             _ => Form::Plain,
         },
-        generated: row.get(3).map(str::to_owned),
+        generated: row.get(3).map(|expression| Generated {
+            expression: expression.to_owned(),
+            by: row.get(4).map(str::to_owned),
+        }),
     })
 }
 

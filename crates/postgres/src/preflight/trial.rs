@@ -14,7 +14,7 @@ use crate::objects::{INSTALL, Scope};
 use crate::schema::Archive;
 use crate::schema::trial::{Failure, Trial, failure};
 use crate::seal::arm_sql;
-use crate::session::Session;
+use crate::session::{SearchPath, Session};
 use crate::type_numbers;
 
 /// How long the whole trial may take, `pg_dump` included.
@@ -141,7 +141,11 @@ async fn tried(
     {
         return Ok(Tried::Spared(why));
     }
+    let mut reader = Session::connect(source, "changeover preflight").await?;
+    let path = SearchPath::read(&mut reader).await?;
+    reader.close().await;
     let mut trial = Trial::begin(target).await?;
+    trial.session().query(&path.set_local()).await?;
     if let (Ok(ours), Ok(theirs)) = (&evidence.source.roles, &evidence.target.roles) {
         let names: Vec<&str> = as_if.iter().map(String::as_str).collect();
         if !names.is_empty() {
@@ -251,6 +255,8 @@ pub(super) async fn reads(source: &ConnectConfig, catalog: &Catalog) -> Fact<Vec
 async fn planned(source: &ConnectConfig, catalog: &Catalog) -> Result<Vec<Failure>> {
     let mut session = Session::connect(source, "changeover preflight").await?;
     session.execute("SET statement_timeout = '10s'; SET lock_timeout = '2s'").await?;
+    let path = SearchPath::read(&mut session).await?;
+    session.look_in(&path).await?;
     let tables: Vec<&Table> = catalog.leaves().filter(|table| table.readable).collect();
     let mut failures = Vec::new();
     for chunk in tables.chunks(CHUNK) {

@@ -114,7 +114,8 @@ pub async fn read(session: &mut Session, selection: &Selection) -> Result<Vec<Cr
 pub struct Room {
     /// The number that the target gives next.
     pub next: u32,
-    /// The lowest number that a type of the source is to have there; `None` if there is none.
+    /// The lowest number from `next` on that a type of the source is to have there; `None` if there
+    /// is none.
     pub smallest: Option<u32>,
 }
 
@@ -129,8 +130,10 @@ pub async fn room(
     selection: &Selection,
 ) -> Result<Room> {
     debug_assert_eq!(target.side(), Side::Target);
-    let smallest = read(source, selection).await?.first().map(|creation| creation.first);
+    let wanted = read(source, selection).await?;
     let next = super::counter::Counter::open(target).await?.next(target).await?;
+    // Those before it are lost already.
+    let smallest = wanted.iter().map(|creation| creation.first).filter(|it| *it >= next).min();
     Ok(Room { next, smallest })
 }
 

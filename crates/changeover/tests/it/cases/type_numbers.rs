@@ -70,7 +70,7 @@ fn types_keep_their_numbers() {
     stage.start_gate();
     let gate = stage.gate_url.clone().unwrap();
     let before = seen(&gate);
-    let plan = stage.expect("plan", 0);
+    let plan = stage.verb("plan");
     assert!(finding(&plan, "type_numbers_kept").is_some(), "{:?}", plan.lines);
 
     // Taken back, nothing is left.
@@ -79,7 +79,7 @@ fn types_keep_their_numbers() {
     assert_eq!(query_one(&stage.target, NUMBERS), query_one(&stage.source, NUMBERS));
     stage.expect("abort", 0);
     assert_eq!(query_one(&stage.target, LEFT), "", "{}", stage.report());
-    assert!(finding(&stage.expect("plan", 0), "type_numbers").is_some());
+    assert!(finding(&stage.verb("plan"), "type_numbers").is_some());
 
     // The same again with numbers that are not used up, all the way.
     use_up(&pair.blue.url("postgres"), 40_000);
@@ -139,7 +139,7 @@ fn a_role_that_is_no_superuser_places_them_too() {
     );
     execute(&late.source, "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood PRIMARY KEY)");
     use_up(&pair.green.url("postgres"), 50_000);
-    let said = finding(&late.expect("plan", 0), "type_numbers").unwrap();
+    let said = finding(&late.verb("plan"), "type_numbers").unwrap();
     for word in ["public.mood", "psycopg", "Restart every process", "data.type_numbers.budget"] {
         assert!(said.contains(word), "{word}: {said}");
     }
@@ -179,7 +179,7 @@ fn a_run_that_dies_while_it_places_goes_on() {
     }
 
     let apply = stage.begin("apply", &[], &[]);
-    let placed = "SELECT (to_regtype('mood') IS NOT NULL AND to_regtype('far') IS NULL)::text";
+    let placed = "SELECT (to_regtype('spell') IS NOT NULL AND to_regtype('far') IS NULL)::text";
     let between = until(PATIENCE, || (query_one(&stage.target, placed) == "true").then_some(()));
     assert!(between.is_some(), "{}", stage.report());
     for file in ["supervisor.pid", "run.pid"] {

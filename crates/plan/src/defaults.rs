@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::canary::Canary;
-use crate::model::{Data, Entrance, Environment, Gates, Objectives, Phase, Step};
+use crate::model::{Data, Entrance, Environment, Gates, Objectives, Phase, Step, Tablespaces};
 
 /// Attempts of a cutover, and the time between them.
 pub(crate) const CUTOVER: (u32, Duration) = (5, Duration::from_secs(10));
@@ -25,6 +25,7 @@ pub(crate) fn data() -> Data {
         include: Vec::new(),
         exclude: Vec::new(),
         copy_jobs: 4,
+        tablespaces: Tablespaces::Keep,
         sequence_margin: 10_000,
         type_numbers_budget: 20_000_000,
         reverse_keep: Duration::from_secs(72 * 3600),

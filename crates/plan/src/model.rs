@@ -203,6 +203,16 @@ pub enum Unmovable {
     Terminate,
 }
 
+/// Where tables and indexes go that are in a tablespace of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tablespaces {
+    /// Into those of the same names.
+    Keep,
+    /// Into the target database's own.
+    Default,
+}
+
 /// What is copied, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Data {
@@ -212,6 +222,8 @@ pub struct Data {
     pub exclude: Vec<String>,
     /// How many tables are copied at the same time.
     pub copy_jobs: usize,
+    /// Where tables and indexes go that are in a tablespace of their own.
+    pub tablespaces: Tablespaces,
     /// How many numbers of each sequence are set aside at a change of authority for the side that
     /// loses it; fewer of one that is nearly used up.
     pub sequence_margin: u64,

@@ -6,12 +6,14 @@
 
 mod data;
 mod facts;
+mod ownership;
 mod promises;
 mod rights;
 mod roles;
 mod rules;
 mod sequences;
 mod server;
+mod tablespaces;
 mod target;
 mod trial;
 mod tried;
@@ -27,9 +29,11 @@ pub use facts::{
     DatabaseFacts, Directness, Fact, LeftOver, OpenTransaction, ReplicationFacts, RoleFacts,
     SideFacts,
 };
+pub use ownership::{Owner, Ownership, Standing};
 pub use promises::Promise;
 pub use roles::RoleEntry;
 pub use rules::RULES;
+pub use tablespaces::Tablespaces;
 pub use trial::{Outcome, Tried, Trying};
 pub use type_numbers::TypeNumbers;
 
@@ -49,6 +53,8 @@ pub struct Options {
     pub long_transaction_s: u64,
     /// Tables copied side by side; decides how many connections are needed.
     pub copy_jobs: usize,
+    /// Tables and indexes stay in tablespaces of the same names.
+    pub keep_tablespaces: bool,
     /// Findings that somebody accepts.
     pub waivers: Vec<Waiver>,
     /// The time of the judgement: waivers end.
@@ -69,6 +75,7 @@ impl Default for Options {
             standbys_never_promoted: false,
             long_transaction_s: 300,
             copy_jobs: 4,
+            keep_tablespaces: true,
             waivers: Vec::new(),
             now: WallMs(0),
             sequence_margin: 10_000,
@@ -86,6 +93,9 @@ pub struct Preflight {
     pub findings: Vec<Finding>,
     /// What these databases, these roles and this plan can promise, and what not.
     pub promises: Vec<Promise>,
+    /// Whether everything can belong on the target to whom it belongs on the source.
+    #[serde(skip)]
+    owners_kept: bool,
 }
 
 impl Preflight {
@@ -100,11 +110,10 @@ impl Preflight {
         self.findings.iter().find(|finding| finding.id == id)
     }
 
-    /// Whether owners can be kept on the target. Grants are given one by one.
+    /// Whether owners can be kept on the target: all of them, or the restore sets none.
     #[must_use]
     pub fn keeps_ownership(&self) -> bool {
-        let against = ["roles", roles::OWNERS_MISSING, "catalog", "ownership_kept"];
-        !self.findings.iter().any(|finding| against.contains(&finding.id))
+        self.owners_kept
     }
 }
 
@@ -131,6 +140,10 @@ pub struct Evidence {
     pub reads: Fact<Vec<Failure>>,
     /// What came of restoring the schema on the target.
     pub trial: Tried,
+    /// Who owns what moves, and whether the target knows them.
+    pub ownership: Fact<Ownership>,
+    /// Tablespaces that are used and that are there.
+    pub tablespaces: Fact<Tablespaces>,
     /// What the operator declared.
     pub options: Options,
 }
@@ -150,6 +163,8 @@ pub async fn check(
         Ok(catalog) => target::filled(target, catalog).await,
         Err(e) => Err(e.clone()),
     };
+    let ownership = Ownership::read(source, target, selection).await;
+    let tablespaces = Tablespaces::read(source, target, selection).await;
     let newest = [&source_facts, &target_facts]
         .into_iter()
         .filter_map(|side| Some(side.server.as_ref().ok()?.major()))
@@ -170,6 +185,8 @@ pub async fn check(
         filled,
         tools,
         type_numbers: type_numbers::facts(source, target, selection).await,
+        ownership,
+        tablespaces,
         needs,
         reads,
         trial: Tried::NotAsked,
@@ -210,6 +227,8 @@ pub async fn check_one(
         needs: Err(unread.to_owned()),
         reads: Err(unread.to_owned()),
         trial: Tried::NotAsked,
+        ownership: Err(unread.to_owned()),
+        tablespaces: Err(unread.to_owned()),
         options,
     })
     .findings;
@@ -227,9 +246,12 @@ pub fn judge(evidence: &Evidence) -> Preflight {
     target::judge(evidence, &mut findings);
     roles::judge(evidence, &mut findings);
     tried::judge(evidence, &mut findings);
+    ownership::judge(evidence, &mut findings);
+    tablespaces::judge(evidence, &mut findings);
     type_numbers::judge(evidence, &mut findings);
     let mut findings = findings.finish();
     accept(&mut findings, RULES, &evidence.options.waivers, evidence.options.now);
     let promises = promises::promises(&findings);
-    Preflight { findings, promises }
+    let owners_kept = evidence.ownership.as_ref().is_ok_and(Ownership::can_be_kept);
+    Preflight { findings, promises, owners_kept }
 }

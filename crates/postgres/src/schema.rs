@@ -46,6 +46,7 @@ pub struct Archive {
     path: PathBuf,
     entries: Vec<Entry>,
     keep_ownership: bool,
+    keep_tablespaces: bool,
     /// Entries, by catalogue and number, that somebody else has seen to.
     left_out: BTreeSet<(u32, u32)>,
 }
@@ -97,8 +98,16 @@ impl Archive {
             path: path.to_owned(),
             entries,
             keep_ownership,
+            keep_tablespaces: true,
             left_out: BTreeSet::new(),
         })
+    }
+
+    /// The same, with everything in the database's own tablespace.
+    #[must_use]
+    pub fn without_tablespaces(mut self) -> Archive {
+        self.keep_tablespaces = false;
+        self
     }
 
     /// Creates everything that comes before the rows, in one transaction: all or nothing.
@@ -217,6 +226,9 @@ impl Archive {
             vec!["--exit-on-error".into(), format!("--use-list={}", list.display()).into()];
         if !self.keep_ownership {
             arguments.push("--no-owner".into());
+        }
+        if !self.keep_tablespaces {
+            arguments.push("--no-tablespaces".into());
         }
         arguments
     }

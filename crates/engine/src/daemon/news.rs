@@ -25,8 +25,7 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
         Event::CopyBegun => plain(EventKind::Progress, "the copy begins"),
         Event::CopyLost => plain(
             EventKind::Warning,
-            "the copy's snapshot is gone with its process: what was copied is removed, and the \
-             copy starts again",
+            "the copy broke off: its rows are removed before it starts again, from a new snapshot",
         ),
         Event::CopyUndone => plain(EventKind::Progress, "the lost copy is removed"),
         Event::Copied { rows, bytes, took_ms, .. } => Some((

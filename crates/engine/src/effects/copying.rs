@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use changeover_plan::Tablespaces;
 use changeover_postgres::catalog::Catalog;
 use changeover_postgres::config::ConnectConfig;
 use changeover_postgres::copy::{self, CopyMeter, CopyOptions, CopyTicket, Sides};
@@ -145,7 +146,12 @@ impl Effects {
         let path = self.state_dir.join(file);
         let databases = self.databases().map_err(no_databases)?;
         let source = databases.of(Side::Source);
-        Archive::dump(&tools, source, &selection, catalog, snapshot, &path, keep).await
+        let archive =
+            Archive::dump(&tools, source, &selection, catalog, snapshot, &path, keep).await?;
+        Ok(match self.plan.data.tablespaces {
+            Tablespaces::Keep => archive,
+            Tablespaces::Default => archive.without_tablespaces(),
+        })
     }
 
     /// Removes what a lost copy left. The schema stays: it was restored whole or not at all.

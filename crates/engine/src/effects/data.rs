@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use changeover_plan::{Plan, Standbys};
+use changeover_plan::{Plan, Standbys, Tablespaces};
 use changeover_postgres::catalog::Selection;
 use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::error::{Error, ErrorKind, Result as PgResult};
@@ -50,6 +50,7 @@ pub(crate) fn declared(plan: &Plan) -> preflight::Options {
     preflight::Options {
         standbys_never_promoted: standbys == Some(Standbys::NotPromotable),
         copy_jobs: plan.data.copy_jobs,
+        keep_tablespaces: plan.data.tablespaces == Tablespaces::Keep,
         waivers: plan.answers.waivers.clone(),
         now: crate::now(),
         sequence_margin: plan.data.sequence_margin,

@@ -16,32 +16,31 @@ use super::{Effects, application};
 use crate::report::chain;
 
 impl Effects {
-    /// A heartbeat that is seen applied proves that the target holds all that was written before.
+    /// Ends when the target holds all that was written before.
     pub(super) async fn catch_up(&mut self, tasks: &[Task]) -> Input {
-        loop {
-            let nonce = self.nonce();
-            let outcome: PgResult<()> = async {
-                let databases = self.databases().map_err(no_databases)?;
-                let source = databases.of(Side::Source);
-                let mut session = Session::connect(source, &application(&self.plan.name)).await?;
-                barrier::heartbeat(&mut session, &self.plan.name, nonce).await?;
-                session.close().await;
-                // The heartbeat of the relay itself may overwrite ours: then another is written.
-                self.relays.heartbeat(Side::Target, nonce, Duration::from_secs(4)).await
-            }
-            .await;
-            match outcome {
-                Ok(()) => return Input::DoneWith { tasks: self.try_tasks(tasks).await },
-                Err(e) => tracing::debug!("not caught up yet: {}", chain(&e)),
-            }
+        while let Err(e) = self.beat().await {
+            tracing::debug!("not caught up yet: {}", chain(&e));
             sleep(Duration::from_millis(200)).await;
         }
+        Input::DoneWith { tasks: self.try_tasks(tasks).await }
+    }
+
+    /// A heartbeat that is seen applied proves that the target holds all that was written before.
+    pub(super) async fn beat(&mut self) -> PgResult<()> {
+        let nonce = self.nonce();
+        let databases = self.databases().map_err(no_databases)?;
+        let source = databases.of(Side::Source);
+        let mut session = Session::connect(source, &application(&self.plan.name)).await?;
+        barrier::heartbeat(&mut session, &self.plan.name, nonce).await?;
+        session.close().await;
+        // The heartbeat of the relay itself may overwrite ours: then another is written.
+        self.relays.heartbeat(Side::Target, nonce, Duration::from_secs(4)).await
     }
 
     /// Publication and slot on the target; the relay itself is kept by the loop.
     pub(super) async fn prepare_reverse(&mut self, tasks: &[Task]) -> Input {
         match self.patiently(Self::try_prepare_reverse).await {
-            Ok(()) => Input::DoneWith { tasks: self.try_tasks(tasks).await },
+            Ok(()) => Input::DoneWith { tasks: self.try_tasks_of_now(tasks).await },
             Err(e) => failed("preparing the way back", &e),
         }
     }

@@ -10,7 +10,21 @@ use super::data::no_databases;
 use crate::protocol::EventKind;
 use crate::report::chain;
 
+/// How often the target is waited for: an answer takes four seconds at most.
+const BEATS: usize = 5;
+
 impl Effects {
+    /// The same, with what was mended on the source a moment ago.
+    pub(super) async fn try_tasks_of_now(&mut self, tasks: &[Task]) -> Vec<Task> {
+        for _ in 0..if tasks.is_empty() { 0 } else { BEATS } {
+            match self.beat().await {
+                Ok(()) => break,
+                Err(e) => tracing::debug!("not caught up yet: {}", chain(&e)),
+            }
+        }
+        self.try_tasks(tasks).await
+    }
+
     /// What is left after another try. Nothing here stops a run.
     pub(super) async fn try_tasks(&mut self, tasks: &[Task]) -> Vec<Task> {
         if tasks.is_empty() {

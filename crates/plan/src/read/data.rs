@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::defaults;
 use crate::fault::{FaultKind, Place};
-use crate::model::Data;
+use crate::model::{Data, Tablespaces};
 use crate::node::Shape;
 use crate::reader::{Field, Fields, Reader};
 
@@ -35,6 +35,10 @@ pub(super) fn read(fields: &mut Fields<'_>, reader: &mut Reader) -> (Option<Plac
     }
     if let Some(jobs) = fields.get("copy_jobs").and_then(|field| reader.number(&field, 1, 64)) {
         data.copy_jobs = usize::try_from(jobs).unwrap_or(1);
+    }
+    if let Some(field) = fields.get("tablespaces") {
+        let words = [("keep", Tablespaces::Keep), ("default", Tablespaces::Default)];
+        data.tablespaces = reader.word(&field, &words).unwrap_or(Tablespaces::Keep);
     }
     if let Some(margin) =
         fields.get("sequence_margin").and_then(|field| reader.number(&field, 0, MARGIN_MAX))

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use changeover_types::{Side, quote_ident, quote_literal};
 use serde::Deserialize;
 
-use super::Severity::{Blocker, Warning};
-use super::{Evidence, Fact, Findings, list};
+use super::Severity::{Blocker, High};
+use super::{Evidence, Fact, Findings, Thing};
 use crate::catalog::{Selection, Selector, json};
 use crate::session::Session;
 
@@ -55,7 +55,8 @@ impl Ownership {
         target: &mut Session,
         selection: &Selection,
     ) -> Fact<Ownership> {
-        let owners: Vec<Owner> = json(source, &owners(selection)).await.map_err(|e| e.to_string())?;
+        let owners: Vec<Owner> =
+            json(source, &owners(selection)).await.map_err(|e| e.to_string())?;
         let sql = standing(&owners, target.server_version() >= 160_000);
         let target = json(target, &sql).await.map_err(|e| e.to_string())?;
         Ok(Ownership { owners, target })
@@ -77,56 +78,55 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
     let topic = "who owns what moves";
     let known = findings.known(Blocker, "owners", Side::Target, topic, &evidence.ownership);
     let Some(ownership) = known else { return };
-    let ours = quote_ident(&ownership.target.role);
-    for (severity, lost) in [
-        (Blocker, ownership.lost().filter(|o| o.login && !o.superuser).collect::<Vec<_>>()),
-        (Warning, ownership.lost().filter(|o| !o.login || o.superuser).collect()),
-    ] {
-        if lost.is_empty() {
-            continue;
-        }
-        let names = list(lost.iter().map(|owner| &owner.name));
-        let grants: Vec<String> =
-            lost.iter().map(|o| format!("GRANT {} TO {ours};", quote_ident(&o.name))).collect();
-        findings.add(
+    let Standing { role, superuser, .. } = &ownership.target;
+    let ours = quote_ident(role);
+    let lost = |used: bool| {
+        let lost = ownership.lost().filter(move |owner| (owner.login && !owner.superuser) == used);
+        lost.map(|owner| {
+            let grant = format!("GRANT {} TO {ours};", quote_ident(&owner.name));
+            Thing::mended_by(&owner.name, grant)
+        })
+    };
+    for (severity, used) in [(Blocker, true), (High, false)] {
+        findings.many(
             severity,
-            "owners",
+            "ownership_kept",
             Side::Target,
+            ["owner that our role is no member of", "owners that our role is no member of"],
+            lost(used),
             [
-                format!("role {} is no member of {names}", ownership.target.role),
-                "what they own on the source would belong to our role, and who connects as them \
-                 would have no right to it"
-                    .into(),
-                grants.join(" "),
+                "all objects would belong to our role, and who connects as their owner would have no \
+                 right to them after the cutover",
+                "GRANT each of them to our role, or connect as the owner",
             ],
         );
+    }
+    if *superuser {
+        return;
     }
     let keeps = ownership.can_be_kept();
-    let shut = ownership.target.shut.iter().filter(|(role, _)| {
-        *role == ownership.target.role || keeps
-    });
-    let shut: Vec<&(String, String)> = shut.collect();
-    if !shut.is_empty() && !ownership.target.superuser {
-        let grants: Vec<String> = shut
-            .iter()
-            .map(|(role, schema)| {
-                format!("GRANT CREATE ON SCHEMA {} TO {};", quote_ident(schema), quote_ident(role))
-            })
-            .collect();
-        let what = shut.iter().map(|(role, schema)| format!("{role} in {schema}"));
-        findings.add(
-            Blocker,
-            "schema_right",
-            Side::Target,
-            [
-                format!("roles that may not create in a schema that is there: {}", list(what)),
-                "an object is created by our role and then given to its owner, and both need the \
-                 right to create in its schema"
-                    .into(),
-                grants.join(" "),
-            ],
-        );
-    }
+    let shut = ownership.target.shut.iter().filter(|(who, _)| who == role || keeps);
+    findings.many(
+        Blocker,
+        "schema_right",
+        Side::Target,
+        [
+            "role may not create in a schema that is there",
+            "roles may not create in schemas that are there",
+        ],
+        shut.map(|(who, schema)| {
+            let (to, on) = (quote_ident(who), quote_ident(schema));
+            Thing::mended_by(
+                format!("{who} in {schema}"),
+                format!("GRANT CREATE ON SCHEMA {on} TO {to};"),
+            )
+        }),
+        [
+            "an object is made by our role and then given to its owner, and both need the right to \
+             create in its schema",
+            "GRANT CREATE ON SCHEMA … TO each of them, as the schema's owner",
+        ],
+    );
 }
 
 /// Owners of everything that a dump of the selection creates. What an extension made is its own.

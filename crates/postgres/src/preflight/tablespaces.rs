@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use changeover_types::{Side, quote_ident};
 
 use super::Severity::Blocker;
-use super::{Evidence, Fact, Findings, list};
+use super::{Evidence, Fact, Findings, Thing};
 use crate::catalog::{Selection, json};
 use crate::session::Session;
 
@@ -47,48 +47,37 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
         return;
     }
     let topic = "which tablespaces are used";
-    let known =
-        findings.known(Blocker, "tablespaces", Side::Target, topic, &evidence.tablespaces);
+    let known = findings.known(Blocker, "tablespaces", Side::Target, topic, &evidence.tablespaces);
     let Some(Tablespaces { used, there }) = known else { return };
-    let missing: Vec<&String> = used.iter().filter(|name| !there.contains_key(*name)).collect();
-    if !missing.is_empty() {
-        let create: Vec<String> = missing
-            .iter()
-            .map(|name| format!("CREATE TABLESPACE {} LOCATION '…';", quote_ident(name)))
-            .collect();
-        findings.add(
-            Blocker,
-            "tablespaces",
-            Side::Target,
-            [
-                format!("tablespaces that are not there: {}", list(missing)),
-                "tables or indexes of the source are in them".into(),
-                format!(
-                    "{} Or put all into the database's own: `data: {{tablespaces: default}}` in the \
-                     plan",
-                    create.join(" ")
-                ),
-            ],
-        );
-    }
-    let shut: Vec<&String> = used.iter().filter(|name| there.get(*name) == Some(&false)).collect();
-    if let (false, Ok(role)) = (shut.is_empty(), &evidence.target.role) {
-        let grants: Vec<String> = shut
-            .iter()
-            .map(|name| {
-                let (name, role) = (quote_ident(name), quote_ident(&role.name));
-                format!("GRANT CREATE ON TABLESPACE {name} TO {role};")
-            })
-            .collect();
-        findings.add(
-            Blocker,
-            "tablespace_right",
-            Side::Target,
-            [
-                format!("role {} may not create in the tablespaces {}", role.name, list(shut)),
-                "tables or indexes of the source are in them".into(),
-                grants.join(" "),
-            ],
-        );
-    }
+    let missing = used.iter().filter(|name| !there.contains_key(*name));
+    findings.many(
+        Blocker,
+        "tablespaces",
+        Side::Target,
+        ["tablespace is not there", "tablespaces are not there"],
+        missing.map(|name| {
+            Thing::mended_by(name, format!("CREATE TABLESPACE {} LOCATION '…';", quote_ident(name)))
+        }),
+        [
+            "tables or indexes of the source are in them",
+            "CREATE TABLESPACE each of them, or put everything into the database's own: \
+             `data: {tablespaces: default}` in the plan",
+        ],
+    );
+    let Ok(role) = &evidence.target.role else { return };
+    let shut = used.iter().filter(|name| there.get(*name) == Some(&false));
+    findings.many(
+        Blocker,
+        "tablespace_right",
+        Side::Target,
+        ["tablespace is shut for our role", "tablespaces are shut for our role"],
+        shut.map(|name| {
+            let (on, to) = (quote_ident(name), quote_ident(&role.name));
+            Thing::mended_by(name, format!("GRANT CREATE ON TABLESPACE {on} TO {to};"))
+        }),
+        [
+            "tables or indexes of the source are in them",
+            "GRANT CREATE ON TABLESPACE … TO our role, or `data: {tablespaces: default}` in the plan",
+        ],
+    );
 }

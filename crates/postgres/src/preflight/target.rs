@@ -35,7 +35,6 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
         emptiness(evidence, findings);
     }
     extensions(evidence, findings);
-    owners(evidence, findings);
     locales(evidence, findings);
 }
 
@@ -218,24 +217,6 @@ fn older(a: &str, b: &str) -> bool {
         text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0)).collect()
     };
     parts(a) < parts(b)
-}
-
-/// Owners can be set by a superuser only.
-fn owners(evidence: &Evidence, findings: &mut Findings) {
-    if evidence.target.role.as_ref().is_ok_and(|role| role.superuser) {
-        return;
-    }
-    findings.add(
-        High,
-        "ownership_kept",
-        Side::Target,
-        [
-            "our role on the target is no superuser, so all objects will belong to it".into(),
-            "owners and grants are not kept: the application's role is refused after the cutover"
-                .into(),
-            "Use a superuser on the target, or the application's own role on both sides".into(),
-        ],
-    );
 }
 
 fn locales(evidence: &Evidence, findings: &mut Findings) {

@@ -130,7 +130,8 @@ async fn tried(
     let path = folder.0.join("schema.dump");
     let archive =
         match Archive::dump(tools, source, selection, catalog, None, &path, keep_ownership).await {
-            Ok(archive) => archive,
+            Ok(archive) if evidence.options.keep_tablespaces => archive,
+            Ok(archive) => archive.without_tablespaces(),
             Err(e) => {
                 let dump = Some(e.to_string());
                 return Ok(Tried::Done(Outcome { dump, ..Outcome::default() }));

@@ -109,20 +109,21 @@ fn in_the_way(e: Error) -> Error {
             let what = "dropping what was copied: an object is in use";
             Error::new(ErrorKind::Refused, side, what).with_source(e)
         }
-        Some("2BP01") => e_with_dependents(e),
+        Some("2BP01") => needed(&e),
         _ => e.with_context("dropping what was copied"),
     }
 }
 
 /// The detail of this error names objects, and no value of a row.
-fn e_with_dependents(e: Error) -> Error {
+fn needed(e: &Error) -> Error {
     let detail = e.server_error().and_then(|server| server.detail.clone()).unwrap_or_default();
     let detail = detail.lines().collect::<Vec<_>>().join("; ");
     let what = format!(
         "dropping what was copied: something depends on it that the copy did not make ({detail}); \
          drop that, or save it elsewhere"
     );
-    Error::new(ErrorKind::Divergence, e.side(), what).with_source(e)
+    // Without the cause, whose hint is CASCADE.
+    Error::new(ErrorKind::Divergence, e.side(), what)
 }
 
 /// Extensions of the archive that were not there before. One may need another.
@@ -144,7 +145,7 @@ async fn extensions(
         let count = ours.len();
         let mut refused = Vec::new();
         for name in std::mem::take(&mut ours) {
-            match remove(session, "EXTENSION", name).await? {
+            match remove(session, "EXTENSION", &quote_ident(name)).await? {
                 None => {}
                 Some(why) => refused.push((name, why)),
             }
@@ -179,16 +180,18 @@ async fn schemas(
         .filter(|name| !before.schemas.contains_key(*name))
         .filter(|name| entries.iter().any(|label| toc::names(label, "SCHEMA - ", name)));
     for name in ours {
-        if let Some(why) = remove(session, "SCHEMA", name).await? {
+        if let Some(why) = remove(session, "SCHEMA", &quote_ident(name)).await? {
             left.push(Left { what: format!("the schema {name}"), why, kept: true });
         }
     }
     Ok(())
 }
 
-/// Drops one object; if something needs it, says what.
+/// Drops one object, by its quoted name; if something needs it, says what.
+///
+/// # Errors
+/// `Refused` if it is in use.
 async fn remove(session: &mut Session, kind: &str, name: &str) -> Result<Option<String>> {
-    let name = quote_ident(name);
     let sql = format!(
         "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; \
          SET LOCAL client_min_messages = warning; DROP {kind} IF EXISTS {name}; COMMIT"

@@ -5,13 +5,16 @@ use changeover_types::{Epoch, MigrationName, TOKEN_SETTING, quote_literal, seal_
 
 use crate::objects::{Scope, do_block, regclasses, token_bytes};
 
-/// The relations of the scope and all their partitions, as `moved (oid)`.
+/// The relations of the scope and all their partitions, as `moved (oid)`. A foreign partition holds no
+/// rows of ours, and takes no trigger that refuses a TRUNCATE.
 fn moved(scope: &Scope, cast: &str) -> String {
     format!(
         "listed AS (SELECT DISTINCT {cast} AS oid FROM unnest({names}) AS u(name)),\n\
          moved AS (SELECT oid FROM listed WHERE oid IS NOT NULL UNION\n\
            SELECT t.relid::oid FROM listed l JOIN pg_catalog.pg_class c ON c.oid = l.oid\n\
-             CROSS JOIN LATERAL pg_catalog.pg_partition_tree(l.oid) t WHERE c.relkind = 'p')",
+             CROSS JOIN LATERAL pg_catalog.pg_partition_tree(l.oid) t\n\
+             JOIN pg_catalog.pg_class p ON p.oid = t.relid\n\
+             WHERE c.relkind = 'p' AND p.relkind <> 'f')",
         names = regclasses(scope.sorted().iter().map(|r| &r.name)),
     )
 }

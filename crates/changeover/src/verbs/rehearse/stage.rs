@@ -98,6 +98,7 @@ impl Stage {
         let mut data = json!({
             "exclude": plan.data.exclude,
             "copy_jobs": plan.data.copy_jobs,
+            "tablespaces": plan.data.tablespaces,
             "type_numbers": {"budget": 0},
         });
         if !include.is_empty() {

@@ -136,6 +136,8 @@ async fn an_extension_that_the_target_lacks_is_missed() {
         needs: Ok(Vec::new()),
         reads: Ok(Vec::new()),
         trial: preflight::Tried::NotAsked,
+        ownership: Ok(preflight::Ownership::default()),
+        tablespaces: Ok(preflight::Tablespaces::default()),
         options: Options::default(),
     };
     let found = preflight::judge(&evidence);

@@ -63,8 +63,8 @@ pub const RULES: &[Rule] = &[
     may("others", Low, "the target has objects of its own"),
     must("output_plugin", Blocker, "the server does not allow pgoutput"),
     must("owners", Blocker, "it cannot be read who owns what moves"),
-    must("ownership", Blocker, "our role does not own a moved table"),
     may("owners_missing", Blocker, "a role that owns something does not exist on the target"),
+    must("ownership", Blocker, "our role does not own a moved table"),
     may(
         "ownership_kept",
         Blocker,

@@ -52,6 +52,7 @@ impl Placer<'_> {
             Err(e) if e.kind() == ErrorKind::Local => return Ok(vec![e.to_string()]),
             Err(e) => return Err(e),
         };
+        alone(target).await?;
         let (creations, there) = self.recorded(target, creations, &statements).await?;
         self.schemas(target, &creations, &statements).await?;
         let counter = Counter::open(target).await?;
@@ -73,6 +74,7 @@ impl Placer<'_> {
                 *whys.entry(why).or_default() += creation.numbers.len();
             }
         }
+        target.execute(&format!("SELECT pg_catalog.pg_advisory_unlock({ALONE})")).await?;
         Ok(whys.into_iter().map(|(why, count)| format!("{count} type numbers: {why}")).collect())
     }
 
@@ -168,6 +170,19 @@ impl Placer<'_> {
         done.insert(key(creation));
         Ok(Ok(()))
     }
+}
+
+/// The key of the lock under which numbers of a database's server are used up.
+const ALONE: i64 = 7_165_060_413_116_280_147;
+
+/// Waits until no statement of an earlier run, which died, uses up numbers any more: its server
+/// process notices that only at the statement's end.
+async fn alone(target: &mut Session) -> Result<()> {
+    let sql = format!(
+        "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_catalog.pg_advisory_lock({ALONE}); COMMIT"
+    );
+    let locked = target.execute(&sql).await;
+    locked.map(drop).map_err(|e| e.with_context("waiting for another session that places types"))
 }
 
 /// Statements by catalogue and number.

@@ -30,7 +30,7 @@ pub use database::{Change, DatabaseProperties, set_properties};
 pub use post::{PostData, PostProgress, try_again};
 pub use tools::Tools;
 pub use undo::drop_restored;
-pub use views::refresh_views;
+pub use views::{refresh_views, refreshes};
 
 use crate::catalog::{Catalog, Selection, Selector, cell};
 use crate::config::ConnectConfig;

@@ -30,6 +30,7 @@ pub const RULES: &[Rule] = &[
     may("extension_version", Low, "the target has another, newer version of an extension"),
     must("extensions", Blocker, "it cannot be read which extensions the target can create"),
     must("foreign_key_leaves", Blocker, "a moved table references one that does not move"),
+    must("foreign_partitions", Blocker, "a partition of a moved table is a foreign table"),
     may("foreign_tables", Medium, "the source has foreign tables"),
     may("full_identity", Low, "a moved table has REPLICA IDENTITY FULL"),
     may("grants_trial", High, "a grant cannot be given on the target"),
@@ -134,6 +135,7 @@ pub const RULES: &[Rule] = &[
     must("version", Blocker, "a server is older than PostgreSQL 12"),
     must("version_order", Blocker, "the target is an older PostgreSQL than the source"),
     may("version_step", Low, "the target is a newer PostgreSQL than the source"),
+    may("views_trial", Medium, "a materialised view cannot be filled on the target"),
     must("wal_level", Blocker, "wal_level is not logical"),
 ];
 

@@ -55,6 +55,8 @@ pub struct Outcome {
     pub dump: Option<String>,
     /// Entries of the schema.
     pub restore: Vec<Failure>,
+    /// Materialised views that cannot be filled.
+    pub views: Vec<Failure>,
     /// Our own schema and the seal.
     pub seal: Option<Failure>,
     /// Roles that were taken to be there: each is named as missing already.
@@ -154,9 +156,11 @@ async fn tried(
         }
     }
     let restore = trial.restore(&archive).await?;
+    let views =
+        if restore.is_empty() { fill(&mut trial, source, catalog).await? } else { Vec::new() };
     let seal = seal(&mut trial, catalog, selection).await?;
     trial.end().await?;
-    Ok(Tried::Done(Outcome { dump: None, restore, seal, as_if }))
+    Ok(Tried::Done(Outcome { dump: None, restore, views, seal, as_if }))
 }
 
 /// Why a trial would take numbers that types of the source are to have: what is rolled back uses
@@ -191,6 +195,28 @@ fn crowded(next: u32, smallest: u32, uses: usize) -> bool {
 /// How many objects extensions make.
 const MEMBERS: &str =
     "SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_depend WHERE deptype='e' AND objid>=16384";
+
+/// Fills the materialised views, over tables that are empty.
+async fn fill(
+    trial: &mut Trial,
+    source: &ConnectConfig,
+    catalog: &Catalog,
+) -> Result<Vec<Failure>> {
+    let mut session = Session::connect(source, "changeover preflight").await?;
+    let refreshes = crate::schema::refreshes(&mut session, catalog).await?;
+    session.close().await;
+    let mut failures = Vec::new();
+    for (view, sql) in refreshes {
+        // One beneath it is empty, which is said by name or follows from a failure.
+        match trial.attempt(&sql).await? {
+            Some(e) if e.sqlstate() != Some("55000") => {
+                failures.push(failure(view.to_string(), &e));
+            }
+            _ => {}
+        }
+    }
+    Ok(failures)
+}
 
 /// Our own schema and the seal of the restored tables.
 async fn seal(

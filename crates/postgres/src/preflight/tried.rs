@@ -4,7 +4,7 @@ use changeover_assess::register::{Findings, Thing};
 use changeover_types::{Side, quote_ident};
 
 use super::Evidence;
-use super::Severity::{self, Blocker, High, Low};
+use super::Severity::{self, Blocker, High, Low, Medium};
 use super::trial::{Outcome, Tried};
 use crate::schema::trial::Failure;
 
@@ -144,6 +144,17 @@ fn tried(evidence: &Evidence, outcome: &Outcome, findings: &mut Findings) {
         [
             "they were tried in a transaction that was rolled back; the copy would stop there",
             "Mend them on the source, or make on the target what they need",
+        ],
+    );
+    findings.many(
+        Medium,
+        "views_trial",
+        Side::Target,
+        ["materialised view cannot be filled", "materialised views cannot be filled"],
+        outcome.views.iter().map(said),
+        [
+            "the move goes on without their rows, and says so until they are there",
+            "GRANT their owner what it lacks, or qualify the names in the functions they call",
         ],
     );
     if let Some(failure) = &outcome.seal {

@@ -71,17 +71,34 @@ pub async fn refresh_views(
     }
 }
 
+/// The statements that fill, in an order that works, the views that have rows on the source. Each
+/// is for a transaction of its own, or a savepoint.
+///
+/// # Errors
+/// If the source cannot be asked.
+pub async fn refreshes(
+    source: &mut Session,
+    catalog: &Catalog,
+) -> Result<Vec<(TableName, String)>> {
+    let mut views: Vec<View> = json(source, VIEWS).await?;
+    views.retain(|view| catalog.views.iter().any(|it| it.materialized && it.name == view.name));
+    let full = plan(views).into_iter().filter(|(_, empty)| empty.is_none());
+    Ok(full.map(|(view, _)| (view.name.clone(), on_its_path(&view))).collect())
+}
+
 /// What the server said, without the statement.
 pub(super) fn said(e: &Error) -> String {
     e.server_error().map_or_else(|| e.to_string(), ToString::to_string)
 }
 
 async fn refresh(target: &mut Session, view: &View) -> Result<()> {
-    // One transaction: the path is set for the refresh alone.
+    target.execute(&on_its_path(view)).await.map(drop)
+}
+
+/// The refresh in one transaction with its owner's path, which is set for it alone.
+fn on_its_path(view: &View) -> String {
     let path = quote_literal(&view.search_path);
-    let statement = statement(view);
-    let sql = format!("SELECT pg_catalog.set_config('search_path', {path}, true); {statement}");
-    target.execute(&sql).await.map(drop)
+    format!("SELECT pg_catalog.set_config('search_path', {path}, true); {}", statement(view))
 }
 
 fn statement(view: &View) -> String {

@@ -75,13 +75,14 @@ fn a_kind_is_one_finding_and_one_script_mends_all_of_it() {
 #[test]
 fn the_worst_that_nobody_accepts_is_the_exit_code() {
     let pair = Pair::start("worst");
-    let stage = Stage::bare(&pair.blue, &pair.green, "worst", ["", ""], &PlanText::new(Gate::None));
-    execute(&stage.source, "CREATE TABLE t (id int PRIMARY KEY); CREATE ROLE clerk");
-    execute(&stage.source, "ALTER TABLE t OWNER TO clerk");
+    let locale = |name: &str| format!("TEMPLATE template0 LC_COLLATE '{name}' LC_CTYPE '{name}'");
+    let locales = [&*locale("C"), &*locale("C.UTF-8")];
+    let stage = Stage::bare(&pair.blue, &pair.green, "worst", locales, &PlanText::new(Gate::None));
+    execute(&stage.source, "CREATE TABLE t (id int PRIMARY KEY)");
     let (said, document) = plan(&stage, &[]);
     assert_eq!(said.code, Some(2), "{}", said.all());
-    has(&said.out, &["1 high risk is not accepted: roles_missing", "NO  owners and grants"]);
-    assert_eq!(risks(&document, "roles_missing")[0]["severity"], "high");
+    has(&said.out, &["1 high risk is not accepted: locale", "NO  texts sort"]);
+    assert_eq!(risks(&document, "locale")[0]["severity"], "high");
     is_one_register(&said, &document);
     assert_eq!(plan(&stage, &["--fail-on", "blocker"]).0.code, Some(0));
     assert_eq!(plan(&stage, &["--detailed-exitcode"]).0.code, Some(1), "2 means pending there");
@@ -89,16 +90,16 @@ fn the_worst_that_nobody_accepts_is_the_exit_code() {
     let waiver = |id: &str, until: &str| {
         format!("waivers: [{{id: {id}, reason: it reads only, by: ann, until: {until}}}]\n")
     };
-    let without = add_to_plan(&stage, &waiver("roles_missing", "2100-01-01"));
+    let without = add_to_plan(&stage, &waiver("locale", "2100-01-01"));
     let (said, document) = plan(&stage, &[]);
     assert_eq!(said.code, Some(0), "{}", said.all());
-    has(&said.out, &["accepted [roles_missing]", "Accepted by ann until 2100-01-01"]);
+    has(&said.out, &["accepted [locale]", "Accepted by ann until 2100-01-01"]);
     is_one_register(&said, &document);
     fs::write(&stage.plan, &without).unwrap();
-    add_to_plan(&stage, &waiver("roles_missing", "2020-01-01"));
+    add_to_plan(&stage, &waiver("locale", "2020-01-01"));
     let (said, _) = plan(&stage, &[]);
     assert_eq!(said.code, Some(2), "an expired waiver counts as none: {}", said.all());
-    has(&said.out, &["the waiver of roles_missing by ann has expired"]);
+    has(&said.out, &["the waiver of locale by ann has expired"]);
 
     // What would lose rows is accepted by nobody, in `plan` and `apply` alike.
     fs::write(&stage.plan, &without).unwrap();

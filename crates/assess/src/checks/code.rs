@@ -144,10 +144,10 @@ pub(super) const OUTSIDE: Check = Check {
 
 fn outside(inventory: &Inventory) -> Verdict {
     database(inventory, Side::Source, |database, verdict| {
-        if let Some(outside) = verdict.known("source: its jobs", &database.outside) {
-            if !outside.jobs.is_empty() {
-                verdict.fires(Side::Source, format!("cron jobs: {}", list(&outside.jobs)));
-            }
+        if let Some(outside) = verdict.known("source: its jobs", &database.outside)
+            && !outside.jobs.is_empty()
+        {
+            verdict.fires(Side::Source, format!("cron jobs: {}", list(&outside.jobs)));
         }
         if let Some(code) = verdict.known("source: its functions", &database.code)
             && !code.reaching_functions.is_empty()

@@ -66,19 +66,20 @@ fn plan_prints_the_steps_their_fallbacks_and_what_can_be_promised() {
     let pair = Pair::start("plans");
     let stage = Stage::new(&pair, "plans", &PlanText::new(Gate::Postgres));
     let folder = stage.plan.parent().unwrap();
-    let said = changeover(folder, &["plan", "plan.yaml"], &[]);
+    let said = changeover(folder, &["plan", "plan.yaml", "--fail-on", "blocker"], &[]);
     assert_eq!(said.code, Some(0), "{}", said.all());
     let steps = ["1. copy/replicate", "2. copy/verify", "3. cutover/cutover", "4. check/verify"];
     has(&said.out, &steps);
     assert_eq!(said.out.matches("if not:").count(), 4, "{}", said.out);
-    has(&said.out, &["finish", "Preflight", "can promise", "127.0.0.1:"]);
+    has(&said.out, &["finish", "Risk register", "can promise", "127.0.0.1:"]);
     assert!(!said.out.contains('\u{1b}'), "colours in a file");
     let coloured = [("CLICOLOR_FORCE", "1")];
-    let said = changeover(folder, &["plan", "plan.yaml"], &coloured);
+    let said = changeover(folder, &["plan", "plan.yaml", "--fail-on", "blocker"], &coloured);
     assert!(said.out.contains('\u{1b}'), "no colours although they were asked for");
     let plain = [("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")];
-    let forced = changeover(folder, &["plan", "plan.yaml"], &plain);
-    let none = changeover(folder, &["plan", "plan.yaml"], &[("NO_COLOR", "1")]);
+    let forced = changeover(folder, &["plan", "plan.yaml", "--fail-on", "blocker"], &plain);
+    let none =
+        changeover(folder, &["plan", "plan.yaml", "--fail-on", "blocker"], &[("NO_COLOR", "1")]);
     assert!(!none.out.contains('\u{1b}'), "NO_COLOR is not obeyed");
     assert_eq!(forced.code, Some(0));
     // `plan` changes nothing, on neither side, nor on our disk.

@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use compare::{Change, Object, What, changes};
-pub use configuration::{ConfigurationTable, configuration};
+pub use configuration::{
+    ConfigurationCopied, ConfigurationTable, configuration, copy_configuration,
+};
 pub use rules::{Differing, Shared, missing, unshared};
 
 use crate::catalog::Selection;

@@ -4,6 +4,7 @@
 //! what was read, so every rule has a test that needs no server. A fact that could not be read is
 //! a finding, never a pass.
 
+mod configuration;
 mod data;
 mod facts;
 mod ownership;
@@ -243,6 +244,7 @@ pub fn judge(evidence: &Evidence) -> Preflight {
     server::judge(evidence, &mut findings);
     rights::judge(evidence, &mut findings);
     data::judge(evidence, &mut findings);
+    configuration::judge(evidence, &mut findings);
     target::judge(evidence, &mut findings);
     roles::judge(evidence, &mut findings);
     tried::judge(evidence, &mut findings);

@@ -71,6 +71,9 @@ impl Effects {
             incarnation: copy::claim(&mut control, &self.plan.name).await?,
             token: seal_token(&self.plan.name, GENESIS, Side::Target),
         };
+        let mut reader = snapshot.reader().await?;
+        self.copy_configuration(&mut reader, &mut control).await?;
+        reader.close().await;
         let theirs = Catalog::read(&mut control, &selection).await?;
         let catalog = snapshot.catalog.clone();
         let sides = Sides {

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use changeover_plan::{Plan, fingerprint};
 use changeover_postgres::catalog::Selection;
 use changeover_postgres::config::ConnectConfig;
-use changeover_postgres::definitions::{Change, Definitions, Shared, missing, unshared};
+use changeover_postgres::definitions::{
+    Change, Definitions, Shared, copy_configuration, missing, unshared,
+};
 use changeover_postgres::error::Result as PgResult;
 use changeover_postgres::session::Session;
 use changeover_run as run;
@@ -20,6 +22,10 @@ use super::{Effects, application};
 use crate::daemon::store::now;
 use crate::databases::Databases;
 use crate::protocol::EventKind;
+
+/// The last way out of a difference.
+const WAIVE: &str =
+    "accept it with a waiver in the plan whose id is the object as it is named here";
 
 /// How many objects are named in one sentence.
 const NAMED: usize = 8;
@@ -214,7 +220,7 @@ impl Against {
         if !alone.is_empty() {
             self.sentences.push(format!(
                 "the {side} has changed since the copy: {}: the {} has it not, and it would be left \
-                 behind: undo it on the {side}, or do the same on the {}",
+                 behind: undo it on the {side}, do the same on the {}, or {WAIVE}",
                 list(alone.iter()),
                 side.other(),
                 side.other()
@@ -229,7 +235,7 @@ impl Against {
         let words = changes.iter().map(Change::between_sides);
         self.objects.extend(words.clone().map(|change| format!("target: {change}")));
         self.sentences.push(format!(
-            "the target is not as the source: {}: do there what is missing",
+            "the target is not as the source: {}: do there what is missing, or {WAIVE}",
             list(words)
         ));
     }
@@ -251,6 +257,26 @@ impl Effects {
         let selection = selection(&self.plan)?;
         let databases = self.databases().map_err(no_databases)?;
         read(databases.of(side), &selection, &self.plan.name).await
+    }
+
+    /// Rows that users keep in tables of extensions; no stream carries them.
+    pub(super) async fn copy_configuration(
+        &self,
+        reader: &mut Session,
+        target: &mut Session,
+    ) -> PgResult<()> {
+        for copied in copy_configuration(reader, target).await? {
+            let table = &copied.table;
+            let rows = table.rows.map_or("an unknown number of".to_owned(), |n| n.to_string());
+            let what = format!("rows of {} (configuration of extension", table.table);
+            let text = match &copied.fault {
+                Some(why) => format!("{rows} {what} {}) stay behind: {why}", table.extension),
+                None if table.sequence => continue,
+                None => format!("{rows} {what} {}) are copied, not followed", table.extension),
+            };
+            self.board.say(EventKind::Warning, text);
+        }
+        Ok(())
     }
 
     /// After the restore: notes down what the target is, and names what did not arrive.

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::roles::{ROLES, RoleEntry};
 use crate::catalog::{Selection, ServerIdentity, json};
+use crate::definitions::{ConfigurationTable, configuration};
 use crate::session::Session;
 
 /// A fact, or why it could not be had.
@@ -41,6 +42,8 @@ pub struct SideFacts {
     pub available_extensions: Fact<BTreeMap<String, String>>,
     /// All roles, by name.
     pub roles: Fact<BTreeMap<String, RoleEntry>>,
+    /// Tables of extensions that hold rows of the user's.
+    pub configuration: Fact<Vec<ConfigurationTable>>,
     /// Relations, types and functions in scope, in words.
     pub objects: Fact<Vec<String>>,
     /// Whether something stands between us and the server.
@@ -162,6 +165,7 @@ impl SideFacts {
             defaults: because(why),
             left_over: because(why),
             available_extensions: because(why),
+            configuration: because(why),
             roles: because(why),
             objects: because(why),
             directness: because(why),
@@ -189,6 +193,7 @@ impl SideFacts {
             defaults: ask(session, DEFAULTS).await,
             left_over: left_over(session, &selection.migration).await,
             available_extensions: ask(session, EXTENSIONS).await,
+            configuration: configuration(session).await.map_err(|e| e.to_string()),
             roles: ask(session, ROLES).await,
             objects: ask(session, &objects(selection)).await,
             directness: directness(session).await,

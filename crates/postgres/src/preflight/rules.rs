@@ -27,6 +27,12 @@ pub const RULES: &[Rule] = &[
     must("exists", Blocker, "an object of the source exists on the target already"),
     must("extension_missing", Blocker, "the target cannot create an extension of the source"),
     must("extension_older", Blocker, "the target has an older version of an extension"),
+    may(
+        "extension_rows",
+        Medium,
+        "users keep rows in configuration tables of extensions; high if they cannot be read",
+    ),
+    may("extension_rows_unreadable", High, "our role may not read extensions' configuration"),
     may("extension_version", Low, "the target has another, newer version of an extension"),
     must("extensions", Blocker, "it cannot be read which extensions the target can create"),
     must("foreign_key_leaves", Blocker, "a moved table references one that does not move"),

@@ -132,8 +132,12 @@ fn show_verify(verify: &VerifyStatus) -> String {
         0 => "none different".to_owned(),
         n => format!("{} DIFFERENT", grouped(n)),
     };
+    let left_out = match verify.not_compared.as_slice() {
+        [] => String::new(),
+        classes => format!("; not compared: {}", classes.join(", ")),
+    };
     format!(
-        "{} of {} tables, {} rows compared, {differing}",
+        "{} of {} tables, {} rows compared, {differing}{left_out}",
         verify.tables_done,
         verify.tables,
         grouped(verify.rows_compared)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use changeover_plan::Plan;
 use changeover_postgres::catalog::Catalog;
+use changeover_postgres::definitions::{ConfigurationTable, configuration};
 use changeover_postgres::error::{Error, Result as PgResult};
 use changeover_postgres::session::Session;
 use changeover_postgres::verify::{AlignedConfig, VerifyReport, aligned};
@@ -57,7 +58,7 @@ impl Comparer {
         let Some(databases) = &self.databases else {
             return Err(Error::local(Side::Source, "the plan has no databases to compare"));
         };
-        let tables = self.tables(databases).await?;
+        let (tables, not_compared) = self.tables(databases).await?;
         let config = AlignedConfig {
             from: databases.of(authority).clone(),
             into: databases.of(authority.other()).clone(),
@@ -65,7 +66,11 @@ impl Comparer {
             stream: if authority == Side::Source { Stream::Forward } else { Stream::Reverse },
             hold_budget: HOLD_BUDGET,
         };
-        let mut shown = VerifyStatus { tables: tables.len() as u64, ..VerifyStatus::default() };
+        let mut shown = VerifyStatus {
+            tables: tables.len() as u64,
+            not_compared: not_compared.clone(),
+            ..VerifyStatus::default()
+        };
         self.board.show_verify(shown.clone());
         let handle = self.relays.handle(authority.other())?;
         let report = aligned(&config, &handle, &tables, |table| {
@@ -74,18 +79,21 @@ impl Comparer {
             self.board.show_verify(shown.clone());
         })
         .await?;
-        self.board.show_verify(verify_status(&report));
+        self.board.show_verify(VerifyStatus { not_compared, ..verify_status(&report) });
         say_generated(&self.board, &report);
         Ok(report)
     }
 
-    async fn tables(&self, databases: &Databases) -> PgResult<Vec<TableName>> {
+    /// The tables to compare, and what is left out, by class.
+    async fn tables(&self, databases: &Databases) -> PgResult<(Vec<TableName>, Vec<String>)> {
         let selection = data::selection(&self.plan)?;
         let source = databases.of(Side::Source);
         let mut session = Session::connect(source, &application(&self.plan.name)).await?;
         let catalog = Catalog::read(&mut session, &selection).await?;
+        let configuration = configuration(&mut session).await?;
         session.close().await;
-        Ok(catalog.leaves().map(|table| table.name.clone()).collect())
+        let left_out = not_compared(&catalog, &configuration);
+        Ok((catalog.leaves().map(|table| table.name.clone()).collect(), left_out))
     }
 
     /// Compares in the background, for the verb.
@@ -128,6 +136,23 @@ pub(crate) fn say_generated(board: &Board, report: &VerifyReport) {
     }
 }
 
+/// What a comparison of rows says nothing of, by class with counts.
+pub(crate) fn not_compared(catalog: &Catalog, extensions: &[ConfigurationTable]) -> Vec<String> {
+    let materialized = catalog.views.iter().filter(|view| view.materialized).count();
+    let rows = extensions.iter().filter(|table| table.rows != Some(0)).count();
+    let classes = [
+        (materialized, "materialised view", "materialised views"),
+        (catalog.foreign_tables.len(), "foreign table", "foreign tables"),
+        (catalog.not_moved.len(), "table left out by the plan", "tables left out by the plan"),
+        (rows, "extension table", "extension tables"),
+    ];
+    classes
+        .iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }))
+        .collect()
+}
+
 /// A finished comparison as it is shown.
 pub(crate) fn verify_status(report: &VerifyReport) -> VerifyStatus {
     let generated = report.generated.iter().map(ToString::to_string);
@@ -143,6 +168,7 @@ pub(crate) fn verify_status(report: &VerifyReport) -> VerifyStatus {
         rows_different: report.rows_different,
         examples,
         complete: true,
+        not_compared: Vec::new(),
         failed: None,
     }
 }

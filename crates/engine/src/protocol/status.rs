@@ -242,6 +242,9 @@ pub struct VerifyStatus {
     pub examples: Vec<String>,
     /// Whether it is complete.
     pub complete: bool,
+    /// Classes of what was not compared, with counts, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<String>,
     /// Why there will be no result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,

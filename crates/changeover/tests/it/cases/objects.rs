@@ -190,3 +190,75 @@ fn a_quiet_database_is_not_called_off_and_what_rows_rest_on_may_not_change_on_bo
     execute(&both.target, "CREATE VIEW seen AS SELECT id FROM t");
     both.expect("apply", 0);
 }
+
+/// An extension of the test's own among the server's files, gone with the value; `None`, said aloud,
+/// where the test may not write there.
+struct Extension(Vec<std::path::PathBuf>);
+
+impl Extension {
+    fn install(pair: &Pair) -> Option<Extension> {
+        let ask = "SELECT setting FROM pg_config() WHERE name = 'SHAREDIR'";
+        let folder = query_one(&pair.blue.url("postgres"), ask);
+        let folder = std::path::Path::new(&folder).join("extension");
+        let mut installed = Extension(Vec::new());
+        for (name, text) in [
+            ("changeover_srs.control", "default_version = '1.0'\nrelocatable = true\n"),
+            (
+                "changeover_srs--1.0.sql",
+                "CREATE TABLE srs (srid int PRIMARY KEY, t text, usr bool DEFAULT true);
+                 INSERT INTO srs VALUES (1, 'built in', false);
+                 SELECT pg_catalog.pg_extension_config_dump('srs', 'WHERE usr');",
+            ),
+        ] {
+            let path = folder.join(name);
+            if let Err(e) = std::fs::write(&path, text) {
+                eprintln!("NOT TESTED: configuration rows of extensions: {}: {e}", path.display());
+                return None;
+            }
+            installed.0.push(path);
+        }
+        Some(installed)
+    }
+}
+
+impl Drop for Extension {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            std::fs::remove_file(path).ok();
+        }
+    }
+}
+
+#[test]
+fn rows_in_an_extensions_table_are_copied_once_and_named_and_verify_says_what_it_leaves_out() {
+    let pair = with_roles("extrows");
+    let Some(_files) = Extension::install(&pair) else { return };
+    let plan = PlanText::new(Gate::None).phases(PHASES).beside_others();
+    let stage = Stage::bare(&pair.blue, &pair.green, "extrows", ["", ""], &plan);
+    execute(
+        &stage.source,
+        "CREATE EXTENSION changeover_srs;
+         INSERT INTO srs SELECT 900000 + i, 'mine' FROM generate_series(1, 3) i;
+         CREATE TABLE t (id int PRIMARY KEY, srid int); INSERT INTO t VALUES (1, 900001);
+         CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM t",
+    );
+    let planned = stage.verb("plan");
+    let text: String = planned.lines.iter().map(ToString::to_string).collect();
+    has(&text, &["3 rows of public.srs (configuration of extension changeover_srs)"]);
+    let copied = stage.begin("apply", &["--until", "copy"], &[]).end(PATIENCE).unwrap();
+    assert_eq!(copied.code, Some(0), "{}\n{}", stage.report(), copied.error());
+    assert_eq!(query_one(&stage.target, "SELECT count(*) FROM srs"), "4", "{}", stage.report());
+
+    let verified = stage.expect("verify", 0);
+    let left_out = verified.last("result").unwrap()["verify"]["not_compared"].to_string();
+    has(&left_out, &["1 materialised view", "1 extension table"]);
+
+    execute(&stage.source, "INSERT INTO srs VALUES (900009, 'late')");
+    called_off(
+        &stage,
+        "apply",
+        &["extension changeover_srs: configuration rows in public.srs was 3, is 4"],
+    );
+    execute(&stage.target, "INSERT INTO srs VALUES (900009, 'late')");
+    stage.expect("apply", 0);
+}

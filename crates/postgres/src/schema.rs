@@ -334,12 +334,11 @@ fn exclusions(selection: &Selection, catalog: &Catalog) -> Vec<String> {
 /// The first table that cannot be analysed.
 pub async fn analyze(target: &mut Session, tables: &[TableName]) -> Result<()> {
     // Statistics of an index's expressions are made by calling them.
-    let path = SearchPath::read(target).await?;
-    target.look_in(&path).await?;
+    let path = SearchPath::read(target).await?.set_local();
     for chunk in tables.chunks(16) {
         let list: Vec<String> = chunk.iter().map(TableName::quoted).collect();
         target
-            .execute(&format!("ANALYZE {}", list.join(",")))
+            .execute(&format!("{path}; ANALYZE {}", list.join(",")))
             .await
             .map_err(|e| e.with_context("gathering statistics on the target"))?;
     }

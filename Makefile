@@ -10,8 +10,8 @@ BUILT := $(TARGET)/release
 # Most tests wait for servers now and then; a core should not wait with them.
 THREADS := $(shell echo $$(($$(nproc) + 1)))
 
-.PHONY: help demo release test test-all test-versions test-drivers lint bench bench-copy bench-drain bench-http bench-postgres \
-        bench-pause bench-canary soak clean-demo
+.PHONY: help demo release test test-all test-drivers test-versions lint bench bench-copy bench-drain \
+        bench-http bench-postgres bench-pause bench-canary soak clean-demo
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ test: ## every test, also those against real PostgreSQL servers
 test-all: ## the same and those that take minutes: huge values, thousands of objects
 	@scripts/install postgres prometheus
 	cargo test --workspace --locked -- --test-threads=$(THREADS) --include-ignored
+
+test-versions: ## moves between real servers of other versions, there and back (needs npm; a few minutes)
+	@scripts/install postgres
+	cargo build --locked -p changeover
+	@scripts/versions $(TARGET)/debug/changeover
 
 test-drivers: ## psycopg, Django, asyncpg, node-postgres and JDBC through the gate, there and back (a minute)
 	@scripts/install postgres

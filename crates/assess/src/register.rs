@@ -125,6 +125,12 @@ impl Findings {
         self.0.push(found);
     }
 
+    /// Whether the rule has found something.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|finding| finding.id == id)
+    }
+
     /// The statement that mends what was added last.
     pub fn mended_by(&mut self, statement: impl Into<String>) {
         if let Some(last) = self.0.last_mut() {

@@ -1,5 +1,6 @@
 //! Performs what the run says is due. No branch here decides what comes next.
 
+mod access;
 mod checks;
 mod compare;
 mod conditions;

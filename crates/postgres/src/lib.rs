@@ -1,11 +1,13 @@
 //! Source and target: sessions, replication, COPY, apply, schema, seal, verification (L2).
 //!
 //! Reading order: [`session`] (one connection), [`catalog`] (what is there), [`preflight`] (may
-//! we), [`facts`] (for an assessment), [`measure`] (how fast), [`objects`] (our own schema),
+//! we), [`facts`] (for an assessment), [`measure`] (how fast), [`access`] (who may do what),
+//! [`objects`] (our own schema),
 //! [`snapshot`], [`schema`] and [`copy`] (the first copy), [`follow`] and [`apply`] (the relay's
 //! shell), [`verify`]; then the effects of the cutover: [`lease`], [`barrier`], [`seal`],
 //! [`grant`], [`resolve`], [`sequences`], and [`retire`].
 
+pub mod access;
 pub mod apply;
 pub mod barrier;
 pub mod catalog;

@@ -4,6 +4,7 @@
 //! what was read, so every rule has a test that needs no server. A fact that could not be read is
 //! a finding, never a pass.
 
+mod access;
 mod configuration;
 mod data;
 mod facts;
@@ -24,6 +25,7 @@ use changeover_assess::register::accept;
 use changeover_types::{Side, Waiver, WallMs};
 use serde::Serialize;
 
+pub use access::AccessFacts;
 pub use changeover_assess::Severity;
 pub use changeover_assess::register::Finding;
 pub use facts::{
@@ -52,6 +54,8 @@ pub struct Options {
     pub standbys_never_promoted: bool,
     /// A transaction open for longer than this many seconds is a warning.
     pub long_transaction_s: u64,
+    /// Roles that the plan lets in through the PostgreSQL gate.
+    pub users: Vec<String>,
     /// Tables copied side by side; decides how many connections are needed.
     pub copy_jobs: usize,
     /// Tables and indexes stay in tablespaces of the same names.
@@ -75,6 +79,7 @@ impl Default for Options {
         Options {
             standbys_never_promoted: false,
             long_transaction_s: 300,
+            users: Vec::new(),
             copy_jobs: 4,
             keep_tablespaces: true,
             waivers: Vec::new(),
@@ -145,6 +150,8 @@ pub struct Evidence {
     pub ownership: Fact<Ownership>,
     /// Tablespaces that are used and that are there.
     pub tablespaces: Fact<Tablespaces>,
+    /// Who uses the source, and what they may do on both sides.
+    pub access: Fact<AccessFacts>,
     /// What the operator declared.
     pub options: Options,
 }
@@ -191,6 +198,7 @@ pub async fn check(
         needs,
         reads,
         trial: Tried::NotAsked,
+        access: access::read(source, target, selection, &options.users).await,
         options,
     };
     evidence.trial = match trying {
@@ -230,6 +238,7 @@ pub async fn check_one(
         trial: Tried::NotAsked,
         ownership: Err(unread.to_owned()),
         tablespaces: Err(unread.to_owned()),
+        access: Err(unread.to_owned()),
         options,
     })
     .findings;
@@ -251,6 +260,7 @@ pub fn judge(evidence: &Evidence) -> Preflight {
     ownership::judge(evidence, &mut findings);
     tablespaces::judge(evidence, &mut findings);
     type_numbers::judge(evidence, &mut findings);
+    access::judge(evidence, &mut findings);
     let mut findings = findings.finish();
     accept(&mut findings, RULES, &evidence.options.waivers, evidence.options.now);
     let promises = promises::promises(&findings);

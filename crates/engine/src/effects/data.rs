@@ -51,6 +51,7 @@ pub(crate) fn declared(plan: &Plan) -> preflight::Options {
         standbys_never_promoted: standbys == Some(Standbys::NotPromotable),
         copy_jobs: plan.data.copy_jobs,
         keep_tablespaces: plan.data.tablespaces == Tablespaces::Keep,
+        users: users(plan),
         waivers: plan.answers.waivers.clone(),
         now: crate::now(),
         sequence_margin: plan.data.sequence_margin,
@@ -61,6 +62,12 @@ pub(crate) fn declared(plan: &Plan) -> preflight::Options {
 
 /// So many statements that mend a blocker are said; `changeover plan` prints all.
 const STATEMENTS: usize = 8;
+
+/// Whom the plan lets in through the PostgreSQL gate.
+pub(super) fn users(plan: &Plan) -> Vec<String> {
+    let gate = plan.gates.postgres.iter();
+    gate.flat_map(|gate| &gate.users).map(|user| user.name.clone()).collect()
+}
 
 /// The blockers in one text.
 pub(crate) fn blockers(findings: &[Finding]) -> Option<String> {

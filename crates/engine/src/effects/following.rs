@@ -18,6 +18,14 @@ use crate::report::chain;
 impl Effects {
     /// Ends when the target holds all that was written before.
     pub(super) async fn catch_up(&mut self, tasks: &[Task]) -> Input {
+        // Now there are objects to be asked, and no client is on the target yet.
+        match self.patiently(Self::refused_on_target).await {
+            Ok(None) => {}
+            Ok(Some(why)) => {
+                return Input::Failed { why, next: "changeover apply".to_owned() };
+            }
+            Err(e) => return failed("asking who may do what", &e),
+        }
         while let Err(e) = self.beat().await {
             tracing::debug!("not caught up yet: {}", chain(&e));
             sleep(Duration::from_millis(200)).await;

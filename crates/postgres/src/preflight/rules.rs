@@ -15,6 +15,7 @@ const fn may(id: &'static str, severity: Severity, fires: &'static str) -> Rule 
 
 /// Each rule once, by id.
 pub const RULES: &[Rule] = &[
+    may("access", Blocker, "a role that uses the source could do less on the target"),
     must("catalog", Blocker, "the tables to move cannot be read"),
     must("create_right", Blocker, "our role may not create schemas and publications"),
     must("dump_trial", Blocker, "pg_dump cannot dump the schema"),

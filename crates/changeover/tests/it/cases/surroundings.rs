@@ -3,3 +3,4 @@
 mod application;
 mod refusing;
 mod requests;
+mod roles;

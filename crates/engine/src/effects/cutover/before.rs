@@ -18,6 +18,7 @@ use super::super::{Effects, application};
 use super::{REST_OF_CUTOVER, Sessions, Sides, Why, ident};
 use crate::daemon::store::now;
 use crate::gates::Blockers;
+use crate::protocol::EventKind;
 
 /// A ping barrier that takes longer than this says that the relay cannot drain in a write pause.
 const PING_WITHIN: Duration = Duration::from_secs(30);
@@ -55,6 +56,13 @@ impl Effects {
         self.ping(attempt, &sides).await?;
         if let Some(gates) = &self.gates {
             gates.status().await?;
+        }
+        if let Some(why) = self.lost_access(attempt.from).await? {
+            if attempt.to() == Side::Target {
+                return Err(Why(why));
+            }
+            // A grant that was made on the target must not keep the service from going back.
+            self.board.say(EventKind::Warning, why);
         }
         if self.plan.requests_follow_authority()
             && attempt.to() == Side::Target

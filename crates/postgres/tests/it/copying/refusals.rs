@@ -138,6 +138,7 @@ async fn an_extension_that_the_target_lacks_is_missed() {
         trial: preflight::Tried::NotAsked,
         ownership: Ok(preflight::Ownership::default()),
         tablespaces: Ok(preflight::Tablespaces::default()),
+        access: Ok(preflight::AccessFacts::default()),
         options: Options::default(),
     };
     let found = preflight::judge(&evidence);

@@ -112,11 +112,10 @@ impl Effects {
     ) -> Result<Effects, Report> {
         let plan = Arc::clone(&config.plan);
         let databases = Databases::of_plan(&plan, &config.plan_path)?;
-        let has_gate = plan.gates.http.is_some() || plan.gates.postgres.is_some();
         if let Some(found) = type_numbers::remembered(&config.state_dir, run_id) {
             board.show_type_numbers(found);
         }
-        let gates = has_gate.then(|| Gates::of_plan(&config.state_dir, &plan));
+        let gates = Gates::if_planned(&config.state_dir, &plan, databases.as_ref());
         Ok(Effects {
             run_id: run_id.to_owned(),
             state_dir: config.state_dir.clone(),

@@ -2,6 +2,7 @@
 
 mod blockers;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,9 +11,12 @@ use changeover_gate::state::RouteFile;
 use changeover_plan::Plan;
 use changeover_routing::mirror::{MirrorOrder, MirrorStatus};
 use changeover_routing::{Answer, Decisions, GateMetrics, GateStatus, Order, OrderNumber, Route};
-use changeover_types::{Epoch, RouteName, RouteRule, Side, Split};
+use changeover_types::{Epoch, RouteName, Side, Split};
 
 pub(crate) use blockers::Blockers;
+
+use crate::databases::Databases;
+use crate::settings::{self, ROUTES};
 
 /// An order that the gate answers at all, it answers within this.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -28,15 +32,9 @@ pub(crate) enum GateError {
     Refused(String),
     /// It was started with another plan.
     #[error(
-        "the gate knows other routes ({gate}) than this plan ({plan}): start it again with \
-         `changeover gate` and this plan"
+        "the gate carries another plan ({0}): start it again with `changeover gate` and this plan"
     )]
-    OtherRoutes {
-        /// Its routes.
-        gate: String,
-        /// The plan's.
-        plan: String,
-    },
+    OtherPlan(String),
     /// It answered something else.
     #[error("the gate answered out of protocol")]
     Protocol,
@@ -48,30 +46,39 @@ pub(crate) struct Gates {
     socket: PathBuf,
     /// Which gate's open work keeps a hold from being complete.
     holder: &'static str,
-    /// The routes that it must know.
-    routes: Vec<RouteRule>,
+    /// What it must have been started with.
+    carries: BTreeMap<String, String>,
 }
 
 impl Gates {
+    /// The plan's gate; `None` if it has none.
+    pub(crate) fn if_planned(
+        state_dir: &Path,
+        plan: &Plan,
+        databases: Option<&Databases>,
+    ) -> Option<Gates> {
+        let planned = plan.gates.http.is_some() || plan.gates.postgres.is_some();
+        planned.then(|| Gates::of_plan(state_dir, plan, databases))
+    }
+
     /// The gate behind `gate.sock` in the state folder.
-    pub(crate) fn of_plan(state_dir: &Path, plan: &Plan) -> Gates {
+    fn of_plan(state_dir: &Path, plan: &Plan, databases: Option<&Databases>) -> Gates {
         let holder = if plan.gates.postgres.is_some() { "postgres" } else { "http" };
-        let routes = plan.gates.http.iter().flat_map(|http| &http.routes);
-        let routes = routes.map(|route| route.rule.clone()).collect();
-        Gates { socket: state_dir.join("gate.sock"), holder, routes }
+        let carries = settings::carries(plan, databases);
+        Gates { socket: state_dir.join("gate.sock"), holder, carries }
     }
 
-    /// Whether it moves the same requests by a route's name as the plan means.
-    async fn knows_the_routes(&self) -> Result<(), GateError> {
-        let gate = self.status().await?.routes;
-        if gate == self.routes {
-            return Ok(());
+    /// Whether it was started with this plan; where it stands, if so.
+    pub(crate) async fn carries_the_plan(&self) -> Result<GateStatus, GateError> {
+        let status = self.status().await?;
+        match differences(&status, &self.carries) {
+            None => Ok(status),
+            Some(differences) => Err(GateError::OtherPlan(differences)),
         }
-        Err(GateError::OtherRoutes { gate: shown(&gate), plan: shown(&self.routes) })
     }
 
-    /// Gives the target these shares, authority as given. Only a gate that knows the plan's routes
-    /// is given more than nothing.
+    /// Gives the target these shares, authority as given. Only a gate that was started with the
+    /// plan is given more than nothing.
     pub(crate) async fn weigh(
         &self,
         at: Epoch,
@@ -79,7 +86,7 @@ impl Gates {
         split: Split,
     ) -> Result<GateStatus, GateError> {
         if split.highest(route.target_permille) > 0 {
-            self.knows_the_routes().await?;
+            self.carries_the_plan().await?;
         }
         self.route(at, route, split).await
     }
@@ -237,23 +244,27 @@ fn mirrored(answer: Answer) -> Result<MirrorStatus, GateError> {
     }
 }
 
-/// Routes in a few words, with what they take: the names alone may be the same.
-fn shown(routes: &[RouteRule]) -> String {
-    let one = |rule: &RouteRule| {
-        let paths = rule.paths.iter().map(|path| path.as_str());
-        let takes: Vec<&str> = rule
-            .host
-            .as_deref()
-            .into_iter()
-            .chain(rule.methods.iter().map(|it| &**it))
-            .chain(paths)
-            .collect();
-        format!("{}: {}", rule.name, takes.join(" "))
-    };
-    match routes {
-        [] => "none".to_owned(),
-        some => some.iter().map(one).collect::<Vec<_>>().join("; "),
+/// What the gate was started with and the plan says otherwise; both values of each.
+fn differences(gate: &GateStatus, plan: &BTreeMap<String, String>) -> Option<String> {
+    let mut carries = gate.carries.clone();
+    let is_older = carries.is_empty();
+    if is_older && plan.contains_key(ROUTES) {
+        carries.insert(ROUTES.to_owned(), settings::routes_in_words(gate.routes.iter()));
     }
+    let keys: BTreeSet<&String> = match is_older {
+        true => carries.keys().collect(),
+        false => carries.keys().chain(plan.keys()).collect(),
+    };
+    let found: Vec<String> = keys
+        .into_iter()
+        .filter(|key| carries.get(*key) != plan.get(*key))
+        .map(|key| {
+            let said =
+                |of: &BTreeMap<String, String>| of.get(key).cloned().unwrap_or("nothing".into());
+            format!("{key} is {} in the gate and {} in the plan", said(&carries), said(plan))
+        })
+        .collect();
+    (!found.is_empty()).then(|| found.join("; "))
 }
 
 fn millis(duration: Duration) -> u64 {

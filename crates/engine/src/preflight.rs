@@ -1,5 +1,6 @@
 //! What the databases, the roles and the plan can promise together: looks, changes nothing.
 
+mod gate;
 mod traffic;
 mod unmovable;
 pub(crate) mod upstreams;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use crate::Report;
 use crate::databases::Databases;
 use crate::effects::data;
+use crate::gates::Gates;
 
 pub(crate) const UNREADABLE: &str = "unreadable";
 
@@ -30,8 +32,15 @@ const UNREADABLE_RULE: Rule = Rule {
 };
 
 /// What is judged besides [`database::RULES`].
-const RULES: &[Rule] =
-    &[traffic::RULES[0], traffic::RULES[1], unmovable::RULE, upstreams::RULE, UNREADABLE_RULE];
+const RULES: &[Rule] = &[
+    gate::RULES[0],
+    gate::RULES[1],
+    traffic::RULES[0],
+    traffic::RULES[1],
+    unmovable::RULE,
+    upstreams::RULE,
+    UNREADABLE_RULE,
+];
 
 /// Every rule of the preflight, by its id.
 #[must_use]
@@ -69,12 +78,15 @@ pub struct Promise {
 pub async fn preflight(
     plan: &Plan,
     plan_path: &Path,
+    state_dir: &Path,
     trying: Trying,
 ) -> Result<PreflightView, Report> {
-    let Around { mut findings, promise } = around(plan).await;
+    let databases = Databases::of_plan(plan, plan_path)?;
+    let gates = Gates::if_planned(state_dir, plan, databases.as_ref());
+    let Around { mut findings, promise } = around(plan, gates.as_ref()).await;
     let options = database::Options { trying, ..data::declared(plan) };
     let mut promises: Vec<Promise> = promise.into_iter().collect();
-    let Some(databases) = Databases::of_plan(plan, plan_path)? else {
+    let Some(databases) = databases else {
         return Ok(PreflightView { findings, promises });
     };
     let open = |side: Side| {
@@ -123,7 +135,7 @@ pub(crate) struct Around {
 }
 
 /// Looks at what is no database.
-pub(crate) async fn around(plan: &Plan) -> Around {
+pub(crate) async fn around(plan: &Plan, gates: Option<&Gates>) -> Around {
     let mut findings = Findings::default();
     let mut promise = traffic::judge(plan, &mut findings);
     let refusing = upstreams::refusing(plan, &[Side::Source, Side::Target]).await;
@@ -131,6 +143,9 @@ pub(crate) async fn around(plan: &Plan) -> Around {
     if let (Some(promise), false) = (&mut promise, refusing.is_empty()) {
         promise.kept = false;
         promise.risks.push(upstreams::UPSTREAM.to_owned());
+    }
+    if let Some(gates) = gates {
+        gate::judge(gates, &mut findings).await;
     }
     let mut findings = findings.finish();
     accept(&mut findings, RULES, &plan.answers.waivers, crate::now());

@@ -1,5 +1,6 @@
 //! From the plan's words to the values that the shells take: secrets are read here and nowhere else.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,10 @@ use changeover_gate::postgres::{
 use changeover_gate::state::{GateConfig, GateRoute, HttpGateConfig, Upstream};
 use changeover_plan::{ClientAuth, HttpRoute, Plan, PostgresSide, SecretRef, Step};
 use changeover_postgres::config::{ConnectConfig, Secret};
-use changeover_types::{MigrationName, Side};
+use changeover_types::{MigrationName, RouteRule, Side};
 
 use crate::Report;
+use crate::databases::Databases;
 
 /// The folder of a migration: below `parent`, or below `$XDG_STATE_HOME/changeover`.
 ///
@@ -84,6 +86,57 @@ pub(crate) fn secret(from: &SecretRef, plan_path: &Path, what: &str) -> Result<S
     }
 }
 
+/// What a gate of this plan carries, in words: whoever compares two of these sees whether a running
+/// gate was started with this plan. What a run may change, or the gate is told, is not in it.
+pub(crate) fn carries(plan: &Plan, databases: Option<&Databases>) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let mut say = |key: String, value: String| drop(all.insert(key, value));
+    if let Some(gate) = &plan.gates.http {
+        say("gates.http.listen".to_owned(), gate.listen.to_string());
+        let cookie = gate.sticky_cookie.as_deref();
+        say("gates.http.sticky.cookie".to_owned(), cookie.unwrap_or("none").to_owned());
+        say("gates.http.decide_after".to_owned(), format!("{:?}", gate.decide_after));
+        say(ROUTES.to_owned(), routes_in_words(gate.routes.iter().map(|route| &route.rule)));
+        for route in &gate.routes {
+            let key = format!("decide_after of the route {}", route.rule.name);
+            say(key, format!("{:?}", route.decide_after));
+        }
+        for side in [Side::Source, Side::Target] {
+            let urls = plan.side(side).http.iter().flat_map(|http| http.upstreams.clone());
+            let key = format!("{side}.http.upstreams");
+            say(key, urls.collect::<Vec<_>>().join(", "));
+        }
+    }
+    if let Some(gate) = &plan.gates.postgres {
+        say("gates.postgres.listen".to_owned(), gate.listen.to_string());
+        say("gates.postgres.auth".to_owned(), format!("{:?}", gate.auth).to_lowercase());
+        let users: Vec<&str> = gate.users.iter().map(|user| user.name.as_str()).collect();
+        say("gates.postgres.users".to_owned(), users.join(", "));
+        for (side, databases) in [Side::Source, Side::Target].into_iter().zip([databases; 2]) {
+            let Some(config) = databases.map(|both| both.of(side)) else { continue };
+            let place = format!("{}:{}/{}", config.host, config.port, config.database);
+            say(format!("{side}.postgres"), place);
+        }
+    }
+    all
+}
+
+/// The key of the routes, which older gates tell in another way.
+pub(crate) const ROUTES: &str = "gates.http.routes";
+
+/// Routes in a few words, with what they take: the names alone may be the same.
+pub(crate) fn routes_in_words<'a>(routes: impl Iterator<Item = &'a RouteRule>) -> String {
+    let one = |rule: &RouteRule| {
+        let paths = rule.paths.iter().map(|path| path.as_str());
+        let methods = rule.methods.iter().map(|it| &**it);
+        let takes: Vec<&str> =
+            rule.host.as_deref().into_iter().chain(methods).chain(paths).collect();
+        format!("{}: {}", rule.name, takes.join(" "))
+    };
+    let all: Vec<String> = routes.map(one).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join("; ") }
+}
+
 /// What the gate process is told.
 ///
 /// # Errors
@@ -126,6 +179,7 @@ pub(crate) fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<Ga
         migration: plan.name.clone(),
         state_dir: state_dir.to_owned(),
         socket: state_dir.join("gate.sock"),
+        carries: carries(plan, Databases::of_plan(plan, plan_path).ok().flatten().as_ref()),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         http,
         postgres,

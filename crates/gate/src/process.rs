@@ -113,7 +113,8 @@ impl Gate {
         let prove = config.postgres.is_some();
         let rules = config.http.iter().flat_map(|http| &http.routes);
         let table = RouteTable::new(rules.map(|route| route.rule.clone()).collect());
-        let shared = Shared::open(config.migration, &config.state_dir, table, prove)?;
+        let shared =
+            Shared::open(config.migration, &config.state_dir, table, prove, config.carries)?;
         let workers = config.workers.max(1);
         let http = match config.http {
             Some(http) => {

@@ -15,6 +15,7 @@ mod decisions;
 mod disk;
 mod work;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +62,7 @@ pub struct Shared {
     decisions: Decisions,
     clients: AtomicU64,
     mirror: Mirror,
+    carries: BTreeMap<String, String>,
 }
 
 /// The route and what it gives to each route of the HTTP gate.
@@ -87,6 +89,7 @@ impl Shared {
         state_dir: &Path,
         table: RouteTable,
         prove: bool,
+        carries: BTreeMap<String, String>,
     ) -> Result<Arc<Shared>, DiskError> {
         let file = RouteFile::new(state_dir);
         let saved = file.read()?.unwrap_or_default();
@@ -97,7 +100,8 @@ impl Shared {
                  others go"
             );
         }
-        Ok(Arc::new(Shared::from_saved(migration, state_dir, file, saved, table, prove)))
+        let shared = Shared::from_saved(migration, state_dir, file, saved, table, prove);
+        Ok(Arc::new(Shared { carries, ..shared }))
     }
 
     fn from_saved(
@@ -126,6 +130,7 @@ impl Shared {
             counters: Counters::default(),
             decisions,
             clients: AtomicU64::new(0),
+            carries: BTreeMap::new(),
         }
     }
 
@@ -329,6 +334,7 @@ impl Shared {
             route: router.route(),
             split: router.split().clone(),
             routes: self.table.rules().to_vec(),
+            carries: self.carries.clone(),
             hold: router.hold_status(now),
             open: self.work.list(now, LISTED_WORK),
             parked: self.counters.parked(),

@@ -167,6 +167,10 @@ pub struct GateStatus {
     /// The routes that it was started with, without the rest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteRule>,
+    /// What it was started with: keys of the plan and their values in words, without secrets. Empty
+    /// of a gate that is older than this.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub carries: BTreeMap<String, String>,
     /// The present hold.
     pub hold: Option<HoldStatus>,
     /// Work that is under way and has not reached a safe boundary: open transactions, requests.

@@ -141,7 +141,7 @@ fn look(planned: &Planned, args: &PlanArgs, output: &Output) -> Result<Looked, R
     let trying = if args.read_only { Trying::ReadOnly } else { Trying::Asked };
     let given = Given::of_plan(plan, path, CHANGES_OVER, ANSWER_WITHIN);
     let (mut looked, inventory) = follow::block_on(async {
-        let found = changeover_engine::preflight(plan, path, trying).await?;
+        let found = changeover_engine::preflight(plan, path, &planned.state_dir, trying).await?;
         let mut looked = Looked { found: Some(found), ..Looked::default() };
         if !args.no_sample {
             looked.measures = changeover_engine::measure(plan, path, args.read_only).await?;

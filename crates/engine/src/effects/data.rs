@@ -87,13 +87,6 @@ pub(crate) fn blockers(findings: &[Finding]) -> Option<String> {
 impl Effects {
     /// Preflight; our schema, genesis row and publication on both sides.
     pub(super) async fn install(&mut self) -> Input {
-        // The copy can do without, the cutover cannot: hours later is late to learn of it.
-        if let Some(gates) = &self.gates
-            && let Err(e) = gates.status().await
-        {
-            let text = format!("{}; the cutover will need it: `changeover gate PLAN`", chain(&e));
-            self.board.say(EventKind::Warning, text);
-        }
         match self.patient_for(FIRST_PATIENCE, Self::try_install).await {
             Ok(Installed::Facts(facts)) => self.begin_gates(facts).await,
             Ok(Installed::Blocked(why)) => Input::Failed {
@@ -130,7 +123,7 @@ impl Effects {
         if found.finding(LEFT_OVER).is_some() && self.began_here(&mut source, &mut target).await? {
             found.findings.retain(|finding| finding.id != LEFT_OVER);
         }
-        found.findings.extend(around(&self.plan).await.findings);
+        found.findings.extend(around(&self.plan, self.gates.as_ref()).await.findings);
         if let Some(why) = blockers(&found.findings) {
             return Ok(Installed::Blocked(why));
         }

@@ -64,7 +64,7 @@ impl Effects {
             match gates.weigh(cutover.highest, route, split.clone()).await {
                 Ok(_) => return Input::Done,
                 // Another plan's gate does not become this one's by waiting.
-                Err(e @ GateError::OtherRoutes { .. }) => return gate_failed(&e),
+                Err(e @ GateError::OtherPlan(_)) => return gate_failed(&e),
                 Err(e) if begun.elapsed() < GATE_PATIENCE => {
                     self.board.say(EventKind::Warning, format!("trying again: {}", chain(&e)));
                     sleep(Duration::from_secs(1)).await;

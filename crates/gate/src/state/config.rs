@@ -1,5 +1,6 @@
 //! What a gate is told at its start. Plain values; the engine fills them from the plan.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ pub struct GateConfig {
     pub socket: PathBuf,
     /// How many cores carry traffic; at least one is used.
     pub workers: usize,
+    /// What the plan says of all this, for whoever asks which plan the gate carries. No secrets.
+    pub carries: BTreeMap<String, String>,
     /// The HTTP gate, if the plan has one.
     pub http: Option<HttpGateConfig>,
     /// The PostgreSQL gate, if the plan has one.

@@ -59,6 +59,7 @@ pub(crate) fn config(folder: &Path, source: &[SocketAddr], target: &[SocketAddr]
         state_dir: folder.to_owned(),
         socket: folder.join("gate.sock"),
         workers: 2,
+        carries: Default::default(),
         http: Some(HttpGateConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             sticky_cookie: Some("side".to_owned()),

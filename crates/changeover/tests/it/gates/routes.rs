@@ -117,8 +117,8 @@ fn routes_go_one_by_one_and_a_bad_one_takes_all_of_them_back() {
     has(
         status["state"]["reason"].as_str().unwrap(),
         &[
-            "other routes (search: /find; products: /products/)",
-            "search: /search; products: /products/",
+            "another plan (gates.http.routes is search: /find; products: /products/ in the gate",
+            "search: /search; products: /products/ in the plan",
         ],
     );
     assert_eq!(shares(&status), [("search", 0), ("products", 0), ("rest", 0)]);

@@ -55,11 +55,11 @@ impl Effects {
         self.check_reverse(attempt)?;
         self.ping(attempt, &sides).await?;
         if let Some(gates) = &self.gates {
-            gates.status().await?;
+            gates.carries_the_plan().await?;
         }
         if let Some(why) = self.lost_access(attempt.from).await? {
             if attempt.to() == Side::Target {
-                return Err(Why(why));
+                return Err(Why::lasting(why));
             }
             // A grant that was made on the target must not keep the service from going back.
             self.board.say(EventKind::Warning, why);

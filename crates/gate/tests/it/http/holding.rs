@@ -90,7 +90,8 @@ async fn a_gate_that_must_prove_its_route_first_lets_requests_wait() {
     // Requests are not held when the PostgreSQL gate holds, but they need a route.
     http.holds = false;
     let name = MigrationName::new("shop").unwrap();
-    let shared = Shared::open(name, folder.path(), RouteTable::default(), true).unwrap();
+    let shared =
+        Shared::open(name, folder.path(), RouteTable::default(), true, Default::default()).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let drain = CancellationToken::new();

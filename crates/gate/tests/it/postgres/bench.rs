@@ -35,7 +35,8 @@ pub(super) struct TestGate {
 impl TestGate {
     pub(super) fn start(config: PostgresGateConfig, folder: &Path, prove: bool) -> TestGate {
         let name = MigrationName::new("shop").unwrap();
-        let shared = Shared::open(name, folder, RouteTable::default(), prove).unwrap();
+        let shared =
+            Shared::open(name, folder, RouteTable::default(), prove, Default::default()).unwrap();
         let drain = CancellationToken::new();
         let (tell, told) = std::sync::mpsc::channel();
         let (for_thread, stop) = (Arc::clone(&shared), drain.clone());

@@ -88,8 +88,6 @@ pub struct Catalog {
     pub views: Vec<View>,
     /// Foreign tables in scope; their definition travels, their rows are elsewhere.
     pub foreign_tables: Vec<TableName>,
-    /// Those that are partitions of moved tables.
-    pub foreign_partitions: Vec<TableName>,
     /// The user's tables that do not move.
     pub not_moved: Vec<TableName>,
     /// Relations of any kind that stay behind, sequences included.
@@ -120,7 +118,6 @@ impl Catalog {
             extensions: Vec<Extension>,
             views: Vec<View>,
             foreign_tables: Vec<TableName>,
-            foreign_partitions: Vec<TableName>,
             not_moved: Vec<TableName>,
             left_out: Vec<TableName>,
             schemas: Vec<String>,
@@ -141,7 +138,6 @@ impl Catalog {
             extensions: rest.extensions,
             views: rest.views,
             foreign_tables: rest.foreign_tables,
-            foreign_partitions: rest.foreign_partitions,
             not_moved: rest.not_moved,
             left_out: rest.left_out,
             schemas: rest.schemas,

@@ -159,11 +159,6 @@ pub(super) fn surroundings(selection: &Selection, major: u32) -> String {
               'name', c.relname) ORDER BY n.nspname, c.relname), '[]') \
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid=c.relnamespace \
             WHERE c.relkind='f' AND {views}), \
-          'foreign_partitions', (SELECT coalesce(json_agg(json_build_object('schema', n.nspname, \
-              'name', c.relname) ORDER BY n.nspname, c.relname), '[]') \
-            FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid=c.relnamespace \
-            WHERE c.relkind='f' AND c.relispartition \
-              AND pg_catalog.pg_partition_root(c.oid)::oid IN (SELECT oid FROM moved)), \
           'not_moved', (SELECT coalesce(json_agg(json_build_object('schema', n.nspname, \
               'name', c.relname) ORDER BY n.nspname, c.relname), '[]') \
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid=c.relnamespace \

@@ -133,17 +133,6 @@ fn kinds(catalog: &Catalog, findings: &mut Findings) {
         ["each is copied and followed for itself", ""],
     );
     findings.many(
-        Blocker,
-        "foreign_partitions",
-        Side::Source,
-        ["partition is a foreign table", "partitions are foreign tables"],
-        &catalog.foreign_partitions,
-        [
-            "a partitioned table moves whole, and no trigger of ours can seal rows that are elsewhere",
-            "ALTER TABLE … DETACH PARTITION, or leave the partitioned table out (data.exclude)",
-        ],
-    );
-    findings.many(
         Medium,
         "foreign_tables",
         Side::Source,

@@ -37,7 +37,6 @@ pub const RULES: &[Rule] = &[
     may("extension_version", Low, "the target has another, newer version of an extension"),
     must("extensions", Blocker, "it cannot be read which extensions the target can create"),
     must("foreign_key_leaves", Blocker, "a moved table references one that does not move"),
-    must("foreign_partitions", Blocker, "a partition of a moved table is a foreign table"),
     may("foreign_tables", Medium, "the source has foreign tables"),
     may("full_identity", Low, "a moved table has REPLICA IDENTITY FULL"),
     may("grants_trial", High, "a grant cannot be given on the target"),

@@ -37,6 +37,12 @@ pub(super) fn roles(users: &[String]) -> String {
     )
 }
 
+/// The types of the arguments of the function `p`.
+const ARGUMENTS: &str = "(SELECT coalesce(string_agg(format('%I.%I', tn.nspname, t.typname), ',' \
+     ORDER BY u.at),'') FROM unnest(p.proargtypes) WITH ORDINALITY u(oid,at) \
+     JOIN pg_catalog.pg_type t ON t.oid=u.oid \
+     JOIN pg_catalog.pg_namespace tn ON tn.oid=t.typnamespace)";
+
 /// The objects of the schemas that move, members of extensions left out. Every part of a name is
 /// quoted, so that no path matters.
 pub(super) fn objects(selection: &Selection) -> String {
@@ -48,10 +54,6 @@ pub(super) fn objects(selection: &Selection) -> String {
              AND d.classid='pg_catalog.{class}'::regclass AND d.objid={id})"
         )
     };
-    let arguments = "(SELECT coalesce(string_agg(format('%I.%I', tn.nspname, t.typname), ',' \
-         ORDER BY u.at),'') FROM unnest(p.proargtypes) WITH ORDINALITY u(oid,at) \
-         JOIN pg_catalog.pg_type t ON t.oid=u.oid \
-         JOIN pg_catalog.pg_namespace tn ON tn.oid=t.typnamespace)";
     format!(
         "WITH relations AS (SELECT c.*, n.nspname FROM pg_catalog.pg_class c \
            JOIN pg_catalog.pg_namespace n ON n.oid=c.relnamespace \
@@ -67,7 +69,7 @@ pub(super) fn objects(selection: &Selection) -> String {
              FROM relations r JOIN pg_catalog.pg_attribute a ON a.attrelid=r.oid \
              WHERE a.attacl IS NOT NULL AND a.attnum>0 AND NOT a.attisdropped UNION ALL \
            SELECT 'schema', format('%I', nspname), '', nspowner FROM schemas UNION ALL \
-           SELECT 'function', format('%I.%I(%s)', s.nspname, p.proname, {arguments}), '', p.proowner \
+           SELECT 'function', format('%I.%I(%s)', s.nspname, p.proname, {ARGUMENTS}), '', p.proowner \
              FROM pg_catalog.pg_proc p JOIN schemas s ON s.oid=p.pronamespace WHERE {proc} UNION ALL \
            SELECT 'type', format('%I.%I', s.nspname, t.typname), '', t.typowner \
              FROM pg_catalog.pg_type t JOIN schemas s ON s.oid=t.typnamespace \
@@ -99,7 +101,8 @@ pub(super) fn of_roles(roles: &[String]) -> String {
     )
 }
 
-/// `objects (at, kind, name, col, owner, oid)`, those that exist.
+/// `objects (at, kind, name, col, owner, oid)`, those that exist. Functions are found by their
+/// names: before version 16 `to_regprocedure` fails on a type that does not exist.
 fn objects_here(objects: &[Object]) -> String {
     let kind = |object: &Object| match object.kind {
         Kind::Schema => "schema",
@@ -110,11 +113,16 @@ fn objects_here(objects: &[Object]) -> String {
         Kind::Type => "type",
     };
     format!(
-        "WITH asked AS (SELECT at-1 AS at, kind, name, col, CASE \
-             WHEN kind='schema' THEN to_regnamespace(name)::oid \
-             WHEN kind='function' THEN to_regprocedure(name)::oid \
-             WHEN kind='type' THEN to_regtype(name)::oid ELSE to_regclass(name)::oid END AS oid \
-           FROM unnest({},{},{}) WITH ORDINALITY u(kind,name,col,at)), \
+        "WITH functions AS (SELECT p.oid, \
+             format('%I.%I(%s)', n.nspname, p.proname, {ARGUMENTS}) AS name \
+           FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid=p.pronamespace \
+           WHERE left(n.nspname::text,3)<>'pg_' AND n.nspname<>'information_schema'), \
+         asked AS (SELECT at-1 AS at, kind, u.name, col, CASE \
+             WHEN kind='schema' THEN to_regnamespace(u.name)::oid \
+             WHEN kind='function' THEN f.oid \
+             WHEN kind='type' THEN to_regtype(u.name)::oid ELSE to_regclass(u.name)::oid END AS oid \
+           FROM unnest({},{},{}) WITH ORDINALITY u(kind,name,col,at) \
+           LEFT JOIN functions f ON kind='function' AND f.name=u.name), \
          objects AS (SELECT * FROM asked WHERE oid IS NOT NULL AND (kind<>'column' OR EXISTS ( \
            SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid=asked.oid AND a.attname=asked.col \
              AND NOT a.attisdropped)))",

@@ -35,7 +35,8 @@ pub(super) async fn code(
     ask.fact("the catalogue", joined)
 }
 
-/// Only names leave the server, no function's text.
+/// Only names leave the server, no function's text. Those of extensions, and the constructors that a
+/// range type brings along, are not the user's.
 fn functions_and_rules(selection: &Selection) -> String {
     format!(
         "WITH own AS MATERIALIZED (SELECT p.oid, p.prosrc, l.lanname, \
@@ -44,7 +45,8 @@ fn functions_and_rules(selection: &Selection) -> String {
            FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid=p.pronamespace \
            JOIN pg_catalog.pg_language l ON l.oid=p.prolang \
            WHERE {scope} AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
-             WHERE d.classid='pg_catalog.pg_proc'::regclass AND d.objid=p.oid AND d.deptype='e')) \
+             WHERE d.classid='pg_catalog.pg_proc'::regclass AND d.objid=p.oid \
+               AND d.deptype IN ('e','i'))) \
          SELECT json_build_object(\
            'native', (SELECT coalesce(json_agg(label ORDER BY label), '[]') FROM own \
              WHERE lanname IN ('c', 'internal')), \

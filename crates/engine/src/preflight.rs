@@ -1,5 +1,6 @@
 //! What the databases, the roles and the plan can promise together: looks, changes nothing.
 
+mod bypass;
 mod gate;
 mod traffic;
 mod unmovable;
@@ -33,6 +34,7 @@ const UNREADABLE_RULE: Rule = Rule {
 
 /// What is judged besides [`database::RULES`].
 const RULES: &[Rule] = &[
+    bypass::RULE,
     gate::RULES[0],
     gate::RULES[1],
     traffic::RULES[0],
@@ -104,11 +106,7 @@ pub async fn preflight(
         .map_err(|e| Report::new("CO0151", "data.include or data.exclude").because(&e))?;
     let found = database::check(&mut source, &mut target, &selection, options).await;
     findings.extend(found.findings);
-    let mut sessions = Findings::default();
-    unmovable::judge(plan, &mut source, &mut sessions).await;
-    let mut sessions = sessions.finish();
-    accept(&mut sessions, RULES, &plan.answers.waivers, crate::now());
-    findings.extend(sessions);
+    findings.extend(clients(plan, gates.as_ref(), &mut source).await);
     findings.sort_by_key(|finding| (finding.severity, finding.side));
     let of_data = found.promises.into_iter().map(|promise| Promise {
         what: promise.text,
@@ -132,6 +130,20 @@ pub(crate) async fn refusing_target(plan: &Plan) -> Option<String> {
 pub(crate) struct Around {
     pub(crate) findings: Vec<Finding>,
     promise: Option<Promise>,
+}
+
+/// Looks at who works on the source.
+pub(crate) async fn clients(
+    plan: &Plan,
+    gates: Option<&Gates>,
+    source: &mut Session,
+) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    unmovable::judge(plan, source, &mut findings).await;
+    bypass::judge(plan, gates, source, &mut findings).await;
+    let mut findings = findings.finish();
+    accept(&mut findings, RULES, &plan.answers.waivers, crate::now());
+    findings
 }
 
 /// Looks at what is no database.

@@ -13,6 +13,7 @@ mod config;
 mod counters;
 mod decisions;
 mod disk;
+mod served;
 mod work;
 
 use std::collections::BTreeMap;
@@ -34,11 +35,13 @@ pub use config::{GateConfig, GateRoute, HttpGateConfig, Upstream};
 pub use counters::{CoreCounters, PostgresCounters};
 pub use decisions::{CoreDecisions, DecideRules, Ticket};
 pub use disk::{DiskError, RouteFile};
+pub use served::ServedGuard;
 pub use work::{ParkGuard, WorkGuard, WorkLabel, WorkState};
 
 use crate::http::mirror::Mirror;
 use counters::Counters;
 use decisions::Decisions;
+use served::Served;
 use work::Registry;
 
 /// At most this many pieces of open work are listed in a status, the oldest first.
@@ -63,6 +66,7 @@ pub struct Shared {
     clients: AtomicU64,
     mirror: Mirror,
     carries: BTreeMap<String, String>,
+    served: Served,
 }
 
 /// The route and what it gives to each route of the HTTP gate.
@@ -131,6 +135,7 @@ impl Shared {
             decisions,
             clients: AtomicU64::new(0),
             carries: BTreeMap::new(),
+            served: Served::default(),
         }
     }
 
@@ -339,6 +344,7 @@ impl Shared {
             open: self.work.list(now, LISTED_WORK),
             parked: self.counters.parked(),
             clients: self.clients.load(Ordering::Relaxed),
+            server_pids: Some(self.served.by_side()),
         }
     }
 

@@ -10,6 +10,7 @@
 pub mod access;
 pub mod apply;
 pub mod barrier;
+pub mod bypass;
 pub mod catalog;
 pub mod config;
 pub mod copy;

@@ -179,6 +179,10 @@ pub struct GateStatus {
     pub parked: u64,
     /// Client connections.
     pub clients: u64,
+    /// The server processes that work for clients of the PostgreSQL gate; `None` of a gate that is
+    /// older than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_pids: Option<BTreeMap<Side, Vec<u32>>>,
 }
 
 /// A hold as the gate sees it.

@@ -15,7 +15,7 @@ use changeover_types::{Epoch, Side};
 use tokio::time::{Instant, sleep};
 
 use super::{Effects, application};
-use crate::preflight::around;
+use crate::preflight::{around, clients};
 use crate::protocol::EventKind;
 use crate::report::chain;
 
@@ -124,6 +124,7 @@ impl Effects {
             found.findings.retain(|finding| finding.id != LEFT_OVER);
         }
         found.findings.extend(around(&self.plan, self.gates.as_ref()).await.findings);
+        found.findings.extend(clients(&self.plan, self.gates.as_ref(), &mut source).await);
         if let Some(why) = blockers(&found.findings) {
             return Ok(Installed::Blocked(why));
         }

@@ -30,7 +30,7 @@ use super::registry::{Backend, CancelKey, Peer};
 use super::server::{Server, ServerFault};
 use super::tracker::SessionTracker;
 use super::types::{Known, Translation};
-use crate::state::{CoreCounters, ParkGuard, Shared, WorkGuard, WorkLabel};
+use crate::state::{CoreCounters, ParkGuard, ServedGuard, Shared, WorkGuard, WorkLabel};
 use forward::Lane;
 
 /// A client whose session has ended is given so long to read why.
@@ -123,6 +123,7 @@ pub(super) struct Session {
     warm: Option<Server>,
     warming: Option<Opening>,
     work: Option<WorkGuard>,
+    served: Option<ServedGuard>,
     park: Option<ParkGuard>,
     /// Parked messages are being dropped, since their cancel was asked for.
     dropping: Option<forward::Dropping>,
@@ -165,6 +166,7 @@ impl Session {
             warm: None,
             warming: None,
             work: None,
+            served: None,
             park: None,
             dropping: None,
             said_bye: false,
@@ -328,6 +330,7 @@ impl Session {
         let backend =
             Backend { side: self.server.side, pid: self.server.pid, key: self.server.key.clone() };
         self.client.peer.set_backend(Some(backend));
+        self.served = Some(self.gate.shared.serve(self.server.side, self.server.pid));
         if let WorkLabel::Postgres { server_pid, .. } = &mut self.client.label {
             *server_pid = i32::try_from(self.server.pid).ok();
         }

@@ -5,6 +5,8 @@ use std::fs;
 use crate::control::service::Service;
 use crate::faults::program::has;
 use crate::gates::web::Upstream;
+use crate::stage::postgres_session::{block_on, connect};
+use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage};
 
 const CANARY: &str =
     "phases:\n  - {name: move, steps: [{canary: {weights: [50%], at_least: 5m}}]}\n";
@@ -30,4 +32,25 @@ fn a_gate_that_carries_another_plan_is_found_before_it_leads_anybody() {
     has(&said.all(), &[&elsewhere]);
     assert_eq!(service.state().target_permille, 0);
     assert_eq!(service.green.served(), 0);
+}
+
+#[test]
+fn clients_that_go_around_the_gate_are_named_and_those_behind_it_are_not() {
+    let pair = Pair::start("around");
+    let mut stage = Stage::new(&pair, "around", &PlanText::new(Gate::Postgres));
+    stage.start_gate();
+    let gate = stage.gate_url.clone().unwrap();
+    block_on(async {
+        let behind = connect(&gate).await.unwrap();
+        behind.batch_execute("SET application_name = 'clerk'").await.unwrap();
+        let around = connect(&stage.source).await.unwrap();
+        around.batch_execute("SET application_name = 'wanderer'").await.unwrap();
+        let said = stage.begin("plan", &["--fail-on", "blocker"], &[]);
+        let said = tokio::task::spawn_blocking(move || said.end(PATIENCE)).await.unwrap().unwrap();
+        let risks = said.last("document").unwrap()["risks"].as_array().unwrap();
+        let of = |it: &&serde_json::Value| it["id"] == "around_the_gate";
+        let risk = risks.iter().find(of).unwrap().to_string();
+        has(&risk, &["1 client goes around the gate", "wanderer", "127.0.0.1"]);
+        assert!(!risk.contains("clerk"), "{risk}");
+    });
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use bytes::BytesMut;
+use changeover_pgwire::ServerError;
 use changeover_pgwire::backend::BackendMessage;
 use changeover_pgwire::frame::Phase;
 use changeover_pgwire::login::{Credential, LoggedIn, Login, LoginError, Progress};
@@ -183,10 +184,24 @@ fn lasts(sqlstate: &str) -> bool {
     sqlstate.starts_with("28") || sqlstate == "3D000" || sqlstate == "42501"
 }
 
+/// Whether `pg_hba.conf` has an entry for encrypted connections alone, as far as the message is in
+/// English.
+fn wants_tls(error: &ServerError) -> bool {
+    error.sqlstate == "28000" && error.message.contains("no encryption")
+}
+
 fn login_failed(config: &ConnectConfig, fault: LoginError) -> Error {
     let side = config.side;
     let doing = format!("logging in to {}", config.redacted());
     match fault {
+        LoginError::Server(error) if wants_tls(&error) => Error::auth(
+            side,
+            format!(
+                "{doing}: the server wants TLS, and TLS to databases is not built yet: use a private \
+                 network or a tunnel that encrypts, with sslmode=disable"
+            ),
+        )
+        .with_server(*error),
         // A wrong password, no entry for us, no such database: waiting mends none of them.
         LoginError::Server(error) if lasts(&error.sqlstate) => {
             Error::auth(side, doing).with_server(*error)

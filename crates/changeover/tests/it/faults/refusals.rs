@@ -131,9 +131,16 @@ fn addresses_and_passwords_that_are_wrong() {
     execute(&pair.blue.url("postgres"), "CREATE DATABASE addresses");
     let good = pair.blue.url("addresses");
     let locked_url = format!("postgresql://postgres:wrong-w0rd@127.0.0.1:{}/x", locked.port());
+    let hba = "hostssl all all 127.0.0.1/32 trust\nhost all postgres 127.0.0.1/32 trust\n";
+    let private =
+        Cluster::start(ClusterConfig { hba: hba.to_owned(), ..ClusterConfig::new("private") });
+    let private = private.unwrap();
+    execute(&private.url("postgres"), "CREATE ROLE mover LOGIN");
+    let private_url = private.url("postgres").replace("postgres@", "mover@");
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let cases = [
         ("password", locked_url, ["target", "28P01", "password authentication failed"]),
+        ("encryption", private_url, ["target", "wants TLS", "sslmode=disable"]),
         ("database", pair.green.url("nowhere"), ["target", "nowhere", "does not exist"]),
         (
             "port",

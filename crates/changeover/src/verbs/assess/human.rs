@@ -12,7 +12,10 @@ const LISTED: usize = 20;
 
 pub(super) fn human(inventory: &Inventory, assessment: &Assessment) -> String {
     let mut text = unread(inventory) + &facts(inventory);
-    for finding in &assessment.findings {
+    let unread = inventory.unread();
+    // That a side could not be read stands above already.
+    let said = |finding: &&Finding| !unread.iter().any(|(_, cause)| finding.why == *cause);
+    for finding in assessment.findings.iter().filter(said) {
         text += &of(finding);
     }
     for fault in &assessment.waiver_faults {

@@ -1,6 +1,7 @@
 //! Keys, values, encodings and sizes that a session of ours must read as the database does.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::faults::program::{has, paused};
 use crate::stage::postgres_session::{execute, query_one};
@@ -204,4 +205,31 @@ fn functions_find_what_the_application_lets_them_find() {
         &format!("{path} {}", change.replace("60", "61").replace("Other", "Another")),
         "SELECT md5(string_agg(t::text, ' ' ORDER BY id)) FROM t",
     );
+}
+
+/// Six hundred megabytes: their text is over 1 GB.
+const HUGE: &str = "(SELECT string_agg(x, '') FROM (SELECT decode(repeat('ab', 100000000), 'hex') x \
+    FROM generate_series(1, 6)) y)";
+
+/// What such a value needs is memory and time, and the words for it must be right.
+#[test]
+#[ignore = "takes minutes and gigabytes; make test-all"]
+fn a_value_whose_text_is_over_a_gigabyte_is_copied_and_compared_but_stops_the_relay() {
+    let pair = Pair::start("huge");
+    let stage = stage(
+        &pair,
+        "huge",
+        ["", ""],
+        &format!(
+            "CREATE TABLE t (id int PRIMARY KEY, b bytea); \
+             ALTER TABLE t ALTER b SET STORAGE EXTERNAL; INSERT INTO t SELECT 1, {HUGE}"
+        ),
+    );
+    let long = Duration::from_secs(900);
+    let ran = stage.begin("apply", &["--until", "copy"], &[]).end(long).unwrap();
+    assert_eq!(ran.code, Some(0), "{}\n{}", stage.report(), ran.error());
+    execute(&stage.source, &format!("INSERT INTO t SELECT 2, {HUGE}"));
+    let reason = stage.wait_for_state("paused")["state"]["reason"].to_string();
+    has(&reason, &["forward relay", "1 GB", "512 MB"]);
+    stage.expect("abort", 0);
 }

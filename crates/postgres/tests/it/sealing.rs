@@ -155,12 +155,24 @@ async fn eventually<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
     }
 }
 
-/// The application's error is the seal's, and says so in a way nothing swallows.
+/// Refused by a side that has lost authority.
 #[track_caller]
 fn assert_refused<T>(outcome: Result<T, tokio_postgres::Error>, what: &str) {
+    assert_seal_said(outcome, what, "changeover: shop has moved");
+}
+
+/// Refused by a target that never had authority.
+#[track_caller]
+fn assert_not_yet<T>(outcome: Result<T, tokio_postgres::Error>, what: &str) {
+    assert_seal_said(outcome, what, "changeover: shop has not moved yet");
+}
+
+/// The application's error is the seal's, and says so in a way nothing swallows.
+#[track_caller]
+fn assert_seal_said<T>(outcome: Result<T, tokio_postgres::Error>, what: &str, words: &str) {
     let Err(error) = outcome else { panic!("{what}: was not refused") };
     let Some(error) = error.as_db_error() else { panic!("{what}: {error}") };
     assert_eq!(error.code().code(), "P0004", "{what}: {error}");
-    assert!(error.message().starts_with("changeover: shop has moved"), "{what}: {error}");
+    assert!(error.message().starts_with(words), "{what}: {error}");
     assert!(error.detail().unwrap_or_default().contains("25006"), "{what}: {error:?}");
 }

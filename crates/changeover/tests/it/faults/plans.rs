@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::program::{changeover, has};
-use crate::stage::{Gate, Pair, PlanText, Stage};
+use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage};
 
 const BAD: &str = "apiVersion: changeover/v1
 kind: Migration
@@ -93,10 +93,13 @@ fn plan_prints_the_steps_their_fallbacks_and_what_can_be_promised() {
 fn every_json_line_of_a_whole_run_is_an_object_with_a_type() {
     let pair = Pair::start("json");
     let stage = Stage::new(&pair, "json", &PlanText::new(Gate::None));
-    for (verb, code) in
-        [("plan", 0), ("apply", 0), ("status", 0), ("verify", 0), ("rollback", 0), ("abort", 0)]
-    {
-        let ran = stage.expect(verb, code);
+    // Whether types keep their numbers hangs on what the servers did before: a high risk at most.
+    let bearable: &[&str] = &["--fail-on", "blocker"];
+    let none: &[&str] = &[];
+    let verbs = [("plan", bearable), ("apply", none), ("status", none), ("verify", none)];
+    for (verb, more) in verbs.into_iter().chain([("rollback", none), ("abort", none)]) {
+        let ran = stage.begin(verb, more, &[]).end(PATIENCE).unwrap();
+        assert_eq!(ran.code, Some(0), "`{verb}` said {}\n{}", ran.error(), stage.report());
         assert_eq!(ran.lines[0]["type"], "version", "{verb}: {:?}", ran.lines);
         assert_eq!(ran.lines[0]["output"], 1);
         assert!(ran.lines.len() > 1, "`{verb}` says nothing");

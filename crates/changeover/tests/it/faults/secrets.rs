@@ -159,9 +159,11 @@ fn a_migration_with_scram_everywhere_fails_nobody_and_tells_no_password() {
         Writers::start(WritePath::Through(through.clone()), 1, 3, Duration::from_millis(5));
     writers.wait_for_more(20);
 
-    for (verb, code) in [("plan", 0), ("apply", 0), ("status", 0), ("verify", 0), ("rollback", 0)] {
-        let ran = stage.begin(verb, &[], &env).end(PATIENCE).unwrap();
-        assert_eq!(ran.code, Some(code), "{verb}: {}\n{}", ran.error(), stage.report());
+    for verb in ["plan", "apply", "status", "verify", "rollback"] {
+        // Whether types keep their numbers hangs on what the servers did before: a high risk at most.
+        let more: &[&str] = if verb == "plan" { &["--fail-on", "blocker"] } else { &[] };
+        let ran = stage.begin(verb, more, &env).end(PATIENCE).unwrap();
+        assert_eq!(ran.code, Some(0), "{verb}: {}\n{}", ran.error(), stage.report());
         no_secret(verb, &ran);
         writers.wait_for_more(10);
     }

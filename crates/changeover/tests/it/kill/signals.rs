@@ -145,14 +145,16 @@ fn second_daemons_changed_plans_and_second_applies() {
     assert_eq!(stage.pid("supervisor.pid"), Some(supervisor));
     stage.status();
 
-    // A plan that has changed is refused, with and without a daemon, and nothing happens.
+    // A plan that has changed in what data rests on is refused, with and without a daemon, and nothing
+    // happens.
     let plan = std::fs::read_to_string(&stage.plan).unwrap();
-    std::fs::write(&stage.plan, plan.replace("attempts: 5", "attempts: 4")).unwrap();
+    let other = format!("{plan}data: {{exclude: [elsewhere]}}\n");
+    std::fs::write(&stage.plan, &other).unwrap();
     let refused = stage.expect("apply", 6);
     assert!(refused.error().contains("changed"), "{}", refused.error());
     std::fs::write(&stage.plan, &plan).unwrap();
     stop_daemon(&stage);
-    std::fs::write(&stage.plan, plan.replace("attempts: 5", "attempts: 4")).unwrap();
+    std::fs::write(&stage.plan, &other).unwrap();
     stage.expect("apply", 6);
     std::fs::write(&stage.plan, &plan).unwrap();
     stage.expect("apply", 0);

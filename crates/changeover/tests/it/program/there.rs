@@ -16,8 +16,9 @@ fn three_components_move_in_order_and_nobody_notices() {
     let writers = program.writers();
 
     let page = program.folder.path().join("board.html");
-    let asked =
-        program.say("plan", &["--document", &page.display().to_string(), "--detailed-exitcode"], 2);
+    let (page_file, bearable) = (page.display().to_string(), ["--fail-on", "blocker"]);
+    let args = [&["--document", &page_file, "--detailed-exitcode"][..], &bearable].concat();
+    let asked = program.say("plan", &args, 2);
     assert!(asked.last("program_steps").is_some(), "{:?}", asked.lines);
     let page = std::fs::read_to_string(page).unwrap();
     has(&page, &["Component users (migration", "Component web (migration", "orders, then users"]);

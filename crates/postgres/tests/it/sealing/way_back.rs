@@ -9,7 +9,7 @@ use changeover_postgres::resolve::{ResolveError, burn, resolve_grant, unseal};
 use changeover_postgres::seal;
 use changeover_types::{Epoch, EpochKind, Side, seal_token};
 
-use super::{BUDGET, World, assert_refused};
+use super::{BUDGET, World, assert_not_yet, assert_refused};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -36,7 +36,7 @@ async fn authority_moves_and_moves_back() {
     assert_eq!(fences(&world).await, (false, true));
     let target = world.app(Side::Target).await;
     let insert = "INSERT INTO item (note) VALUES ('new')";
-    assert_refused(target.batch_execute(insert).await, "the target before the grant");
+    assert_not_yet(target.batch_execute(insert).await, "the target before the grant");
 
     let grant = prepare(&world, 2).await.unwrap();
     let mut snapshot = Snapshot::open(&world.config(Side::Target)).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_grant_needs_the_applied_seal_of_its_epoch() {
         assert!(matches!(failed, Err(GrantFailure::Failed(_))), "{failed:?}");
     }
     let app = world.app(Side::Target).await;
-    assert_refused(app.batch_execute("DELETE FROM item").await, "still sealed");
+    assert_not_yet(app.batch_execute("DELETE FROM item").await, "still sealed");
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn a_zombies_open_grant_is_ended_by_the_burn() {
     let granted = resolve_grant(&config, &world.target, Epoch(2), None, None, DEADLINE).await;
     assert!(!granted.unwrap());
     let app = world.app(Side::Target).await;
-    assert_refused(app.batch_execute("DELETE FROM item").await, "the target stays sealed");
+    assert_not_yet(app.batch_execute("DELETE FROM item").await, "the target stays sealed");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changeover_plan::{Guard, Measure};
+use changeover_postgres::follow::FollowState;
 use changeover_run::{Input, Reading};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -141,14 +142,14 @@ impl Eyes {
     /// How old what the applying relay has not carried over is.
     fn relay_lag(&self) -> Reading {
         let into = self.board.status().authority.other();
-        let status = self.relays.handle(into).map(|handle| handle.status());
-        match status {
-            Ok(status) if self.relays.is_live(into) => {
+        match self.relays.handle(into).map(|handle| handle.status()) {
+            Ok(status) if status.state == FollowState::Following => {
                 Reading::Figure { value: status.lag.as_secs_f64(), source: None }
             }
-            Ok(_) | Err(_) => {
-                Reading::NoData { why: format!("the relay into the {into} is not following") }
-            }
+            Ok(status) => Reading::NoData {
+                why: format!("the relay into the {into} is not following: {}", status.state),
+            },
+            Err(error) => Reading::NoData { why: error.to_string() },
         }
     }
 }

@@ -114,7 +114,7 @@ fn guards_see_the_stream_the_slot_and_the_comparison() {
     let pair = Pair::start("watched");
     let plan = PlanText::new(Gate::None).phases(
         "guards:\n\
-         - {name: lag, metric: relay.lag, below: 1s, for: 0s, on_fail: hold}\n\
+         - {name: lag, metric: relay.lag, below: 1s, for: 0s, every: 1s, on_fail: hold}\n\
          - {name: kept, metric: slot.retained, at_most: 1kB, for: 0s, every: 1s, on_fail: warn}\n\
          - {name: equal, metric: verify.different, at_most: 0, for: 0s, on_fail: abort}\n\
          phases: [{name: copy, steps: [replicate, soak: {for: 1h}]}]\n",
@@ -136,7 +136,12 @@ fn guards_see_the_stream_the_slot_and_the_comparison() {
     execute(&stage.source, "UPDATE counter SET n = n + 1");
     let status = stage.wait_for_state("waiting");
     assert_eq!(status["state"]["waits_for"], "guard", "{status}");
-    has(status["state"]["reason"].as_str().unwrap(), &["guard lag", "relay.lag is", "below 1"]);
+    // The applier gives up waiting for the lock after a while and tries again; a look in between
+    // finds no figure, which holds the run as well.
+    let reason = status["state"]["reason"].as_str().unwrap();
+    has(reason, &["guard lag"]);
+    let late = reason.contains("relay.lag is") && reason.contains("below 1");
+    assert!(late || reason.contains("not following: trying again after"), "{reason}");
     assert!(said("kept", Consequence::Warned), "{}", stage.report());
     locker.run("ROLLBACK").unwrap();
     stage.wait_for("a stream in time", |state| state.control.held().is_none());

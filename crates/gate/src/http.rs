@@ -93,9 +93,7 @@ pub async fn serve(
 
 async fn converse(stream: TcpStream, client: SocketAddr, core: Arc<Core>) {
     let _counted = core.count_client();
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, %client, "cannot turn off delays");
-    }
+    crate::sockets::prepare(&stream);
     let stream = SharedStream::new(stream);
     let (io, ambiguity) = ClientIo::new(stream.clone());
     let peer = Arc::new(Peer::new(client, stream, ambiguity));

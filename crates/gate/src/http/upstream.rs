@@ -85,7 +85,7 @@ impl Upstreams {
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
+        crate::sockets::prepare(&stream);
         let stream = SharedStream::new(stream);
         let (sender, driver) = hyper::client::conn::http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)

@@ -33,11 +33,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        // Without this, small messages wait for acknowledgements; failing to set it costs speed
-        // only.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was refused");
-        }
+        crate::sockets::prepare(&stream);
         Wire { stream, rx: BytesMut::new() }
     }
 

@@ -4,4 +4,5 @@
 mod control;
 mod harness;
 mod http;
+mod keepalive;
 mod postgres;

@@ -137,3 +137,12 @@ async fn more_clients_than_allowed_are_refused() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn clients_and_servers_that_vanish_are_noticed() {
+    let bench = Bench::new().await;
+    let client = bench.client().await;
+    assert_eq!(place(&client).await, "blue");
+    let server = bench.source.port();
+    crate::keepalive::probed_on_both_legs(bench.gate.address, server).await;
+}

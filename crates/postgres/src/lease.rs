@@ -21,7 +21,6 @@ use crate::catalog::ServerIdentity;
 use crate::config::ConnectConfig;
 use crate::error::Error;
 use crate::objects::{EpochRow, Scope, newest, run, value};
-use crate::sequences::{self, SequenceValue};
 use crate::session::Session;
 
 pub use blockers::Blocker;
@@ -133,7 +132,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Locks every moved table and sequence of `scope.side`, which must have authority.
+    /// Locks every moved table of `scope.side`, which must have authority.
     ///
     /// # Errors
     /// [`LeaseError`]; nothing is locked then.
@@ -153,8 +152,7 @@ impl Lease {
         let manners =
             manners(&mut session, budget.total).await.map_err(fault("setting timeouts"))?;
         let timing = Timing::starting(budget.total);
-        let locks: Vec<String> =
-            [lock_sql(scope, false), locks::sequence_sql(scope)].into_iter().flatten().collect();
+        let locks: Vec<String> = lock_sql(scope, false).into_iter().collect();
         acquire(&mut session, &mut watch, scope, &timing, &budget, &manners, &locks).await?;
         let newest =
             newest(&mut session, &scope.migration).await.map_err(fault("reading the epoch"))?;
@@ -199,15 +197,6 @@ impl Lease {
     /// The lease's session, to read the catalogue's digest with. Nothing else may be done with it.
     pub fn session(&mut self) -> &mut Session {
         &mut self.session
-    }
-
-    /// Where every moved sequence stands; none can move while the lease lasts.
-    ///
-    /// # Errors
-    /// If one cannot be read.
-    pub async fn sequences(&mut self) -> Result<Vec<SequenceValue>, LeaseError> {
-        let outcome = sequences::read(&mut self.session, &self.scope.sequences).await;
-        outcome.map_err(self.fault("reading the sequences"))
     }
 
     /// Creates, enables and counts the seal's triggers, uncommitted. Before the barrier, so that

@@ -6,6 +6,7 @@
 
 mod before;
 mod late;
+mod limits;
 mod proof;
 mod seal;
 mod way_back;
@@ -19,7 +20,7 @@ use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::grant::{Grant, Snapshot};
 use changeover_postgres::lease::Lease;
 use changeover_postgres::objects::Scope;
-use changeover_postgres::sequences::Raise;
+use changeover_postgres::sequences::Ahead;
 use changeover_postgres::session::Session;
 use changeover_run::Input as RunInput;
 use changeover_types::Side;
@@ -50,8 +51,8 @@ pub(super) struct Sessions {
     proof_of_taker: Option<Snapshot>,
     /// Whose sessions end when authority has moved.
     ended: Blockers,
-    /// The sequences that could not set the whole margin aside.
-    narrow: Vec<Raise>,
+    /// The numbers that were set aside, also by earlier attempts.
+    ahead: Ahead,
     /// Since when the taking side has not answered while its epoch is to be burnt.
     silent_since: Option<Instant>,
 }

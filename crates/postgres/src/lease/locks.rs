@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::error::Error;
-use crate::objects::{BEGIN, Scope, advisory_lock, do_block, regclasses, run, value};
+use crate::objects::{BEGIN, Scope, advisory_lock, run, value};
 use crate::session::Session;
 
 use super::Timing;
@@ -55,30 +55,6 @@ pub(crate) fn lock_sql(scope: &Scope, nowait: bool) -> Option<String> {
     let nowait = if nowait { " NOWAIT" } else { "" };
     (!list.is_empty())
         .then(|| format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE{nowait};", list.join(", ")))
-}
-
-/// A change of each sequence that changes nothing: it takes SHARE ROW EXCLUSIVE, for which even a
-/// `nextval` from a session's cache has to wait (finding 16).
-pub(crate) fn sequence_sql(scope: &Scope) -> Option<String> {
-    let mut names: Vec<_> = scope.sequences.iter().collect();
-    names.sort();
-    (!names.is_empty()).then(|| {
-        do_block(&format!(
-            r#"DECLARE
-  r record;
-BEGIN
-  FOR r IN SELECT format('%I.%I', n.nspname, c.relname) AS q, s.seqcache
-    FROM unnest({names}) AS u(name)
-      JOIN pg_catalog.pg_sequence s ON s.seqrelid = u.name::regclass
-      JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
-      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY 1
-  LOOP
-    EXECUTE 'ALTER SEQUENCE ' || r.q || ' CACHE ' || r.seqcache;
-  END LOOP;
-END"#,
-            names = regclasses(names),
-        ))
-    })
 }
 
 /// Opens the transaction that will hold the locks: whatever happens to us, the server ends it.

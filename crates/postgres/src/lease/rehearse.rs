@@ -1,13 +1,13 @@
 //! Step 0: would the lease be granted now, and who is in the way? Holds the locks for the time of
 //! one statement, never waits for one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::ConnectConfig;
 use crate::objects::{Scope, run};
 
 use super::blockers::{self, Blocker};
-use super::locks::{is_blocked, lock_sql, manners, open_sql, sequence_sql};
+use super::locks::{is_blocked, lock_sql, manners, open_sql};
 use super::{Lease, LeaseError, Timing, connect};
 
 /// What a rehearsal found.
@@ -21,6 +21,10 @@ pub struct Rehearsal {
     /// Whether our role may set `deadlock_timeout`: without it an autovacuum in the way is waited
     /// for instead of being sent away.
     pub swift: bool,
+    /// How long it took to lock everything, nobody being in the way; `None` if somebody was.
+    pub took: Option<Duration>,
+    /// How long that may take at most: half of the server's `deadlock_timeout`.
+    pub round: Duration,
 }
 
 impl Lease {
@@ -37,10 +41,9 @@ impl Lease {
         let manners = manners(&mut session, total).await.map_err(fault("setting timeouts"))?;
         let mut sql = open_sql(&Timing::starting(total), total);
         sql.push_str(&lock_sql(scope, true).unwrap_or_default());
-        // ALTER SEQUENCE has no NOWAIT.
-        sql.push_str(" SET LOCAL lock_timeout = 1; ");
-        sql.push_str(&sequence_sql(scope).unwrap_or_default());
+        let began = Instant::now();
         let tried = run(&mut session, &sql).await;
+        let took = tried.is_ok().then(|| began.elapsed());
         run(&mut session, "ROLLBACK").await.map_err(fault("ending the rehearsal"))?;
         let free = match tried {
             Ok(()) => true,
@@ -49,9 +52,9 @@ impl Lease {
                 return Err(LeaseError::Database { what: "rehearsing the lease", side, source });
             }
         };
-        let names = scope.relations.iter().map(|r| &r.name).chain(&scope.sequences);
+        let names = scope.relations.iter().map(|r| &r.name);
         let blockers = blockers::holding(&mut session, names).await;
         let blockers = blockers.map_err(fault("asking who holds locks"))?;
-        Ok(Rehearsal { free, blockers, swift: manners.swift })
+        Ok(Rehearsal { free, blockers, swift: manners.swift, took, round: manners.round })
     }
 }

@@ -263,7 +263,7 @@ fn lock_room(
         per.checked_mul(sessions)
     };
     let indexes: usize = catalog.tables.iter().map(|table| table.keys.len()).sum();
-    let relations = (catalog.tables.len() + catalog.sequences.len() + indexes) as u64;
+    let relations = (catalog.tables.len() + indexes) as u64;
     // Twice for the lease; on the source once for each reader of the copy and its holder.
     let needed = match side {
         Side::Source => relations * 2.max(evidence.options.copy_jobs as u64 + 1),

@@ -1,5 +1,7 @@
 //! How far each sequence of the side that takes over must stand. Pure.
 
+use std::collections::BTreeMap;
+
 use changeover_types::TableName;
 use serde::{Deserialize, Serialize};
 
@@ -79,8 +81,9 @@ pub fn plan(
 ) -> Result<Vec<Raise>, Vec<SequenceFault>> {
     let mut raises = Vec::with_capacity(from.len());
     let mut faults = Vec::new();
+    let to: BTreeMap<&TableName, &SequenceValue> = to.iter().map(|it| (&it.name, it)).collect();
     for here in from {
-        let outcome = match to.iter().find(|there| there.name == here.name) {
+        let outcome = match to.get(&here.name) {
             None => Err(SequenceFault::Missing(here.name.clone())),
             Some(there) => one(here, there, margin),
         };

@@ -7,7 +7,8 @@ use changeover_plan::Standbys;
 use changeover_postgres::definitions::Change;
 use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::grant::{Grant, Snapshot};
-use changeover_postgres::lease::{Lease, LeaseBudget};
+use changeover_postgres::lease::{Lease, LeaseBudget, Rehearsal};
+use changeover_postgres::sequences::AheadError;
 use changeover_postgres::session::Session;
 use changeover_postgres::{barrier, objects, sequences};
 use changeover_types::{AttemptId, Side};
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::definitions::{Against, Now, waived};
 use super::super::{Effects, application};
+use super::limits::{Cost, Load};
 use super::{REST_OF_CUTOVER, Sessions, Sides, Why, ident};
 use crate::daemon::store::now;
 use crate::gates::Blockers;
@@ -29,7 +31,8 @@ const LONG_WRITER_MS: u64 = 1000;
 impl Effects {
     /// Step 0. Nobody is held; whatever would fail later should fail here.
     pub(super) async fn rehearse(&mut self, attempt: &Attempt) -> Result<Input, Why> {
-        self.sessions = Sessions::default();
+        let ahead = std::mem::take(&mut self.sessions.ahead);
+        self.sessions = Sessions { ahead, ..Sessions::default() };
         self.waiting_for.set(Blockers::default());
         let sides = self.sides(attempt).await?;
         self.check_standbys(attempt, &sides).await?;
@@ -51,6 +54,7 @@ impl Effects {
                 long.join("; ")
             )));
         }
+        self.check_limits(attempt, &sides, &mut giver, &rehearsal).await?;
         Lease::rehearse(&sides.taker, &sides.taker_scope).await?;
         self.check_reverse(attempt)?;
         self.ping(attempt, &sides).await?;
@@ -70,9 +74,40 @@ impl Effects {
         {
             return Err(Why::new(why));
         }
+        let mut taker = Session::connect(&sides.taker, &name).await?;
+        let (names, margin) = (&sides.giver_scope.sequences, self.plan.data.sequence_margin);
+        let set = self.sessions.ahead.set_aside(&mut giver, &mut taker, names, margin).await;
+        set.map_err(not_set_aside)?;
         self.sessions.giver = Some(giver);
-        self.sessions.taker = Some(Session::connect(&sides.taker, &name).await?);
+        self.sessions.taker = Some(taker);
         Ok(Input::Done)
+    }
+
+    /// Whether what will be done while clients are held fits the write pause.
+    async fn check_limits(
+        &self,
+        attempt: &Attempt,
+        sides: &Sides,
+        giver: &mut Session,
+        rehearsal: &Rehearsal,
+    ) -> Result<(), Why> {
+        let names = &sides.giver_scope.sequences;
+        let load = Load { tables: sides.giver_scope.relations.len(), sequences: names.len() };
+        let mut found = None;
+        // The first look fills the server's caches, which the hold finds filled.
+        for _ in 0..2 {
+            let begun = Instant::now();
+            Fingerprint::read(giver, &sides.moved.selection).await?;
+            let digest = begun.elapsed();
+            sequences::read(giver, names).await?;
+            let sequences = begun.elapsed() - digest;
+            let cost = Cost { digest, locks: rehearsal.took, round: rehearsal.round, sequences };
+            found = cost.exceeds(load, Duration::from_millis(attempt.write_pause_ms));
+            if found.is_none() {
+                return Ok(());
+            }
+        }
+        found.map_or(Ok(()), |text| Err(Why::lasting(format!("on the {}: {text}", attempt.from))))
     }
 
     /// A standby that is promoted without the seal would be a second writable side.
@@ -212,30 +247,23 @@ impl Effects {
     pub(super) async fn drain(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         let sides = self.sides(attempt).await?;
         let nonce = self.nonce();
-        let Sessions { lease, giver, taker, .. } = &mut self.sessions;
+        let Sessions { lease, giver, taker, ahead, .. } = &mut self.sessions;
         let (Some(lease), Some(giver), Some(taker)) = (lease, giver, taker) else {
             return Err(lost_lease());
         };
         let id = AttemptId { epoch: attempt.epoch, nonce };
+        barrier::write(giver, &self.plan.name, id.epoch, id.nonce).await?;
         let travel = async {
-            barrier::write(giver, &self.plan.name, id.epoch, id.nonce).await?;
             let within = attempt.pause_left(now());
-            self.relays.barrier(attempt.to(), id, within).await?;
-            Ok::<(), Why>(())
+            Ok::<(), Why>(self.relays.barrier(attempt.to(), id, within).await?)
         };
-        let arm = async {
-            lease.arm().await?;
-            Ok::<_, Why>(lease.sequences().await?)
+        let arm = async { Ok(lease.arm().await.map(drop)?) };
+        let (names, margin) = (&sides.giver_scope.sequences, self.plan.data.sequence_margin);
+        let set_aside = async {
+            let set = ahead.set_aside(giver, taker, names, margin).await;
+            set.map_err(not_set_aside)
         };
-        let count = async { Ok(sequences::read(taker, &sides.taker_scope.sequences).await?) };
-        let (_, here, there) = tokio::try_join!(travel, arm, count)?;
-        let margin = self.plan.data.sequence_margin;
-        let raises = sequences::plan(&here, &there, margin).map_err(|faults| {
-            Why::lasting(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        })?;
-        sequences::raise(taker, &raises).await?;
-        let narrow = raises.into_iter().filter(|it| it.margin < margin);
-        self.sessions.narrow = narrow.collect();
+        tokio::try_join!(travel, arm, set_aside)?;
         Ok(Input::Done)
     }
 
@@ -256,6 +284,13 @@ impl Effects {
         let Some(lease) = self.sessions.lease.as_mut() else { return Err(lost_lease()) };
         lease.ping().await?;
         Ok(Input::Prepared { lease: ident(lease.backend()) })
+    }
+}
+
+fn not_set_aside(error: AheadError) -> Why {
+    match error {
+        AheadError::Faults(_) => Why::lasting(error.to_string()),
+        AheadError::Database(error) => error.into(),
     }
 }
 

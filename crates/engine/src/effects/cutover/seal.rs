@@ -196,8 +196,8 @@ impl Effects {
     }
 
     /// The sequences whose two ranges are closer together than the plan asks for.
-    fn narrow_margins(&mut self, old: Side) -> Option<String> {
-        let narrow = std::mem::take(&mut self.sessions.narrow);
+    fn narrow_margins(&self, old: Side) -> Option<String> {
+        let narrow: Vec<_> = self.sessions.ahead.narrow(self.plan.data.sequence_margin).collect();
         let shown = narrow.iter().take(NAMED_SEQUENCES);
         let mut names: Vec<String> =
             shown.map(|it| format!("{} ({})", it.name, it.margin)).collect();

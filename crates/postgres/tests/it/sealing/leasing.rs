@@ -6,7 +6,7 @@ use changeover_postgres::barrier;
 use changeover_postgres::lease::{Lease, LeaseBudget, LeaseError, SealFailure};
 use changeover_postgres::objects::{RelationEntry, Scope, genesis, install};
 use changeover_postgres::seal;
-use changeover_postgres::sequences::{self, plan};
+use changeover_postgres::sequences::{self, Ahead};
 use changeover_testkit::ClusterConfig;
 use changeover_types::{Epoch, Side, TableName};
 
@@ -36,37 +36,60 @@ async fn the_lease_says_who_it_is() {
 }
 
 #[tokio::test]
-async fn finding_16_cached_nextval_waits_and_the_margin_keeps_the_ranges_apart() {
+async fn finding_16_numbers_are_set_aside_so_that_the_ranges_are_apart() {
     let world = World::new("sequences").await;
     let app = world.app(Side::Source).await;
+    let next =
+        async || -> i64 { app.query_one("SELECT nextval('ticket')", &[]).await.unwrap().get(0) };
     // This session has nineteen more numbers in its cache.
-    app.batch_execute("SELECT nextval('ticket')").await.unwrap();
-    let mut lease = world.lease(2).await;
-    let waiting = tokio::spawn(async move {
-        app.query_one("SELECT nextval('ticket')", &[]).await.unwrap().get::<_, i64>(0)
-    });
-    world.until_waiting(Side::Source, "SELECT nextval%").await;
-    let here = lease.sequences().await.unwrap();
-    assert_eq!((here[1].last_value, here[1].is_called), (20, true), "the cache is counted");
+    assert_eq!(next().await, 1);
+    let mut source = world.session(Side::Source).await;
     let mut target = world.session(Side::Target).await;
-    let there = sequences::read(&mut target, &world.target.sequences).await.unwrap();
-    let raises = plan(&here, &there, 1000).unwrap();
-    sequences::raise(&mut target, &raises).await.unwrap();
+    let names = &world.source.sequences;
+    let mut ahead = Ahead::default();
+    ahead.set_aside(&mut source, &mut target, names, 1000).await.unwrap();
+    let stands = sequences::read(&mut target, names).await.unwrap();
+    assert_eq!((stands[1].last_value, stands[1].is_called), (1021, false), "the cache is counted");
+
+    // Attempts that are called off eat up nothing, and nothing is set again.
+    ahead.set_aside(&mut source, &mut target, names, 1000).await.unwrap();
+    assert_eq!(sequences::read(&mut target, names).await.unwrap(), stands);
+
+    // What moved since is seen under the lease, which keeps nobody from taking numbers.
+    for number in 2..=21 {
+        assert_eq!(next().await, number);
+    }
+    let mut lease = world.lease(2).await;
+    ahead.set_aside(&mut source, &mut target, names, 1000).await.unwrap();
+    assert_eq!(next().await, 22);
     lease.arm().await.unwrap();
     lease.seal().await.unwrap();
-    assert_eq!(waiting.await.unwrap(), 21, "the lease emptied the cache");
-    let app = world.app(Side::Target).await;
-    let next: i64 = app.query_one("SELECT nextval('ticket')", &[]).await.unwrap().get(0);
-    assert_eq!((raises[1].old_side_until, next), (Some(1020), 1021));
+    assert_eq!(next().await, 23);
+    let on_target = world.app(Side::Target).await;
+    let first: i64 = on_target.query_one("SELECT nextval('ticket')", &[]).await.unwrap().get(0);
+    let raise = ahead.narrow(u64::MAX).find(|it| it.name == names[1]).unwrap().clone();
+    assert_eq!((raise.old_side_until, first), (Some(1040), 1041));
+    assert_eq!(ahead.narrow(1000).count(), 0);
+
+    // A number that the other side took counts.
+    ahead.set_aside(&mut source, &mut target, names, 1000).await.unwrap();
+    let stands = sequences::read(&mut target, names).await.unwrap();
+    assert_eq!((stands[1].last_value, stands[1].is_called), (1060, true), "the source stood still");
+    app.batch_execute("SELECT nextval('ticket') FROM generate_series(1, 40)").await.unwrap();
+    ahead.set_aside(&mut source, &mut target, names, 1000).await.unwrap();
+    let stands = sequences::read(&mut target, names).await.unwrap();
+    assert_eq!((stands[1].last_value, stands[1].is_called), (2061, false));
+
     // The alarm, should the old side use its range up.
-    let app = world.app(Side::Source).await;
-    app.batch_execute("SELECT setval('ticket', 1020)").await.unwrap();
-    let mut source = world.session(Side::Source).await;
-    let now = sequences::read(&mut source, &world.source.sequences).await.unwrap();
-    assert!(!raises[1].overrun_by(&now[1]));
+    app.batch_execute("SELECT setval('ticket', 1040)").await.unwrap();
+    assert!(!raise.overrun_by(&sequences::read(&mut source, names).await.unwrap()[1]));
     app.batch_execute("SELECT nextval('ticket')").await.unwrap();
-    let now = sequences::read(&mut source, &world.source.sequences).await.unwrap();
-    assert!(raises[1].overrun_by(&now[1]));
+    assert!(raise.overrun_by(&sequences::read(&mut source, names).await.unwrap()[1]));
+
+    // There and back: what was set aside on the other side is not taken for ours.
+    ahead.set_aside(&mut target, &mut source, names, 1000).await.unwrap();
+    let stands = sequences::read(&mut source, names).await.unwrap();
+    assert_eq!((stands[1].last_value, stands[1].is_called), (3061, false));
 }
 
 #[tokio::test]

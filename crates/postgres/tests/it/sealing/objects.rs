@@ -5,6 +5,7 @@ use changeover_postgres::lease::Lease;
 use changeover_postgres::objects::{
     RelationEntry, Scope, epochs, genesis, install, newest, publication,
 };
+use changeover_postgres::sequences;
 use changeover_types::{Epoch, EpochKind, MigrationName, Side, TableName};
 
 use super::{BUDGET, World, assert_refused};
@@ -117,7 +118,8 @@ async fn hostile_names_are_only_names() {
     let config = world.config(Side::Source);
     assert!(Lease::rehearse(&config, &scope).await.unwrap().free);
     let mut lease = Lease::take(&config, &scope, Epoch(2), "run-1", BUDGET).await.unwrap();
-    assert_eq!(lease.sequences().await.unwrap().len(), 1);
+    let stands = sequences::read(lease.session(), &scope.sequences).await.unwrap();
+    assert_eq!((stands[0].last_value, stands[0].is_called), (1, false));
     assert_eq!(lease.arm().await.unwrap().relations, 1);
     lease.seal().await.unwrap();
     let write = r#"INSERT INTO "s'$changeover$;"."t""; DROP TABLE item; --" VALUES (1)"#;

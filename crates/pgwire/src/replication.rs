@@ -20,7 +20,7 @@ pub enum ReplicationMessage {
         /// The output plugin's message.
         payload: Bytes,
     },
-    /// A sign of life. It proves nothing about what was received or applied.
+    /// A sign of life. It proves nothing about what was applied.
     Keepalive {
         /// How far the sender has read its log.
         wal_end: Lsn,

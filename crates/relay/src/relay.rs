@@ -2,8 +2,9 @@
 //!
 //! The shell's loop: [`Relay::handle`] what was received; [`Relay::poll`] until `None`, performing
 //! each [`Step`]; after the target's COMMIT of a batch, [`Relay::handle_durable`]; acknowledge
-//! [`Relay::acknowledgeable`] to the sender and nothing else. While [`Relay::buffered_bytes`] is
-//! above what the shell wants to hold, it does not read.
+//! [`Relay::acknowledgeable`] to the sender and nothing else; [`Relay::handle_keepalive`] what the
+//! sender says between transactions. While [`Relay::buffered_bytes`] is above what the shell wants to
+//! hold, it does not read.
 
 mod assemble;
 mod batch;
@@ -250,7 +251,9 @@ pub struct Relay {
     opened: Lsn,
     buffered: usize,
     durable_end: Lsn,
-    discarded_end: Lsn,
+    /// The end of what was received and is not applied, or of the log behind it that holds
+    /// nothing for us.
+    passed_end: Lsn,
     hold: Option<Hold>,
     counters: Counters,
 }
@@ -283,7 +286,7 @@ impl Relay {
             opened: resume.position,
             buffered: 0,
             durable_end: Lsn::ZERO,
-            discarded_end: Lsn::ZERO,
+            passed_end: Lsn::ZERO,
             hold: None,
             counters: Counters::default(),
         }
@@ -324,13 +327,27 @@ impl Relay {
         }
     }
 
-    /// What may be told to the sender as flushed: the end of what is durable. Transactions that
-    /// are not applied count once nothing before them is pending. Keepalives never reach here.
+    /// The sender has read its log up to `wal_end`, and sent all that there is before it. Nothing in
+    /// the middle of a transaction.
+    pub fn handle_keepalive(&mut self, wal_end: Lsn) {
+        if self.incoming.is_none() {
+            self.passed_end = self.passed_end.max(wal_end);
+        }
+    }
+
+    /// Whether something that was received is not durable yet.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !(self.ready.is_empty() && self.outbox.is_empty() && self.in_flight.is_empty())
+    }
+
+    /// What may be told to the sender as flushed: the end of what is durable. While nothing is
+    /// pending there is nothing to be durable between that and the end of what was received
+    /// (transactions that are not applied, and a keepalive's position), so that counts, too: a
+    /// server that is shut down waits until the whole of its log is confirmed.
     #[must_use]
     pub fn acknowledgeable(&self) -> Lsn {
-        let pending =
-            !(self.ready.is_empty() && self.outbox.is_empty() && self.in_flight.is_empty());
-        if pending { self.durable_end } else { self.durable_end.max(self.discarded_end) }
+        if self.is_pending() { self.durable_end } else { self.durable_end.max(self.passed_end) }
     }
 
     /// Hands out nothing with a commit LSN at or above `limit` until told otherwise, and says

@@ -271,14 +271,14 @@ impl Relay {
         match incoming.fate {
             Fate::Through => self.ready.push_back(Entry::End { position: commit_lsn, tail }),
             // Nothing to record: it only moves what may be acknowledged once all before is safe.
-            Fate::Gather if empty => self.discarded_end = end_lsn,
+            Fate::Gather if empty => self.passed_end = end_lsn,
             Fate::Gather => self.whole(head, incoming.work, incoming.bytes, tail),
             Fate::Discard if incoming.turned => {
                 self.whole(head, incoming.work, incoming.bytes, tail);
             }
             Fate::Discard | Fate::Ours | Fate::Known => {
                 self.counters.discarded += 1;
-                self.discarded_end = end_lsn;
+                self.passed_end = end_lsn;
                 let markers = tail.markers;
                 match incoming.fate {
                     _ if markers.is_empty() => {}

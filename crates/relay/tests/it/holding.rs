@@ -54,7 +54,7 @@ fn a_closed_segment_tells_what_it_sees() {
         Step::Foreign { commit_lsn: Lsn(1_030), after_seal: true, table, .. } if table.name == "t"
     ));
     assert_eq!(relay.counters().foreign, 1);
-    assert_eq!(relay.acknowledgeable(), Lsn(1_040));
+    assert_eq!(relay.acknowledgeable(), Lsn(1_035));
 }
 
 #[test]
@@ -153,4 +153,38 @@ fn reached_is_said_once_and_only_with_proof() {
     assert_eq!(relay.poll(), None);
     relay.hold_before(Some(Lsn::ZERO));
     assert!(matches!(relay.poll(), Some(Step::Reached { limit: Lsn::ZERO, .. })));
+}
+
+/// P5: there is nothing to be durable between what is and a keepalive, unless something is pending.
+#[test]
+fn a_keepalive_is_confirmed_while_nothing_is_pending() {
+    let history = history(&[Kind::Data(1), Kind::Data(2)], true);
+    let mut receiver = Receiver::new(true);
+    let mut relay = Relay::new(config(Limits::default()), receiver.resume);
+    relay.handle_keepalive(Lsn(900));
+    assert_eq!(relay.acknowledgeable(), Lsn(900), "nothing came, nothing is pending");
+    for event in announcements().into_iter().chain(history[0].events.clone()) {
+        relay.handle(event).unwrap();
+    }
+    relay.handle_keepalive(Lsn(1_008));
+    assert_eq!(relay.acknowledgeable(), Lsn::ZERO, "received, not applied");
+    while let Some(step) = relay.poll() {
+        assert_eq!(relay.acknowledgeable(), Lsn::ZERO, "handed out, not durable: {step:?}");
+        if let Step::Close { position, .. } = step {
+            relay.handle_durable(position);
+        }
+    }
+    assert_eq!(relay.acknowledgeable(), Lsn(1_008));
+    // In the middle of a transaction nothing is said of what is behind its beginning.
+    relay.handle(history[1].events[0].clone()).unwrap();
+    relay.handle_keepalive(Lsn(2_000));
+    assert_eq!(relay.acknowledgeable(), Lsn(1_008));
+    receiver.resume = Resume { position: history[0].lsn, open: true, epoch: Epoch(1) };
+    // One that was durable before counts as soon as it is passed over.
+    let mut relay = Relay::new(config(Limits::default()), receiver.resume);
+    for event in announcements().into_iter().chain(history[0].events.clone()) {
+        relay.handle(event).unwrap();
+    }
+    assert!(relay.poll().is_none());
+    assert_eq!(relay.acknowledgeable(), history[0].end);
 }

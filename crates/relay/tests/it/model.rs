@@ -4,7 +4,7 @@ use changeover_relay::Limits;
 use changeover_types::Lsn;
 use proptest::prelude::*;
 
-use crate::world::{Kind, Receiver, Session, Transaction, history};
+use crate::world::{BETWEEN, Kind, Receiver, Session, Transaction, history};
 
 #[derive(Clone, Debug)]
 enum Action {
@@ -91,8 +91,8 @@ fn play(kinds: &[Kind], open: bool, limits: Limits, actions: &[Action]) {
     let expected: Vec<u64> = history.iter().flat_map(|t| t.rows.iter().copied()).collect();
     assert_eq!(receiver.rows, expected);
     assert_eq!(session.relay.buffered_bytes(), 0);
-    // With everything durable the sender can let go of everything.
-    let end = history.last().map_or(Lsn::ZERO, |t| t.end);
+    // With everything durable the sender can let go of everything, and be shut down.
+    let end = history.last().map_or(Lsn::ZERO, |t| Lsn(t.end.0 + BETWEEN));
     assert_eq!(acknowledged.max(session.relay.acknowledgeable()), end);
 }
 

@@ -24,6 +24,16 @@ pub(crate) enum Kind {
     Turn,
 }
 
+/// What a session of the sender says.
+#[derive(Clone, Debug)]
+pub(crate) enum Message {
+    Event(StreamEvent),
+    Keepalive(Lsn),
+}
+
+/// How much of the sender's log lies between two transactions and is not sent.
+pub(crate) const BETWEEN: u64 = 3;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Transaction {
     pub(crate) lsn: Lsn,
@@ -79,7 +89,7 @@ pub(crate) fn history(kinds: &[Kind], mut open: bool) -> Vec<Transaction> {
     let mut history = Vec::new();
     for (n, kind) in kinds.iter().enumerate() {
         let lsn = Lsn(1_000 + 10 * n as u64);
-        let end = Lsn(lsn.0 + 10);
+        let end = Lsn(lsn.0 + 5);
         let mut body = Vec::new();
         let mut rows = Vec::new();
         let heartbeat = insert(3, &["m", "heartbeat", "0", "0"]);
@@ -130,7 +140,7 @@ pub(crate) struct Receiver {
 /// Everything that does not survive a crash.
 pub(crate) struct Session {
     pub(crate) relay: Relay,
-    pub(crate) inbox: std::vec::IntoIter<StreamEvent>,
+    pub(crate) inbox: std::vec::IntoIter<Message>,
     open: Option<(Resume, Vec<u64>)>,
     committed: Option<Lsn>,
 }
@@ -155,9 +165,20 @@ impl Session {
         acknowledged: Lsn,
         limits: Limits,
     ) -> Session {
-        let mut inbox = announcements();
-        let again = history.iter().filter(|t| t.end > acknowledged);
-        inbox.extend(again.flat_map(|t| t.events.clone()));
+        let mut inbox: Vec<Message> = announcements().into_iter().map(Message::Event).collect();
+        // A sender never goes back behind what it was told, whoever sends again.
+        inbox.push(Message::Keepalive(acknowledged));
+        for t in history.iter().filter(|t| t.end > acknowledged) {
+            // In the middle of a transaction it is where the sender is in its log: before the end.
+            inbox.extend(
+                t.events
+                    .iter()
+                    .cloned()
+                    .flat_map(|event| [Message::Event(event), Message::Keepalive(t.lsn)]),
+            );
+            // Behind it comes log that holds nothing for us.
+            inbox.push(Message::Keepalive(Lsn(t.end.0 + BETWEEN)));
+        }
         Session {
             relay: Relay::new(config(limits), receiver.resume),
             inbox: inbox.into_iter(),
@@ -167,7 +188,13 @@ impl Session {
     }
 
     pub(crate) fn feed(&mut self, events: usize) -> Result<(), RelayError> {
-        self.inbox.by_ref().take(events).try_for_each(|event| self.relay.handle(event))
+        self.inbox.by_ref().take(events).try_for_each(|message| match message {
+            Message::Event(event) => self.relay.handle(event),
+            Message::Keepalive(at) => {
+                self.relay.handle_keepalive(at);
+                Ok(())
+            }
+        })
     }
 
     /// Tells the relay of the last commit, as far as there was one.

@@ -93,6 +93,12 @@ impl Applier {
         Ok((applier, resume))
     }
 
+    /// The server process that writes.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.session.pid()
+    }
+
     /// Begins a batch. Nothing is sent yet: it travels with the first changes.
     pub fn begin(&mut self, head: Head) {
         let migration = self.migration.as_str().as_bytes();

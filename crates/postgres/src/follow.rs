@@ -4,6 +4,8 @@
 //! dropped or killed at any instant: where to go on is read from the receiving database's rows.
 
 mod handle;
+mod leaving;
+mod silence;
 mod status;
 
 use std::future::Future;
@@ -13,15 +15,17 @@ use std::time::Duration;
 use changeover_relay::{Limits, Relay, RelayConfig, Resume, Step, Stream};
 use changeover_types::{Lsn, MigrationName, Side};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::apply::{Applier, Head, Scan, is_passing};
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
 use crate::replication::{Incoming, ReplicationStream};
 use crate::session::{SearchPath, Session};
-use handle::Control;
-pub use handle::FollowHandle;
+pub use handle::{FollowHandle, Hold};
+use handle::{HoldOrder, Stop};
+use leaving::Leaving;
+use silence::{Patience, Silence};
 use status::Meter;
 pub use status::{FollowEvent, FollowState, FollowStatus};
 
@@ -30,6 +34,10 @@ const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(100);
 
 /// How often something is said to the sender at least.
 const SPEAK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long both ends may take to be opened: the new applier may have to wait for the old one's
+/// process, and the stream for the old walsender's.
+const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// The waits between attempts to reconnect.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -65,11 +73,12 @@ enum Ended {
 #[derive(Debug)]
 pub struct Follower {
     config: FollowConfig,
-    control: mpsc::Receiver<Control>,
+    stops: mpsc::Receiver<Stop>,
+    holds: watch::Receiver<Option<HoldOrder>>,
     events: mpsc::Sender<FollowEvent>,
     status: watch::Sender<FollowStatus>,
-    hold: Option<(Lsn, u64)>,
     meter: Meter,
+    patience: Patience,
 }
 
 /// What lives as long as the two connections.
@@ -78,6 +87,9 @@ struct Line {
     stream: ReplicationStream,
     ticker: Interval,
     spoken: Instant,
+    leaving: Leaving,
+    silence: Silence,
+    hold: Option<HoldOrder>,
 }
 
 impl Follower {
@@ -85,15 +97,17 @@ impl Follower {
     /// when 1024 of them wait, the follower waits too.
     #[must_use]
     pub fn new(config: FollowConfig) -> (Follower, FollowHandle, mpsc::Receiver<FollowEvent>) {
-        let (orders, control) = mpsc::channel(16);
+        let (stop, stops) = mpsc::channel(1);
+        let (hold, holds) = watch::channel(None);
         let (events, told) = mpsc::channel(1_024);
         let (status, watched) = watch::channel(FollowStatus::default());
-        let handle = FollowHandle::new(orders, watched, config.stream);
-        let meter = Meter::default();
-        (Follower { config, control, events, status, hold: None, meter }, handle, told)
+        let handle = FollowHandle::new(stop, hold, watched, config.stream);
+        let (meter, patience) = (Meter::default(), Patience::default());
+        (Follower { config, stops, holds, events, status, meter, patience }, handle, told)
     }
 
-    /// Follows until told to stop, or until the last handle is gone. A broken connection on either side is made anew.
+    /// Follows until told to stop, or until the last handle is gone. A connection that breaks on
+    /// either side, or falls silent, is made anew.
     ///
     /// # Errors
     /// What trying again cannot mend: `Divergence` (a row or a definition that differs),
@@ -130,74 +144,55 @@ impl Follower {
         }
     }
 
-    /// Waits, heeding control; true if told to stop.
+    /// Waits; true if told to stop.
     async fn wait_or_stop(&mut self, wait: Duration) -> bool {
-        let mut over = pin!(sleep(wait));
-        loop {
-            tokio::select! {
-                () = &mut over => return false,
-                order = self.control.recv() => {
-                    if order.is_none_or(|order| self.note(order)) {
-                        return true;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Keeps an order for when there is a relay; true if it is to stop.
-    fn note(&mut self, order: Control) -> bool {
-        match order {
-            Control::Hold { limit, ticket } => {
-                self.hold = limit.map(|limit| (limit, ticket));
-                false
-            }
-            Control::Stop => true,
+        tokio::select! {
+            () = sleep(wait) => false,
+            _ = self.stops.recv() => true,
         }
     }
 
     /// Connects and follows until something breaks or somebody says stop.
     async fn follow(&mut self) -> Result<Ended> {
         let c = self.config.clone();
-        let (mut applier, resume, stream) = {
-            let mut starting = pin!(start(&c));
-            loop {
-                tokio::select! {
-                    started = &mut starting => break started?,
-                    order = self.control.recv() => {
-                        if order.is_none_or(|order| self.note(order)) {
-                            return Ok(Ended::Stopped);
-                        }
-                    }
-                }
-            }
+        let (mut applier, resume, stream) = tokio::select! {
+            started = timeout(START_WITHIN, start(&c)) => match started {
+                Ok(started) => started?,
+                Err(_) => return Err(silence::no_start(&c)),
+            },
+            _ = self.stops.recv() => return Ok(Ended::Stopped),
         };
         let mut ticker = interval(ACKNOWLEDGE_EVERY);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let config =
             RelayConfig { migration: c.migration.clone(), stream: c.stream, limits: c.limits };
-        let mut line =
-            Line { relay: Relay::new(config, resume), stream, ticker, spoken: Instant::now() };
-        line.relay.hold_before(self.hold.map(|(limit, _)| limit));
+        let mut line = Line {
+            relay: Relay::new(config, resume),
+            stream,
+            ticker,
+            spoken: Instant::now(),
+            leaving: Leaving::default(),
+            silence: Silence::new(Instant::now()),
+            hold: None,
+        };
+        self.heed(&mut line);
         self.meter.resumed(&line.relay);
         self.status.send_modify(|status| status.resumed(resume));
         self.tell(FollowEvent::Resumed(resume)).await;
         loop {
             while let Some(step) = line.relay.poll() {
                 self.perform(step, &mut applier, &mut line).await?;
-                while let Ok(order) = self.control.try_recv() {
-                    if self.heed(order, &mut line.relay) {
-                        return self.end(line).await;
-                    }
+                if self.stops.try_recv().is_ok() {
+                    return self.end(line).await;
+                }
+                if self.holds.has_changed().unwrap_or(false) {
+                    self.heed(&mut line);
                 }
             }
             let room = line.relay.buffered_bytes() < self.config.max_buffer_bytes;
             tokio::select! {
-                order = self.control.recv() => {
-                    if order.is_none_or(|order| self.heed(order, &mut line.relay)) {
-                        return self.end(line).await;
-                    }
-                }
+                _ = self.stops.recv() => return self.end(line).await,
+                Ok(()) = self.holds.changed() => self.heed(&mut line),
                 incoming = line.stream.next(), if room => {
                     let incoming = incoming?;
                     self.take(incoming, &mut line).await?;
@@ -213,17 +208,20 @@ impl Follower {
         Ok(Ended::Stopped)
     }
 
-    /// Obeys an order; true if it is to stop.
-    fn heed(&mut self, order: Control, relay: &mut Relay) -> bool {
-        let stop = self.note(order);
-        relay.hold_before(self.hold.map(|(limit, _)| limit));
-        stop
+    /// Holds where it is wanted, or goes on.
+    fn heed(&mut self, line: &mut Line) {
+        line.hold = *self.holds.borrow_and_update();
+        line.relay.hold_before(line.hold.map(|order| order.limit));
+        if line.hold.is_none() {
+            self.status.send_modify(|status| status.held = None);
+        }
     }
 
     /// Takes a message and all that came with it, as far as there is room.
     async fn take(&mut self, incoming: Incoming, line: &mut Line) -> Result<()> {
         let mut next = Some(incoming);
         let mut asked = false;
+        line.silence.heard(Instant::now());
         while let Some(incoming) = next {
             match incoming {
                 Incoming::Event { wal_end, event } => {
@@ -237,6 +235,7 @@ impl Follower {
                 }
                 Incoming::Keepalive { wal_end, reply_requested } => {
                     self.meter.sender_at(wal_end);
+                    line.relay.handle_keepalive(wal_end);
                     asked |= reply_requested;
                 }
             }
@@ -245,17 +244,37 @@ impl Follower {
         }
         if asked {
             self.speak(line).await?;
+            let now = Instant::now();
+            if line.leaving.asked(now) && line.relay.is_pending() {
+                return Err(leaving::let_go(self.config.from.side, self.config.stream));
+            }
         }
         Ok(())
     }
 
     async fn tick(&mut self, line: &mut Line) -> Result<()> {
+        let now = Instant::now();
+        if line.relay.buffered_bytes() >= self.config.max_buffer_bytes {
+            // Nothing is read, so that nothing can be heard.
+            line.silence.heard(now);
+        }
+        if line.silence.is_dead(now, self.patience.limit()) {
+            let silent = self.patience.used_up();
+            return Err(silence::dead(self.config.from.side, self.config.stream, silent));
+        }
+        if line.silence.must_ask(now) {
+            let durable = line.relay.acknowledgeable();
+            line.stream.ask(durable).await?;
+        }
         let news = line.relay.acknowledgeable() > self.status.borrow().acknowledged;
         if news || line.spoken.elapsed() >= SPEAK_EVERY {
             self.speak(line).await?;
         }
-        let (meter, relay) = (&mut self.meter, &line.relay);
-        self.status.send_modify(|status| meter.show(relay, status));
+        let (meter, relay, heard) = (&mut self.meter, &line.relay, line.silence.since());
+        self.status.send_modify(|status| {
+            status.heard = Some(heard);
+            meter.show(relay, status);
+        });
         Ok(())
     }
 
@@ -268,20 +287,27 @@ impl Follower {
     }
 
     async fn perform(&mut self, step: Step, applier: &mut Applier, line: &mut Line) -> Result<()> {
+        let into = self.config.into.clone();
         match step {
             Step::Open { predecessor, position, epoch, open } => {
                 applier.begin(Head { predecessor, position, epoch, open });
                 self.meter.opened(epoch, open);
             }
             Step::Changes(work) => {
-                for Scan { table, rows } in applier.scans(&work).await? {
+                let scans = silence::attended(&into, applier.pid(), applier.scans(&work)).await?;
+                for Scan { table, rows } in scans {
                     self.tell(FollowEvent::Scans { table, rows }).await;
                 }
-                self.meanwhile(applier.changes(&work), line).await?;
+                let pid = applier.pid();
+                let changes = silence::attended(&into, pid, applier.changes(&work));
+                self.meanwhile(changes, line).await?;
             }
             Step::Close { position, commit_time_us, markers, .. } => {
-                self.meanwhile(applier.commit(), line).await?;
+                let pid = applier.pid();
+                let commit = silence::attended(&into, pid, applier.commit());
+                self.meanwhile(commit, line).await?;
                 line.relay.handle_durable(position);
+                self.patience = Patience::default();
                 self.meter.closed(position, commit_time_us);
                 let (meter, relay) = (&mut self.meter, &line.relay);
                 self.status.send_modify(|status| meter.show(relay, status));
@@ -303,7 +329,7 @@ impl Follower {
                 self.tell(FollowEvent::Foreign { commit_lsn, xid, table, after_seal }).await;
             }
             Step::Reached { limit, position } => {
-                let ticket = self.hold.map(|(_, ticket)| ticket);
+                let ticket = line.hold.map(|order| order.ticket);
                 self.status.send_modify(|status| {
                     status.held = ticket.map(|ticket| status::Held { limit, position, ticket });
                 });

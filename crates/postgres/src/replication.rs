@@ -1,7 +1,8 @@
 //! The change stream of one slot.
 //!
 //! Positions go back to the server only through [`ReplicationStream::acknowledge`], and only the
-//! caller knows what is durable on the other side. A keepalive proves nothing and moves nothing.
+//! caller knows what is durable on the other side. A keepalive between two transactions says that
+//! nothing lies before it that was not sent; it proves nothing about what was applied.
 
 use std::time::{Duration, SystemTime};
 
@@ -32,7 +33,7 @@ pub enum Incoming {
         /// The message.
         event: StreamEvent,
     },
-    /// A sign of life. It is no progress.
+    /// A sign of life, and how far everything was sent.
     Keepalive {
         /// How far the sender has read its log.
         wal_end: Lsn,
@@ -166,6 +167,8 @@ impl ReplicationStream {
     ) -> Result<Self> {
         let doing = format!("streaming from the slot `{slot}`");
         let mut session = Session::connect_replication(config, "changeover relay").await?;
+        // Busy with what it does not send, a server answers once in half of this.
+        session.execute("SET wal_sender_timeout = '60s'").await?;
         evict_reader(&mut session, slot).await?;
         let messages = if session.server_version() >= 14 { ", messages 'true'" } else { "" };
         // The replication grammar knows no escapes but the doubled quote.
@@ -232,8 +235,20 @@ impl ReplicationStream {
     /// # Errors
     /// If the connection breaks.
     pub async fn acknowledge(&mut self, flushed: Lsn) -> Result<()> {
+        self.update(flushed, false).await
+    }
+
+    /// The same, and asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub async fn ask(&mut self, flushed: Lsn) -> Result<()> {
+        self.update(flushed, true).await
+    }
+
+    async fn update(&mut self, flushed: Lsn, answer: bool) -> Result<()> {
         let mut out = BytesMut::new();
-        status_update(&mut out, flushed, postgres_now_us(), false);
+        status_update(&mut out, flushed, postgres_now_us(), answer);
         self.session.wire.queue(out.freeze());
         // Never read here: whoever acknowledges while it applies would pile up unread changes.
         match self.session.wire.write_now().await {

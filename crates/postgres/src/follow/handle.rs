@@ -9,22 +9,59 @@ use changeover_types::Lsn;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::silence::SILENT;
 use super::status::{FollowState, FollowStatus};
 use crate::error::{Error, Result};
 
-/// An order to a follower.
+/// A follower shall end at the next boundary.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Control {
-    /// See [`changeover_relay::Relay::hold_before`].
-    Hold { limit: Option<Lsn>, ticket: u64 },
-    /// End at the next boundary.
-    Stop,
+pub(super) struct Stop;
+
+/// See [`changeover_relay::Relay::hold_before`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HoldOrder {
+    pub(super) limit: Lsn,
+    pub(super) ticket: u64,
+}
+
+/// The hold that is wanted, if one is.
+type Holds = watch::Sender<Option<HoldOrder>>;
+
+/// Keeps a follower where it is. It goes on when this is dropped, wherever that happens, unless
+/// somebody else holds it by then.
+#[derive(Debug)]
+#[must_use = "the follower goes on as soon as this is dropped"]
+pub struct Hold {
+    holds: Arc<Holds>,
+    ticket: u64,
+    position: Lsn,
+}
+
+impl Hold {
+    /// Commit LSN of the last transaction that was applied.
+    #[must_use]
+    pub fn position(&self) -> Lsn {
+        self.position
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.holds.send_if_modified(|order| {
+            let ours = order.is_some_and(|order| order.ticket == self.ticket);
+            if ours {
+                *order = None;
+            }
+            ours
+        });
+    }
 }
 
 /// Steers a follower, and shows where it is. May be cloned.
 #[derive(Clone, Debug)]
 pub struct FollowHandle {
-    orders: mpsc::Sender<Control>,
+    stops: mpsc::Sender<Stop>,
+    holds: Arc<Holds>,
     status: watch::Receiver<FollowStatus>,
     tickets: Arc<AtomicU64>,
     stream: Stream,
@@ -32,11 +69,12 @@ pub struct FollowHandle {
 
 impl FollowHandle {
     pub(super) fn new(
-        orders: mpsc::Sender<Control>,
+        stops: mpsc::Sender<Stop>,
+        holds: Holds,
         status: watch::Receiver<FollowStatus>,
         stream: Stream,
     ) -> Self {
-        FollowHandle { orders, status, tickets: Arc::default(), stream }
+        FollowHandle { stops, holds: Arc::new(holds), status, tickets: Arc::default(), stream }
     }
 
     /// Where it is now.
@@ -74,76 +112,63 @@ impl FollowHandle {
         }
     }
 
-    /// Pauses at the next boundary between batches. Gives the commit LSN of the last transaction
-    /// that was applied. Paused until [`FollowHandle::resume`].
+    /// For how long the sender has not been heard, if that is longer than a living one's silence.
+    #[must_use]
+    pub fn silence(&self) -> Option<Duration> {
+        let status = self.status.borrow();
+        let following = status.state == FollowState::Following;
+        let silent = status.heard.filter(|_| following).map(|heard| heard.elapsed());
+        silent.filter(|silent| *silent >= SILENT)
+    }
+
+    /// Pauses at the next boundary between batches, until what is given is dropped.
     ///
     /// # Errors
     /// As [`FollowHandle::wait_until`]; it is not paused then.
-    pub async fn pause(&self, within: Duration) -> Result<Lsn> {
+    pub async fn pause(&self, within: Duration) -> Result<Hold> {
         self.hold_before(Lsn::ZERO, within).await
     }
 
     /// Goes on to just before the first transaction that commits at or behind `limit`, and stays
-    /// there. Gives the commit LSN of the last transaction applied. Something must be committed
-    /// behind `limit` for this to be known: write a heartbeat.
+    /// there until what is given is dropped. Something must be committed behind `limit` for this to
+    /// be known: write a heartbeat. It takes the place of a hold that there is. May be dropped.
     ///
     /// # Errors
     /// As [`FollowHandle::wait_until`]; it is not held then. `Refused` if it was past the limit.
-    pub async fn hold_before(&self, limit: Lsn, within: Duration) -> Result<Lsn> {
+    pub async fn hold_before(&self, limit: Lsn, within: Duration) -> Result<Hold> {
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed) + 1;
-        self.order(Control::Hold { limit: Some(limit), ticket }).await?;
-        let reached = self
+        let mut hold = Hold { holds: Arc::clone(&self.holds), ticket, position: Lsn::ZERO };
+        self.holds.send_replace(Some(HoldOrder { limit, ticket }));
+        let status = self
             .wait_until(within, "it holds", |status| {
                 matches!(status.state, FollowState::Failed(_) | FollowState::Stopped)
                     || status.held.is_some_and(|held| held.ticket == ticket)
             })
-            .await;
-        let position = match reached.map(|status| (status.held, status.state)) {
-            Ok((Some(held), _)) if held.ticket == ticket => held.position,
-            Ok((_, state)) => {
+            .await?;
+        hold.position = match status.held {
+            Some(held) if held.ticket == ticket => held.position,
+            _ => {
                 return Err(Error::local(
                     self.stream.into(),
-                    format!("holding the {} stream: it is {state}", self.stream),
+                    format!("holding the {} stream: it is {}", self.stream, status.state),
                 ));
             }
-            Err(error) => {
-                self.resume().await?;
-                return Err(error);
-            }
         };
-        if limit > Lsn::ZERO && position >= limit {
-            self.resume().await?;
+        if limit > Lsn::ZERO && hold.position >= limit {
             return Err(Error::refused(
                 self.stream.into(),
                 format!(
-                    "holding the {} stream before {limit}: it was at {position} already",
-                    self.stream
+                    "holding the {} stream before {limit}: it was at {} already",
+                    self.stream, hold.position
                 ),
             ));
         }
-        Ok(position)
-    }
-
-    /// Ends a hold.
-    ///
-    /// # Errors
-    /// `Local` if the follower ended.
-    pub async fn resume(&self) -> Result<()> {
-        self.order(Control::Hold { limit: None, ticket: 0 }).await
+        Ok(hold)
     }
 
     /// Ends the follower at the next boundary.
     pub async fn stop(&self) {
         // One that has ended needs no order.
-        self.order(Control::Stop).await.ok();
-    }
-
-    async fn order(&self, order: Control) -> Result<()> {
-        self.orders.send(order).await.map_err(|_| {
-            Error::local(
-                self.stream.into(),
-                format!("steering the {} stream: its follower has ended", self.stream),
-            )
-        })
+        self.stops.send(Stop).await.ok();
     }
 }

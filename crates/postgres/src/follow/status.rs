@@ -80,7 +80,9 @@ pub struct FollowStatus {
     pub discarded: u64,
     /// Foreign transactions in a closed segment.
     pub foreign: u64,
-    /// The hold that was reached, until the next one is.
+    /// When the sender was heard last, while there is a stream.
+    pub heard: Option<Instant>,
+    /// The hold that was reached, until it ends.
     pub held: Option<Held>,
 }
 

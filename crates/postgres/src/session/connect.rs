@@ -2,12 +2,14 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use changeover_pgwire::ServerError;
 use changeover_pgwire::backend::BackendMessage;
 use changeover_pgwire::frame::Phase;
 use changeover_pgwire::login::{Credential, LoggedIn, Login, LoginError, Progress};
+use rustix::net::sockopt;
 use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 
 use super::wire::{Socket, Wire, WireFault};
@@ -64,8 +66,24 @@ pub(super) fn after_login(version: u32, encoding: &str) -> String {
     if version >= 17 {
         sql.push_str("; SET transaction_timeout = 0");
     }
+    // What a session of ours runs ends soon after the session; other systems may not know how.
+    if version >= 14 {
+        sql.push_str(
+            "; SELECT pg_catalog.set_config('client_connection_check_interval', '2s', false) \
+             WHERE pg_catalog.version() LIKE '%linux%'",
+        );
+    }
     sql
 }
+
+/// An idle connection is known to be dead within a minute, and no firewall forgets a living one:
+/// the first look, the time between two, and how many there are.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
+
+/// What is sent and not acknowledged by the other host for this long, in milliseconds, shows that
+/// the connection is dead (the system's own patience is a quarter of an hour).
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MS: u32 = 30_000;
 
 /// Connects and logs in within the configured time.
 pub(super) async fn open(
@@ -114,10 +132,20 @@ pub(super) async fn dial(config: &ConnectConfig) -> io::Result<Socket> {
 
 async fn dial_address(address: std::net::SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_keepalive(true)?;
     let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
+    notice_death(&stream)?;
     Ok(stream)
+}
+
+fn notice_death(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE.0)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE.1)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE.2)?;
+    #[cfg(target_os = "linux")]
+    sockopt::set_tcp_user_timeout(stream, UNACKNOWLEDGED_MS)?;
+    Ok(())
 }
 
 async fn log_in(

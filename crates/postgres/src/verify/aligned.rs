@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use changeover_relay::Stream;
-use changeover_types::{Lsn, MigrationName, Side, TableName, quote_literal};
+use changeover_types::{MigrationName, Side, TableName, quote_literal};
 use tokio::time::timeout;
 
 use super::{Pair, TableReport, VerifyReport, compare};
@@ -45,23 +45,13 @@ pub async fn aligned(
     tables: &[TableName],
     progress: impl FnMut(&TableReport),
 ) -> Result<VerifyReport> {
-    let snapshots = timeout(config.hold_budget, snapshots(config, follower)).await;
-    // However it went, applying goes on.
-    let resumed = follower.resume().await;
+    let mut at = At::Connecting;
+    // The hold ends with the future that has it, however that ends.
+    let snapshots = timeout(config.hold_budget, snapshots(config, follower, &mut at)).await;
     let (mut from, mut into) = match snapshots {
         Ok(snapshots) => snapshots?,
-        Err(_) => {
-            return Err(Error::timeout(
-                config.from.side,
-                format!(
-                    "aligning two snapshots: not within {:?}; a transaction that runs for long \
-                     on this side delays it. Try again when it has ended",
-                    config.hold_budget
-                ),
-            ));
-        }
+        Err(_) => return Err(too_slow(config, follower, at)),
     };
-    resumed?;
     let pair = match config.from.side {
         Side::Source => Pair { source: &mut from, target: &mut into },
         Side::Target => Pair { source: &mut into, target: &mut from },
@@ -72,12 +62,54 @@ pub async fn aligned(
     Ok(report)
 }
 
-async fn snapshots(config: &AlignedConfig, follower: &FollowHandle) -> Result<(Session, Session)> {
+/// What the alignment is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Connecting,
+    Boundary,
+    Slot,
+    Point,
+}
+
+/// Why the hold did not fit its budget, as far as it can be known.
+fn too_slow(config: &AlignedConfig, follower: &FollowHandle, at: At) -> Error {
+    let (from, into) = (config.from.side, config.into.side);
+    let (side, why) = match (at, follower.silence()) {
+        (At::Connecting, _) => (from, "no session in time".to_owned()),
+        (At::Boundary | At::Point, Some(silent)) => (
+            from,
+            format!(
+                "the relay has heard nothing from the {from} for {} s: its connection is dead, and \
+                 is made anew by itself",
+                silent.as_secs()
+            ),
+        ),
+        (At::Boundary, None) => {
+            (into, format!("the {into} does not get on with what it is given to apply"))
+        }
+        (At::Point, None) => {
+            (into, format!("what was committed before did not arrive on the {into} in time"))
+        }
+        (At::Slot, _) => {
+            (from, "a transaction that runs for long on this side delays it".to_owned())
+        }
+    };
+    let budget = config.hold_budget;
+    Error::timeout(side, format!("aligning two snapshots: not within {budget:?}; {why}. Try again"))
+}
+
+async fn snapshots(
+    config: &AlignedConfig,
+    follower: &FollowHandle,
+    at: &mut At,
+) -> Result<(Session, Session)> {
     let budget = config.hold_budget;
     let mut slots = Session::connect_replication(&config.from, "changeover verify").await?;
     let mut from = Session::connect(&config.from, "changeover verify").await?;
     let mut into = Session::connect(&config.into, "changeover verify").await?;
-    follower.pause(budget).await?;
+    *at = At::Boundary;
+    let _paused = follower.pause(budget).await?;
+    *at = At::Slot;
     let name = format!("changeover_verify_{:08x}", rand::random::<u32>());
     let options = SlotOptions { temporary: true, export_snapshot: true };
     let slot = create_slot(&mut slots, &name, options).await?;
@@ -88,18 +120,15 @@ async fn snapshots(config: &AlignedConfig, follower: &FollowHandle) -> Result<(S
         .await?;
     // Imported: the slot has done its work, and must not keep the log.
     slots.close().await;
+    *at = At::Point;
     heartbeat(config).await?;
-    reach(config, follower, slot.consistent_point).await?;
+    let point = slot.consistent_point;
+    let _held = follower
+        .hold_before(point, budget)
+        .await
+        .map_err(|error| error.with_context(format!("aligning two snapshots at {point}")))?;
     into.execute(&format!("{READ_ONLY}; SELECT 1")).await?;
     Ok((from, into))
-}
-
-async fn reach(config: &AlignedConfig, follower: &FollowHandle, point: Lsn) -> Result<()> {
-    follower
-        .hold_before(point, config.hold_budget)
-        .await
-        .map(|_| ())
-        .map_err(|error| error.with_context(format!("aligning two snapshots at {point}")))
 }
 
 /// A row committed behind the point proves, once it arrives, that all before it did.

@@ -2,6 +2,7 @@
 
 mod alignment;
 mod deaths;
+mod dropping;
 mod keys;
 mod kinds;
 mod load;

@@ -1,6 +1,7 @@
 //! Servers that die, connections that break, appliers that come back.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use changeover_postgres::apply::{Applier, Head};
 use changeover_postgres::error::ErrorKind;
@@ -52,7 +53,6 @@ async fn the_source_dies_and_comes_back() {
     }
     world.converge(&mut forward, 1).await;
     assert_eq!(world.value(Target, "SELECT count(*) FROM t").await, "9000");
-    world.acknowledged_is_durable().await;
     forward.stop().await;
 }
 
@@ -153,4 +153,68 @@ async fn progress_rows_do_not_pile_up() {
     let (_, resume) =
         Applier::start(&into, &world.migration, Stream::Forward, &path).await.unwrap();
     assert_eq!(resume.position, Lsn(1_500));
+}
+
+/// How long `pg_ctl stop -m fast` took, which must be seconds.
+fn shut_down(world: &mut World) {
+    let begun = Instant::now();
+    world.source.stop("fast").unwrap();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(15), "the source needed {took:?} to shut down");
+}
+
+/// A walsender that is told to end waits until all of its log is confirmed, behind the last commit
+/// as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_is_shut_down_goes_down() {
+    let mut world = World::with("shutdown", KEYLESS, &[("fsync", "on")]).await;
+    let mut forward = world.follow(Stream::Forward);
+    world.sql(Source, &small_commits(0, 100)).await;
+    world.converge(&mut forward, 1).await;
+
+    // A transaction that has written and is open.
+    let mut open = world.session(Source).await;
+    open.execute("BEGIN; INSERT INTO public.t SELECT 5 FROM generate_series(1, 1000)")
+        .await
+        .unwrap();
+    shut_down(&mut world);
+    world.source.restart().unwrap();
+    world.converge(&mut forward, 2).await;
+
+    // Under writes.
+    let mut writers = Vec::new();
+    for _ in 0..2 {
+        let mut session = world.session(Source).await;
+        writers.push(tokio::spawn(async move {
+            let mut written = 0;
+            while session.execute("INSERT INTO public.t VALUES (7)").await.is_ok() {
+                written += 1;
+            }
+            written
+        }));
+    }
+    let seen = forward.handle.status().changes;
+    forward.handle.wait_until(SOON, "more", |status| status.changes > seen + 200).await.unwrap();
+    shut_down(&mut world);
+    let mut written = 0;
+    for writer in writers {
+        written += writer.await.unwrap();
+    }
+    world.source.restart().unwrap();
+    world.converge(&mut forward, 3).await;
+    let there = world.value(Target, "SELECT count(*) FROM t WHERE v = 7").await;
+    assert!(there.parse::<i32>().unwrap() >= written, "{there} of {written}");
+
+    // While what came cannot be applied: somebody locks the table there.
+    let mut lock = world.session(Target).await;
+    lock.execute("BEGIN; LOCK TABLE public.t").await.unwrap();
+    let received = forward.handle.status().received;
+    world.sql(Source, "INSERT INTO t VALUES (1008)").await;
+    forward.handle.wait_until(SOON, "it comes", |s| s.received > received).await.unwrap();
+    shut_down(&mut world);
+    lock.execute("COMMIT").await.unwrap();
+    world.source.restart().unwrap();
+    world.converge(&mut forward, 4).await;
+    assert_eq!(world.value(Target, "SELECT count(*) FROM t WHERE v = 1008").await, "1");
+    forward.stop().await;
 }

@@ -14,7 +14,7 @@ use changeover_types::{Side, quote_ident, quote_literal};
 use crate::config::ConnectConfig;
 use crate::error::Error;
 use crate::lease::connect;
-use crate::objects::{Scope, epochs, foreign, rows, run, slot_on, value};
+use crate::objects::{EpochRow, Scope, epochs, foreign, rows, run, slot_on, value};
 use crate::seal::drop_triggers;
 use crate::session::Session;
 
@@ -102,32 +102,10 @@ pub async fn abort(
     scope: &Scope,
     options: AbortOptions,
 ) -> Result<Retired, Error> {
-    let side = scope.side;
     let mut session = connect(config).await?;
     let mut retired = Retired::default();
     if has_schema(&mut session).await? {
-        let found = epochs(&mut session, &scope.migration).await?;
-        // After a rollback there are grants too; what counts is who has authority now.
-        if let Some(row) = found.last()
-            && side == Side::Target
-            && row.authority == Some(side)
-        {
-            let why = format!(
-                "aborting: the target has authority since epoch {}; use rollback or finish",
-                row.epoch
-            );
-            return Err(foreign(side, why));
-        }
-        if let Some(row) = found.last()
-            && side == Side::Source
-            && row.authority != Some(side)
-        {
-            let why = format!(
-                "aborting: the source is sealed in epoch {}; the attempt must be resolved first",
-                row.epoch
-            );
-            return Err(foreign(side, why));
-        }
+        let found = may_abort(&mut session, scope).await?;
         // `a_b`, which never began here, has the object names of `a-b`, which lives.
         let twin = match found.is_empty() {
             true => value(&mut session, &sql::twin(&scope.migration)).await?,
@@ -144,10 +122,42 @@ pub async fn abort(
     } else {
         stream_objects(&mut session, scope, &mut retired).await?;
     }
-    if side == Side::Target && options.drop_relations {
+    if scope.side == Side::Target && options.drop_relations {
         relations(&mut session, scope, &mut retired).await?;
     }
     Ok(retired)
+}
+
+/// Whether this side may be aborted, by its own rows; gives them.
+async fn may_abort(session: &mut Session, scope: &Scope) -> Result<Vec<EpochRow>, Error> {
+    let side = scope.side;
+    let found = epochs(session, &scope.migration).await?;
+    // After a rollback there are grants too; what counts is who has authority now.
+    let Some(row) = found.last() else { return Ok(found) };
+    let why = match side {
+        Side::Target if row.authority == Some(side) => format!(
+            "aborting: the target has authority since epoch {}; use rollback or finish",
+            row.epoch
+        ),
+        Side::Source if row.authority != Some(side) => format!(
+            "aborting: the source is sealed in epoch {}; the attempt must be resolved first",
+            row.epoch
+        ),
+        _ => return Ok(found),
+    };
+    Err(foreign(side, why))
+}
+
+/// Whether [`abort`] would be refused on this side: what it drops must be dropped while it is sealed.
+///
+/// # Errors
+/// As [`abort`].
+pub async fn check_abort(config: &ConnectConfig, scope: &Scope) -> Result<(), Error> {
+    let mut session = connect(config).await?;
+    if has_schema(&mut session).await? {
+        may_abort(&mut session, scope).await?;
+    }
+    Ok(())
 }
 
 /// How long a table may be waited for.

@@ -1,5 +1,5 @@
-//! The schema: `pg_dump` under the copy's snapshot, `pg_restore` for what comes before the rows,
-//! and our own sessions for what comes after them.
+//! The schema: `pg_dump` under the copy's snapshot, and what `pg_restore` makes of it, performed by
+//! sessions of ours.
 //!
 //! Post-data is taken from the archive as SQL, entry by entry, in an order that follows what each
 //! needs: indexes and keys several at a time, biggest table first; then what needs them (attached
@@ -13,6 +13,7 @@ mod database;
 mod grants;
 mod order;
 mod post;
+mod pre;
 mod script;
 pub mod toc;
 mod tools;
@@ -36,7 +37,6 @@ use crate::catalog::{Catalog, Selection, Selector, cell};
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
 use crate::session::{SearchPath, Session};
-use before::Before;
 use toc::{Entry, EntryKind};
 
 /// A dumped schema.
@@ -108,39 +108,6 @@ impl Archive {
     pub fn without_tablespaces(mut self) -> Archive {
         self.keep_tablespaces = false;
         self
-    }
-
-    /// Creates everything that comes before the rows, in one transaction: all or nothing.
-    ///
-    /// # Errors
-    /// With what `pg_restore` said; the target is as it was.
-    pub async fn restore_pre_data(&self, target: &ConnectConfig) -> Result<()> {
-        let mut session = Session::connect(target, "changeover schema").await?;
-        let before = Before::read(&mut session).await?;
-        session.close().await;
-        let wanted = |entry: &&Entry| {
-            self.wants(entry) && !is_late(entry) && !is_there(entry, before.schemas.keys())
-        };
-        let wanted: Vec<&Entry> = self.entries.iter().filter(wanted).collect();
-        let list = self.write_list("pre", wanted.iter().copied())?;
-        // All that an abort needs is there before anything is made.
-        self.write_list("drop", wanted.iter().copied().filter(|entry| is_dropped(entry)))?;
-        let made =
-            wanted.iter().filter(|e| matches!(e.kind, EntryKind::Schema | EntryKind::Extension));
-        let made: String = made.map(|entry| format!("{}\n", entry.label)).collect();
-        self.write("made", &made)?;
-        before::write(&beside(&self.path, "before"), &before)?;
-        let mut arguments = self.restore_arguments(&list);
-        // The database comes from the environment; an empty name here only says "connect".
-        arguments.extend(
-            ["--section=pre-data", "--single-transaction", "--no-password", "--dbname="]
-                .map(OsString::from),
-        );
-        arguments.push(self.path.clone().into());
-        tools::run(&self.tools.restore, &arguments, target)
-            .await
-            .map(drop)
-            .map_err(|e| e.with_context("restoring the schema, nothing of which is left"))
     }
 
     /// What comes after the rows, as SQL. `source` tells which index belongs to which table.

@@ -1,5 +1,6 @@
 //! Inputs that other tools, or an earlier version of this one, failed on.
 
+mod early_writes;
 mod limits;
 mod objects;
 mod register;

@@ -97,7 +97,7 @@ impl Effects {
         Ok(Input::Copied { rows: summary.rows, bytes: summary.bytes, took_ms, definitions })
     }
 
-    /// All or nothing in one transaction, so a table that is there means that all of it is.
+    /// All or nothing in one transaction, sealed in it, so a table that is there means that all of it is.
     /// What is noted down of the source is what it was for the schema that is there.
     async fn restore_schema(
         &mut self,
@@ -117,7 +117,8 @@ impl Effects {
             .dump(&snapshot.catalog, Some(&snapshot.name), &schema_archive(&self.run_id))
             .await?;
         let archive = self.without_placed(archive, &mut session).await?;
-        let restored = archive.restore_pre_data(&target).await;
+        let scope = self.moved().await?.scope.on(Side::Target);
+        let restored = archive.restore_pre_data(&target, Some((&scope, GENESIS))).await;
         if restored.is_err() {
             // Whatever is in the way was made by somebody else: an abort must not drop it.
             std::fs::remove_file(self.state_dir.join(schema_archive(&self.run_id))).ok();

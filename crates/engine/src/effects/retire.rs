@@ -91,12 +91,16 @@ impl Effects {
         if !abort {
             return retire::finish(&config, &scope).await;
         }
-        let mut retired = retire::abort(&config, &scope, AbortOptions::default()).await?;
+        let mut left = Vec::new();
         if side == Side::Target {
+            // While the seal stands: a write that is acknowledged must not be dropped.
+            retire::check_abort(&config, &scope).await?;
             let archive = self.state_dir.join(schema_archive(&self.run_id));
-            retired.left.extend(schema::drop_restored(&config, &archive).await?);
-            retired.left.extend(self.remove_placed(&config).await?);
+            left.extend(schema::drop_restored(&config, &archive).await?);
+            left.extend(self.remove_placed(&config).await?);
         }
+        let mut retired = retire::abort(&config, &scope, AbortOptions::default()).await?;
+        retired.left.extend(left);
         Ok(retired)
     }
 }

@@ -174,7 +174,7 @@ impl Failures {
 
 /// An entry in words, from the comment that leads it:
 /// `-- Name: recent; Type: VIEW; Schema: public; Owner: me`.
-fn name(sql: &str) -> Option<String> {
+pub(super) fn name(sql: &str) -> Option<String> {
     let line = sql.lines().find_map(|line| line.strip_prefix("-- Name: "))?;
     let (line, _owner) = line.rsplit_once("; Owner: ")?;
     let (line, schema) = line.rsplit_once("; Schema: ")?;

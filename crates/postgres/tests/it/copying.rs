@@ -106,7 +106,7 @@ impl Pair {
         )
         .await
         .unwrap();
-        archive.restore_pre_data(&self.config(Side::Target)).await.unwrap();
+        archive.restore_pre_data(&self.config(Side::Target), None).await.unwrap();
         let mut target = self.session(Side::Target).await;
         let scope = snapshot.catalog.scope(&name(), Side::Target);
         seal::set(&mut target, &scope, Epoch(1)).await.unwrap();

@@ -198,7 +198,7 @@ async fn a_schema_that_cannot_be_restored_leaves_nothing() {
     )
     .await
     .unwrap();
-    let e = archive.restore_pre_data(&pair.config(Side::Target)).await.unwrap_err();
+    let e = archive.restore_pre_data(&pair.config(Side::Target), None).await.unwrap_err();
     assert!(e.to_string().contains("\"b\" already exists"), "{e}");
     let mut target = pair.session(Side::Target).await;
     let a = changeover_types::TableName::new("public", "a");

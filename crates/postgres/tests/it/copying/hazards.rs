@@ -192,7 +192,7 @@ async fn only_what_is_selected_is_read_and_dumped() {
     let config = pair.config(Side::Source);
     let archive =
         Archive::dump(&tools, &config, &chosen, &catalog, None, &path, false).await.unwrap();
-    archive.restore_pre_data(&pair.config(Side::Target)).await.unwrap();
+    archive.restore_pre_data(&pair.config(Side::Target), None).await.unwrap();
     let there = "SELECT string_agg(oid::regclass::text, ' ' ORDER BY oid::regclass::text COLLATE \"C\") \
                  FROM pg_class WHERE relkind IN ('r','S') AND oid >= 16384";
     assert_eq!(

@@ -57,6 +57,9 @@ pub enum Input {
     FoundBurnt,
     /// The taking side's rows say that this epoch is granted there.
     FoundGranted,
+    /// The step took longer than [`Command::within`](crate::Command::within): it was dropped, and what
+    /// it sent may or may not happen, at once or later.
+    Unanswered,
     /// The taking side has not answered for so long that its burn is given up.
     OutOfReach,
 }
@@ -174,6 +177,10 @@ fn answered(attempt: &Attempt, input: &Input, now: WallMs) -> Result<Vec<Event>,
         }
         (Stage::CallingOff { .. }, Input::Done) => vec![Event::Released],
         (Stage::CallingOff { .. }, _) => vec![],
+        // Nothing before the seal outlives its session.
+        (stage, Input::Unanswered) if stage.is_before_seal() => {
+            vec![Event::CalledOff { why: "a server did not answer in time".to_owned() }]
+        }
         (stage, Input::Failed { why }) if stage.is_before_seal() => {
             vec![Event::CalledOff { why: why.clone() }]
         }
@@ -184,7 +191,9 @@ fn answered(attempt: &Attempt, input: &Input, now: WallMs) -> Result<Vec<Event>,
         (Stage::Sealing { in_doubt: false, .. }, Input::Failed { why }) => {
             vec![Event::CalledOff { why: why.clone() }]
         }
-        (Stage::Sealing { in_doubt: false, .. }, Input::InDoubt) => vec![Event::SealInDoubt],
+        (Stage::Sealing { in_doubt: false, .. }, Input::InDoubt | Input::Unanswered) => {
+            vec![Event::SealInDoubt]
+        }
         (Stage::Sealing { .. }, Input::SealResolved { committed: false }) => {
             vec![Event::CalledOff { why: "the seal's commit did not happen".to_owned() }]
         }
@@ -195,11 +204,15 @@ fn answered(attempt: &Attempt, input: &Input, now: WallMs) -> Result<Vec<Event>,
 
         (Stage::Sealed { .. }, Input::Done) => vec![Event::GrantIntended],
         (Stage::Sealed { .. }, Input::Failed { why }) => back(why),
+        (Stage::Sealed { .. }, Input::Unanswered) => {
+            back("a server did not answer in time after the seal")
+        }
 
         (Stage::Granting { .. }, Input::Done | Input::FoundGranted) => vec![Event::Granted],
-        (Stage::Granting { redo: false, .. }, Input::InDoubt | Input::Failed { .. }) => {
-            vec![Event::GrantInDoubt]
-        }
+        (
+            Stage::Granting { redo: false, .. },
+            Input::InDoubt | Input::Unanswered | Input::Failed { .. },
+        ) => vec![Event::GrantInDoubt],
         (Stage::Granting { .. }, Input::FoundBurnt) => {
             back("another resolver burnt the epoch on the side that was to take over")
         }
@@ -212,7 +225,9 @@ fn answered(attempt: &Attempt, input: &Input, now: WallMs) -> Result<Vec<Event>,
         (Stage::Returning { .. }, Input::Done) => vec![Event::Returned],
 
         // The shell could not do it this time; the same command stays due.
-        (stage, Input::Failed { .. } | Input::InDoubt) if is_patient(stage) => vec![],
+        (stage, Input::Failed { .. } | Input::InDoubt | Input::Unanswered) if is_patient(stage) => {
+            vec![]
+        }
         (stage, input) => {
             return Err(Refusal::OutOfStep {
                 input: format!("{input:?}"),

@@ -52,6 +52,28 @@ pub enum Command {
     Return,
 }
 
+impl Command {
+    /// How long the shell may take before it drops the step and says [`crate::Input::Unanswered`].
+    /// Connections die without a word, and from the seal on nobody may write: no step waits for
+    /// ever. `None` while the write pause is the bound ([`wake`]). Together, from the seal to
+    /// authority on one side, this is less than the time for which gates hold.
+    #[must_use]
+    pub fn within(&self) -> Option<Duration> {
+        let seconds = match self {
+            Command::Hold | Command::Lease | Command::Drain | Command::Prepare => return None,
+            // Nobody waits yet, and catalogues may be large.
+            Command::Rehearse => 300,
+            Command::Seal | Command::Grant | Command::CallOff => 6,
+            Command::AwaitSeal => 9,
+            Command::Burn | Command::Unseal { .. } => 5,
+            Command::ResolveSeal { .. } | Command::RedoGrant { .. } => 12,
+            // Gates first: whoever waits has been released when the rest begins.
+            Command::Flip | Command::Return => 60,
+        };
+        Some(Duration::from_secs(seconds))
+    }
+}
+
 /// What is to be done in this state; nothing when no attempt is under way.
 #[must_use]
 pub fn due(state: &State) -> Option<Command> {
@@ -126,6 +148,35 @@ impl Attempt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_step_from_the_seal_on_has_an_end() {
+        let lease = BackendIdent { pid: 1, backend_start: String::new() };
+        let why = String::new;
+        for stage in [
+            Stage::Sealing { lease: lease.clone(), in_doubt: false },
+            Stage::Sealing { lease, in_doubt: true },
+            Stage::Sealed { unsealer: None, lsn: None },
+            Stage::Granting { unsealer: None, redo: false },
+            Stage::Granting { unsealer: None, redo: true },
+            Stage::Flipping,
+            Stage::CallingOff { why: why() },
+            Stage::Burning { why: why() },
+            Stage::Unsealing { why: why() },
+            Stage::Returning { why: why() },
+        ] {
+            let (epoch, from, held_at) = (Epoch(2), Side::Source, Some(WallMs(0)));
+            let attempt =
+                Attempt { epoch, from, held_at, write_pause_ms: 500, stage: stage.clone() };
+            let state = State { attempt: Some(attempt), ..State::genesis() };
+            assert!(wake(&state).is_none());
+            assert!(due(&state).is_some_and(|it| it.within().is_some()), "{stage:?}");
+        }
+        // A connection that dies just after the seal: await, burn, unseal.
+        let way_back = [Command::AwaitSeal, Command::Burn, Command::Unseal { epoch: Epoch(3) }];
+        let longest: Duration = way_back.iter().filter_map(Command::within).sum();
+        assert!(longest < Duration::from_secs(20), "{longest:?}");
+    }
 
     #[test]
     fn a_clock_that_is_set_back_makes_no_pause_longer() {

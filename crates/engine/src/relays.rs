@@ -27,6 +27,9 @@ use crate::report::{Report, chain};
 /// A heartbeat lets positions move, and slots let go of the log, while the moved tables are idle.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 
+/// A heartbeat that takes longer is written again, by a new session.
+const HEARTBEAT_WITHIN: Duration = Duration::from_secs(10);
+
 /// How often the board shows where a relay is.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 
@@ -143,19 +146,28 @@ impl Relays {
         what: &str,
         is_so: impl FnMut(&Seen) -> bool,
     ) -> PgResult<()> {
-        let seen = self.lines().get(stream_into(into)).map(|line| line.seen.clone());
-        let Some(mut seen) = seen else {
+        let line = {
+            let lines = self.lines();
+            lines.get(stream_into(into)).map(|line| (line.seen.clone(), line.handle.clone()))
+        };
+        let Some((mut seen, handle)) = line else {
             return Err(Error::local(into, format!("the relay into the {into} is not running")));
         };
+        let _hurried = handle.hurry();
         match timeout(within, seen.wait_for(is_so)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => {
                 Err(Error::local(into, format!("the relay into the {into} ended before {what}")))
             }
-            Err(_) => Err(Error::timeout(
-                into,
-                format!("not within {} ms on the {into}: {what}", within.as_millis()),
-            )),
+            Err(_) => {
+                let silent = handle.silence().map_or(String::new(), |silent| {
+                    let (from, seconds) = (into.other(), silent.as_secs());
+                    format!("; the relay has heard nothing from the {from} for {seconds} s")
+                });
+                let within = within.as_millis();
+                let text = format!("not within {within} ms on the {into}: {what}{silent}");
+                Err(Error::timeout(into, text))
+            }
         }
     }
 
@@ -331,9 +343,11 @@ async fn beat(config: ConnectConfig, migration: MigrationName) {
                 }
             },
         };
-        match barrier::heartbeat(&mut open, &migration, rand::random()).await {
-            Ok(()) => session = Some(open),
-            Err(e) => tracing::debug!("no heartbeat on the {}: {e}", config.side),
+        let written = barrier::heartbeat(&mut open, &migration, rand::random());
+        match timeout(HEARTBEAT_WITHIN, written).await {
+            Ok(Ok(())) => session = Some(open),
+            Ok(Err(e)) => tracing::debug!("no heartbeat on the {}: {e}", config.side),
+            Err(_) => tracing::debug!("no heartbeat on the {}: no answer", config.side),
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
 use crate::replication::{Incoming, ReplicationStream};
 use crate::session::{SearchPath, Session};
-pub use handle::{FollowHandle, Hold};
-use handle::{HoldOrder, Stop};
+pub use handle::{FollowHandle, Hold, Hurry};
+use handle::{HoldOrder, Stop, Waiters};
 use leaving::Leaving;
 use silence::{Patience, Silence};
 use status::Meter;
@@ -79,6 +79,7 @@ pub struct Follower {
     status: watch::Sender<FollowStatus>,
     meter: Meter,
     patience: Patience,
+    waiters: Waiters,
 }
 
 /// What lives as long as the two connections.
@@ -101,9 +102,10 @@ impl Follower {
         let (hold, holds) = watch::channel(None);
         let (events, told) = mpsc::channel(1_024);
         let (status, watched) = watch::channel(FollowStatus::default());
-        let handle = FollowHandle::new(stop, hold, watched, config.stream);
+        let waiters = Waiters::default();
+        let handle = FollowHandle::new(stop, hold, watched, waiters.clone(), config.stream);
         let (meter, patience) = (Meter::default(), Patience::default());
-        (Follower { config, stops, holds, events, status, meter, patience }, handle, told)
+        (Follower { config, stops, holds, events, status, meter, patience, waiters }, handle, told)
     }
 
     /// Follows until told to stop, or until the last handle is gone. A connection that breaks on
@@ -258,8 +260,9 @@ impl Follower {
             // Nothing is read, so that nothing can be heard.
             line.silence.heard(now);
         }
-        if line.silence.is_dead(now, self.patience.limit()) {
-            let silent = self.patience.used_up();
+        let silent = self.patience.limit(line.hold.is_some() || self.waiters.are_there());
+        if line.silence.is_dead(now, silent) {
+            self.patience.used_up();
             return Err(silence::dead(self.config.from.side, self.config.stream, silent));
         }
         if line.silence.must_ask(now) {

@@ -3,8 +3,9 @@
 //! What is modelled: the epoch rows of both sides (the truth), the order of commits on each side,
 //! the relay in both directions with its segments, writers that go around every gate, the locks of
 //! L and U, COMMITs whose answer is lost and that take effect late or never, a controller that
-//! dies at any point and comes back with its journal, and somebody else who resolves from the rows
-//! alone. What is not: time. Whatever a deadline could do may happen at any moment.
+//! dies at any point and comes back with its journal, connections that die without a word, and
+//! somebody else who resolves from the rows alone. What is not: time. Whatever a deadline could do
+//! may happen at any moment.
 
 mod effects;
 mod step;
@@ -89,6 +90,11 @@ pub enum Action {
     Fail,
     /// The due COMMIT is sent and its answer lost; it may still happen.
     Lose,
+    /// The due command is not answered in time and dropped; nothing of it happened, and its session
+    /// stays on the server.
+    Unanswered,
+    /// The due command succeeds, but its answer does not come in time.
+    SucceedUnanswered,
     /// The burn is given up because the taking side does not answer.
     Waive,
     /// The operator, or the deadline, calls the attempt off.

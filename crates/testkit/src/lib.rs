@@ -5,5 +5,7 @@
 //! PostgreSQL on the machine is left alone.
 
 mod cluster;
+mod proxy;
 
 pub use cluster::{Cluster, ClusterConfig, StartError, client_program, server_program};
+pub use proxy::Proxy;

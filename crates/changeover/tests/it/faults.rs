@@ -9,4 +9,5 @@ pub(crate) mod program;
 mod refusals;
 mod secrets;
 mod servers;
+mod silent;
 mod state_folder;

@@ -24,10 +24,11 @@ use changeover_postgres::sequences::Ahead;
 use changeover_postgres::session::Session;
 use changeover_run::Input as RunInput;
 use changeover_types::Side;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{Effects, Moved};
 use crate::gates::Blockers;
+use crate::protocol::EventKind;
 use crate::report::chain;
 
 /// What everything after the hold may take at most, beyond the write pause: the hold is renewed
@@ -60,7 +61,28 @@ pub(super) struct Sessions {
 impl Effects {
     /// Performs a step of the protocol.
     pub(super) async fn cut_over(&mut self, command: &Command, attempt: &Attempt) -> RunInput {
-        let outcome = match command {
+        let step = self.step(command, attempt);
+        let outcome = match command.within() {
+            None => step.await,
+            Some(within) => match timeout(within, step).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    let side = attempt.side_of(command);
+                    let text = format!("no answer within {} s ({side})", within.as_secs());
+                    self.board.say(EventKind::Warning, format!("trying again: {text}"));
+                    Ok(Input::Unanswered)
+                }
+            },
+        };
+        match outcome {
+            Ok(input) => RunInput::Cutover(input),
+            Err(Why { text, lasting: true }) => RunInput::Futile { why: text },
+            Err(Why { text, lasting: false }) => RunInput::Cutover(Input::Failed { why: text }),
+        }
+    }
+
+    async fn step(&mut self, command: &Command, attempt: &Attempt) -> Result<Input, Why> {
+        match command {
             Command::Rehearse => self.rehearse(attempt).await,
             Command::Hold => self.hold(attempt).await,
             Command::Lease => self.lease(attempt).await,
@@ -76,11 +98,6 @@ impl Effects {
             Command::Burn => self.burn(attempt).await,
             Command::Unseal { epoch } => self.unseal(attempt, *epoch).await,
             Command::Return => self.give_back(attempt).await,
-        };
-        match outcome {
-            Ok(input) => RunInput::Cutover(input),
-            Err(Why { text, lasting: true }) => RunInput::Futile { why: text },
-            Err(Why { text, lasting: false }) => RunInput::Cutover(Input::Failed { why: text }),
         }
     }
 

@@ -57,6 +57,28 @@ impl Drop for Hold {
     }
 }
 
+/// How many wait for what the follower brings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Waiters(Arc<AtomicU64>);
+
+impl Waiters {
+    pub(super) fn are_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Somebody waits for what the follower brings, until this is dropped: a sender that is silent
+/// meanwhile is given up sooner.
+#[derive(Debug)]
+#[must_use = "nobody waits any more as soon as this is dropped"]
+pub struct Hurry(Waiters);
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Steers a follower, and shows where it is. May be cloned.
 #[derive(Clone, Debug)]
 pub struct FollowHandle {
@@ -64,6 +86,7 @@ pub struct FollowHandle {
     holds: Arc<Holds>,
     status: watch::Receiver<FollowStatus>,
     tickets: Arc<AtomicU64>,
+    waiters: Waiters,
     stream: Stream,
 }
 
@@ -72,9 +95,11 @@ impl FollowHandle {
         stops: mpsc::Sender<Stop>,
         holds: Holds,
         status: watch::Receiver<FollowStatus>,
+        waiters: Waiters,
         stream: Stream,
     ) -> Self {
-        FollowHandle { stops, holds: Arc::new(holds), status, tickets: Arc::default(), stream }
+        let (holds, tickets) = (Arc::new(holds), Arc::default());
+        FollowHandle { stops, holds, status, tickets, waiters, stream }
     }
 
     /// Where it is now.
@@ -119,6 +144,12 @@ impl FollowHandle {
         let following = status.state == FollowState::Following;
         let silent = status.heard.filter(|_| following).map(|heard| heard.elapsed());
         silent.filter(|silent| *silent >= SILENT)
+    }
+
+    /// Says that somebody waits for what comes through the stream.
+    pub fn hurry(&self) -> Hurry {
+        self.waiters.0.fetch_add(1, Ordering::Relaxed);
+        Hurry(self.waiters.clone())
     }
 
     /// Pauses at the next boundary between batches, until what is given is dropped.

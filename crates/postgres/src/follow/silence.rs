@@ -86,15 +86,14 @@ impl Default for Patience {
 }
 
 impl Patience {
-    pub(super) fn limit(&self) -> Duration {
-        self.0
+    /// A quarter of it while somebody waits for what comes.
+    pub(super) fn limit(&self, hurried: bool) -> Duration {
+        if hurried { self.0 / 4 } else { self.0 }
     }
 
-    /// It was not enough, or in vain; gives how long it was.
-    pub(super) fn used_up(&mut self) -> Duration {
-        let used = self.0;
-        self.0 = (used * 2).min(PATIENCE.1);
-        used
+    /// It was not enough, or in vain.
+    pub(super) fn used_up(&mut self) {
+        self.0 = (self.0 * 2).min(PATIENCE.1);
     }
 }
 
@@ -189,7 +188,12 @@ mod tests {
     #[test]
     fn patience_grows_while_it_brings_nothing_and_has_an_end() {
         let mut patience = Patience::default();
-        let used: Vec<u64> = (0..6).map(|_| patience.used_up().as_secs()).collect();
+        assert_eq!(patience.limit(true).as_secs(), 15);
+        let mut used = Vec::new();
+        for _ in 0..6 {
+            used.push(patience.limit(false).as_secs());
+            patience.used_up();
+        }
         assert_eq!(used, [60, 120, 240, 480, 960, 960]);
     }
 }

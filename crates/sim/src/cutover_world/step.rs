@@ -56,6 +56,12 @@ impl World {
             }
         }
         actions.extend([Action::Fail, Action::CallOff]);
+        if command.within().is_some() {
+            actions.push(Action::Unanswered);
+            if self.can_succeed(&command) {
+                actions.push(Action::SucceedUnanswered);
+            }
+        }
         if command == Command::Burn {
             actions.push(Action::Waive);
         }
@@ -86,6 +92,13 @@ impl World {
             }
             Action::Fail => world.fail(),
             Action::Lose => world.lose(),
+            Action::Unanswered => world.feed(&Input::Unanswered),
+            Action::SucceedUnanswered => {
+                if let Some(command) = due(&world.machine) {
+                    world.perform(&command);
+                    world.feed(&Input::Unanswered);
+                }
+            }
             Action::Waive => world.feed(&Input::OutOfReach),
             Action::CallOff => world.feed(&Input::CallOffAsked { why: String::new() }),
             Action::Arrive(side) => world.arrive(side),

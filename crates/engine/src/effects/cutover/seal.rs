@@ -184,13 +184,15 @@ impl Effects {
         self.prove(attempt, &sides);
         self.name_what_came_late(attempt, &sides);
         // Inert already; what a busy table or server keeps is dropped when the migration ends.
-        let dropped = async {
+        let dropped = timeout(DROPPED_WITHIN, async {
             let name = application(&self.plan.name);
             let mut session = Session::connect(&sides.taker, &name).await?;
             seal::drop_seal(&mut session, &sides.taker_scope, DROP_WAIT).await
-        };
-        if let Err(e) = dropped.await {
-            tracing::warn!("dropping the old seal: {}", chain(&e));
+        });
+        match dropped.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(e)) => tracing::warn!("dropping the old seal: {}", chain(&e)),
+            Err(_) => tracing::warn!("dropping the old seal: no answer in time"),
         }
         Ok(Input::Done)
     }
@@ -240,3 +242,6 @@ const NAMED_SEQUENCES: usize = 8;
 
 /// DROP TRIGGER wants the strongest lock: nobody shall wait behind it for longer than this.
 const DROP_WAIT: Duration = Duration::from_millis(50);
+
+/// How long all of it may take.
+const DROPPED_WITHIN: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use changeover_postgres::lease::LeaseBudget;
 use changeover_postgres::resolve::{self, ResolveError};
 use changeover_postgres::session::Session;
 use changeover_types::{Epoch, EpochKind};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::super::Effects;
 use super::{Sessions, Why, backend};
@@ -19,24 +19,43 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// this is not waited for.
 const BURN_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a server that can be logged in to may take to show it.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(1_500);
+
 /// Whether a server can be logged in to at the moment.
 async fn answers(config: &ConnectConfig) -> bool {
-    Session::connect(config, "changeover resolve").await.is_ok()
+    let session = Session::connect(config, "changeover resolve");
+    timeout(ANSWERS_WITHIN, session).await.is_ok_and(|session| session.is_ok())
 }
 
 impl Effects {
     /// Before the seal: roll back, release. A gate that cannot be reached lapses by itself.
     pub(super) async fn call_off(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         let Sessions { lease, grant, .. } = std::mem::take(&mut self.sessions);
-        if let Some(lease) = lease
-            && let Err(e) = lease.release().await
-        {
-            tracing::warn!("releasing the lease: {e}");
+        // A session whose connection is dead is ended by its server; clients need not wait for it.
+        let (lease, grant) = tokio::join!(
+            async {
+                match lease {
+                    Some(lease) => timeout(WITHIN, lease.release()).await.map(|it| it.err()),
+                    None => Ok(None),
+                }
+            },
+            async {
+                match grant {
+                    Some(grant) => timeout(WITHIN, grant.abandon()).await.map(|it| it.err()),
+                    None => Ok(None),
+                }
+            },
+        );
+        match lease {
+            Ok(None) => {}
+            Ok(Some(e)) => tracing::warn!("releasing the lease: {e}"),
+            Err(_) => tracing::warn!("releasing the lease: no answer"),
         }
-        if let Some(grant) = grant
-            && let Err(e) = grant.abandon().await
-        {
-            tracing::warn!("abandoning the grant: {e}");
+        match grant {
+            Ok(None) => {}
+            Ok(Some(e)) => tracing::warn!("abandoning the grant: {e}"),
+            Err(_) => tracing::warn!("abandoning the grant: no answer"),
         }
         if let Some(gates) = &self.gates
             && let Err(e) = gates.release(attempt.epoch).await

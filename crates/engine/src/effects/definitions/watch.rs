@@ -9,7 +9,7 @@ use changeover_postgres::definitions::Definitions;
 use changeover_postgres::error::Result as PgResult;
 use changeover_postgres::session::Session;
 use changeover_types::Side;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{application, data};
 use super::{Against, Notes, Now, waived};
@@ -19,6 +19,9 @@ use crate::report::chain;
 
 /// How often, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// A look that takes longer hangs: a server's connection has died without a word.
+const LOOK_WITHIN: Duration = Duration::from_secs(300);
 
 /// A look may take this share of the time: a catalogue of many thousand objects is looked at less
 /// often.
@@ -38,8 +41,10 @@ pub(crate) async fn keep(
     loop {
         let begun = Instant::now();
         notes.expect_what_is_there();
-        if let Err(e) = look(&plan, &databases, &notes, &board, &mut seen).await {
-            tracing::debug!("looking for changed objects: {}", chain(&e));
+        match timeout(LOOK_WITHIN, look(&plan, &databases, &notes, &board, &mut seen)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::debug!("looking for changed objects: {}", chain(&e)),
+            Err(_) => tracing::debug!("looking for changed objects: no answer"),
         }
         sleep(LOOK_EVERY.max(begun.elapsed() * SHARE)).await;
     }

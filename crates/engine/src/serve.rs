@@ -36,7 +36,7 @@ pub(crate) trait Answers: Send + Sync + 'static {
     fn watch(&self, after: Option<u64>) -> Watched;
 
     /// Everything else.
-    fn answer(&self, ask: Ask, who: Who) -> impl Future<Output = Answer> + Send;
+    fn answer(&self, ask: Ask, who: Who) -> impl Future<Output = Option<Answer>> + Send;
 }
 
 /// The bound socket; whoever holds the journal may take the place of a dead one.
@@ -101,7 +101,8 @@ async fn converse(stream: UnixStream, answers: &impl Answers) -> io::Result<()> 
             Ask::Watch { after } => return watch(&mut writer, request.id, after, answers).await,
             ask => {
                 let who = Who { user: user.clone(), name: request.name };
-                let answer = answers.answer(ask, who).await;
+                // Without an answer the verb asks the successor.
+                let Some(answer) = answers.answer(ask, who).await else { return Ok(()) };
                 send(&mut writer, request.id, answer).await?;
             }
         }
@@ -137,17 +138,29 @@ async fn watch(
     }
 }
 
-/// The answer to an order that was carried out, or was not for this reason.
-pub(crate) fn outcome(verb: &str, asked: Result<(), String>) -> Answer {
+/// Why an order was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotDone {
+    /// It is refused, for this reason.
+    Refused(String),
+    /// The loop has ended: this daemon does nothing more.
+    Leaving,
+}
+
+/// The answer to an order.
+pub(crate) fn outcome(verb: &str, asked: Result<(), NotDone>) -> Option<Answer> {
     match asked {
-        Ok(()) => Answer::Accepted,
-        Err(why) => refused(&Report::new("CO0134", format!("`{verb}` was not done")).cause(why)),
+        Ok(()) => Some(Answer::Accepted),
+        Err(NotDone::Leaving) => None,
+        Err(NotDone::Refused(why)) => {
+            refused(&Report::new("CO0134", format!("`{verb}` was not done")).cause(why))
+        }
     }
 }
 
 /// The answer to what is not done.
-pub(crate) fn refused(report: &Report) -> Answer {
-    Answer::Refused(Fault::from(report))
+pub(crate) fn refused(report: &Report) -> Option<Answer> {
+    Some(Answer::Refused(Fault::from(report)))
 }
 
 async fn send(writer: &mut OwnedWriteHalf, id: u64, answer: Answer) -> io::Result<()> {
@@ -167,4 +180,38 @@ async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<S
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long or cut short"));
     }
     Ok(Some(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Client, ClientError};
+
+    /// A daemon whose loop has ended, and which is about to go.
+    struct Leaving;
+
+    impl Answers for Leaving {
+        fn status(&self) -> Answer {
+            Answer::Accepted
+        }
+
+        fn watch(&self, _: Option<u64>) -> Watched {
+            (Vec::new(), tokio::sync::broadcast::channel(1).1)
+        }
+
+        async fn answer(&self, ask: Ask, _: Who) -> Option<Answer> {
+            outcome(ask.verb(), Err(NotDone::Leaving))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_leaves_refuses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (listener, _file) = bind(folder.path()).unwrap();
+        let served = tokio::spawn(serve(listener, Leaving));
+        let mut client = Client::connect(folder.path()).await.unwrap();
+        let answer = client.request(Ask::Abort).await;
+        assert!(matches!(answer, Err(ClientError::NotRunning { .. })), "{answer:?}");
+        served.abort();
+    }
 }

@@ -3,6 +3,8 @@
 use changeover_run::{Input, Refusal};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::serve::NotDone;
+
 /// A word to the loop.
 #[derive(Debug)]
 pub(crate) enum Word {
@@ -71,8 +73,8 @@ impl Words {
     /// Asks for something and waits for the loop's answer.
     ///
     /// # Errors
-    /// The refusal in words, or that the daemon is stopping.
-    pub(crate) async fn ask(&self, input: Input) -> Result<(), String> {
+    /// The refusal in words, or that the loop has ended.
+    pub(crate) async fn ask(&self, input: Input) -> Result<(), NotDone> {
         self.send(|reply| Word::Asked { input, reply }).await
     }
 
@@ -80,15 +82,14 @@ impl Words {
     ///
     /// # Errors
     /// Why there will be none.
-    pub(crate) async fn verify(&self) -> Result<(), String> {
+    pub(crate) async fn verify(&self) -> Result<(), NotDone> {
         self.send(Word::Verify).await
     }
 
-    async fn send(&self, word: impl FnOnce(Reply) -> Word) -> Result<(), String> {
+    async fn send(&self, word: impl FnOnce(Reply) -> Word) -> Result<(), NotDone> {
         let (reply, answer) = oneshot::channel();
-        let stopping = || "the daemon is stopping".to_owned();
-        self.0.send(word(Reply(reply))).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?
+        self.0.send(word(Reply(reply))).await.map_err(|_| NotDone::Leaving)?;
+        answer.await.map_err(|_| NotDone::Leaving)?.map_err(NotDone::Refused)
     }
 
     /// Asks the loop to stop.

@@ -24,10 +24,10 @@ impl Answers for Desk {
         self.board.watch(after)
     }
 
-    async fn answer(&self, ask: Ask, who: Who) -> Answer {
+    async fn answer(&self, ask: Ask, who: Who) -> Option<Answer> {
         let verb = ask.verb();
         let input = match ask {
-            Ask::Status | Ask::Watch { .. } => return self.status(),
+            Ask::Status | Ask::Watch { .. } => return Some(self.status()),
             Ask::Retry => Input::GoOn { by: Some(who) },
             Ask::Until { phase } => Input::GoOnUntil { phase, by: Some(who) },
             Ask::Rest => Input::Rest,
@@ -50,7 +50,7 @@ impl Answers for Desk {
             Ask::Verify => return outcome(verb, self.words.verify().await),
             Ask::Shutdown => {
                 self.words.stop().await;
-                return Answer::Accepted;
+                return Some(Answer::Accepted);
             }
         };
         outcome(verb, self.words.ask(input).await)

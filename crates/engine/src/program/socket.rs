@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Board, Word};
 use crate::Report;
 use crate::protocol::{Answer, Ask};
-use crate::serve::{Answers, Watched, outcome, refused};
+use crate::serve::{Answers, NotDone, Watched, outcome, refused};
 
 /// Shows the board, and takes orders to the loop.
 pub(super) struct Desk {
@@ -26,10 +26,10 @@ impl Answers for Desk {
         self.board.watch(after)
     }
 
-    async fn answer(&self, ask: Ask, who: Who) -> Answer {
+    async fn answer(&self, ask: Ask, who: Who) -> Option<Answer> {
         let verb = ask.verb();
         let input = match ask {
-            Ask::Status => return self.status(),
+            Ask::Status => return Some(self.status()),
             Ask::Apply => Input::Applied { who },
             Ask::Retry => Input::GoOn,
             Ask::Until { phase } => Input::GoOnUntil { phase },
@@ -48,7 +48,7 @@ impl Answers for Desk {
             Ask::Finish { .. } => Input::Finish,
             Ask::Shutdown => {
                 self.words.send(Word::Stop).await.ok();
-                return Answer::Accepted;
+                return Some(Answer::Accepted);
             }
             _ => {
                 let report = Report::new("CO0177", format!("`{verb}` is for one component"))
@@ -62,10 +62,9 @@ impl Answers for Desk {
 
 impl Desk {
     /// Asks for something and waits for the loop's answer.
-    async fn ask(&self, input: Input) -> Result<(), String> {
+    async fn ask(&self, input: Input) -> Result<(), NotDone> {
         let (reply, outcome) = oneshot::channel();
-        let stopping = || "the daemon is stopping".to_owned();
-        self.words.send(Word::Asked { input, reply }).await.map_err(|_| stopping())?;
-        outcome.await.map_err(|_| stopping())?
+        self.words.send(Word::Asked { input, reply }).await.map_err(|_| NotDone::Leaving)?;
+        outcome.await.map_err(|_| NotDone::Leaving)?.map_err(NotDone::Refused)
     }
 }

@@ -11,6 +11,7 @@ mod before;
 mod constraints;
 mod database;
 mod grants;
+mod left_over;
 mod order;
 mod post;
 mod pre;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use changeover_types::{TableName, quote_literal};
 
 pub use database::{Change, DatabaseProperties, set_properties};
+pub use left_over::end_left_over;
 pub use post::{PostData, PostProgress, try_again};
 pub use tools::Tools;
 pub use undo::drop_restored;
@@ -43,6 +45,8 @@ use toc::{Entry, EntryKind};
 #[derive(Clone, Debug)]
 pub struct Archive {
     tools: Tools,
+    /// What our sessions on the target are called.
+    application: String,
     path: PathBuf,
     entries: Vec<Entry>,
     keep_ownership: bool,
@@ -50,6 +54,9 @@ pub struct Archive {
     /// Entries, by catalogue and number, that somebody else has seen to.
     left_out: BTreeSet<(u32, u32)>,
 }
+
+/// Our `application_name` when we make what the schema holds.
+pub(crate) const APPLICATION: &str = "changeover schema";
 
 /// The catalogue `pg_namespace`.
 const NAMESPACES: u32 = 2615;
@@ -83,10 +90,11 @@ impl Archive {
             arguments.push(format!("--snapshot={snapshot}").into());
         }
         arguments.extend(exclusions(selection, catalog).into_iter().map(OsString::from));
-        tools::run(&tools.dump, &arguments, source)
+        tools
+            .run(&tools.dump, &arguments, source)
             .await
             .map_err(|e| e.with_context("dumping the schema"))?;
-        let list = tools::run(&tools.restore, &["-l".into(), path.into()], source).await?;
+        let list = tools.run(&tools.restore, &["-l".into(), path.into()], source).await?;
         let entries = toc::parse(&String::from_utf8_lossy(&list)).map_err(|line| {
             Error::local(
                 source.side,
@@ -95,6 +103,7 @@ impl Archive {
         })?;
         Ok(Archive {
             tools: tools.clone(),
+            application: left_over::application(&selection.migration),
             path: path.to_owned(),
             entries,
             keep_ownership,
@@ -119,7 +128,8 @@ impl Archive {
         let (late, post): (Vec<&Entry>, Vec<&Entry>) = wanted.partition(|entry| is_late(entry));
         let script = self.script("post", &post, &["--section=post-data"], source).await?;
         let grants = self.script("grants", &late, &[], source).await?;
-        PostData::read(&script, &grants, &self.entries, source).await
+        let post = PostData::read(&script, &grants, &self.entries, source).await?;
+        Ok(post.by(&self.application))
     }
 
     /// The SQL of these entries.
@@ -134,7 +144,7 @@ impl Archive {
         let mut arguments = self.restore_arguments(&list);
         arguments.extend(["--verbose", "--file=-"].iter().chain(more).map(OsString::from));
         arguments.push(self.path.clone().into());
-        let script = tools::run(&self.tools.restore, &arguments, source.config()).await?;
+        let script = self.tools.run(&self.tools.restore, &arguments, source.config()).await?;
         String::from_utf8(script)
             .map_err(|_| Error::local(source.side(), "the archive holds SQL that is not UTF-8"))
     }
@@ -159,7 +169,7 @@ impl Archive {
         let mut arguments = self.restore_arguments(&list);
         arguments.extend(["--section=pre-data", "--verbose", "--file=-"].map(OsString::from));
         arguments.push(self.path.clone().into());
-        let script = tools::run(&self.tools.restore, &arguments, server.config()).await?;
+        let script = self.tools.run(&self.tools.restore, &arguments, server.config()).await?;
         let text = String::from_utf8(script)
             .map_err(|_| Error::local(server.side(), "the archive holds SQL that is not UTF-8"))?;
         let parts = script::cut(&text).ok_or_else(|| {

@@ -4,6 +4,7 @@
 mod blocked;
 mod disk;
 mod drift;
+mod killed;
 mod plans;
 pub(crate) mod program;
 mod refusals;

@@ -15,15 +15,34 @@ use changeover_postgres::snapshot::{CopySnapshot, SnapshotLimits, SnapshotWait, 
 use changeover_postgres::{preflight, seal};
 use changeover_relay::Stream;
 use changeover_run::Input;
-use changeover_types::{Side, Task, seal_token};
-use tokio::time::{Instant, interval};
+use changeover_types::{MigrationName, Side, TableName, Task, seal_token};
+use tokio::time::{Instant, interval, timeout};
 
 use super::data::{GENESIS, declared, failed, no_databases, schema_archive, selection};
-use super::{Effects, application};
+use super::{Effects, application, keeper};
 use crate::protocol::{CopyStatus, EventKind};
 
 /// How long locks on our own tables may take when a lost copy is removed.
 const UNDO_LOCKS: Duration = Duration::from_secs(30);
+
+/// How long what an earlier daemon left may take to end.
+pub(super) const LEFT_OVER: Duration = Duration::from_secs(30);
+
+/// Whether a restore that failed may be there all the same: the answer to its COMMIT was lost, and the
+/// server says that its first table is there now, or nothing.
+async fn may_be_there(
+    target: &ConnectConfig,
+    migration: &MigrationName,
+    first: Option<&TableName>,
+) -> bool {
+    let Some(first) = first else { return false };
+    let look = async {
+        let mut session = Session::connect(target, "changeover look").await?;
+        schema::end_left_over(&mut session, migration, LEFT_OVER).await?;
+        schema::exists(&mut session, first).await
+    };
+    timeout(LEFT_OVER * 2, look).await.map_or(true, |found| found.unwrap_or(true))
+}
 
 impl Effects {
     /// Slot, snapshot, schema, seal of the target, rows. Not tried again by itself: its snapshot
@@ -106,6 +125,8 @@ impl Effects {
     ) -> PgResult<()> {
         let target = self.databases().map_err(no_databases)?.of(Side::Target).clone();
         let mut session = Session::connect(&target, &application(&self.plan.name)).await?;
+        // What an earlier daemon of this run was about to commit is there from here on, or never.
+        schema::end_left_over(&mut session, &self.plan.name, LEFT_OVER).await?;
         let first = snapshot.catalog.tables.first();
         if let Some(first) = first
             && schema::exists(&mut session, &first.name).await?
@@ -119,7 +140,9 @@ impl Effects {
         let archive = self.without_placed(archive, &mut session).await?;
         let scope = self.moved().await?.scope.on(Side::Target);
         let restored = archive.restore_pre_data(&target, Some((&scope, GENESIS))).await;
-        if restored.is_err() {
+        if restored.is_err()
+            && !may_be_there(&target, &self.plan.name, first.map(|it| &it.name)).await
+        {
             // Whatever is in the way was made by somebody else: an abort must not drop it.
             std::fs::remove_file(self.state_dir.join(schema_archive(&self.run_id))).ok();
         }
@@ -146,7 +169,8 @@ impl Effects {
             }
         };
         self.keeps_ownership = Some(keep);
-        let tools = Tools::find(catalog.server.major()).await?;
+        let guard = keeper().map_err(|why| Error::local(Side::Source, why))?;
+        let tools = Tools::find(catalog.server.major()).await?.under(guard);
         let path = self.state_dir.join(file);
         let databases = self.databases().map_err(no_databases)?;
         let source = databases.of(Side::Source);
@@ -192,6 +216,7 @@ impl Effects {
         let target = databases.of(Side::Target);
         let archive = self.dump(&moved.catalog, None, "post-data.dump").await?;
         let (mut source, mut control) = self.both().await?;
+        schema::end_left_over(&mut control, &self.plan.name, LEFT_OVER).await?;
         let post = archive.post_data(&mut source).await?;
         let board = self.board.clone();
         let shown = board.status().copy.unwrap_or_default();

@@ -5,11 +5,13 @@ use std::time::Duration;
 use changeover_postgres::error::{Error, ErrorKind};
 use changeover_postgres::retire::{self, AbortOptions, Retired};
 use changeover_postgres::schema;
+use changeover_postgres::session::Session;
 use changeover_run::Input;
 use changeover_types::Side;
 use tokio::time::{Instant, sleep};
 
 use super::Effects;
+use super::copying::LEFT_OVER;
 use super::data::schema_archive;
 use crate::protocol::EventKind;
 use crate::report::chain;
@@ -95,6 +97,9 @@ impl Effects {
         if side == Side::Target {
             // While the seal stands: a write that is acknowledged must not be dropped.
             retire::check_abort(&config, &scope).await?;
+            let mut session = Session::connect(&config, "changeover look").await?;
+            schema::end_left_over(&mut session, &self.plan.name, LEFT_OVER).await?;
+            session.close().await;
             let archive = self.state_dir.join(schema_archive(&self.run_id));
             left.extend(schema::drop_restored(&config, &archive).await?);
             left.extend(self.remove_placed(&config).await?);

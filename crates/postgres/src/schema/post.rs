@@ -29,6 +29,8 @@ pub struct PostData {
     grants: Vec<Grants>,
     /// Where the functions of indexes and checks look for names.
     path: SearchPath,
+    /// What our sessions are called.
+    application: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +88,8 @@ impl PostData {
             .map(|part| Ok(Grants { label: entry(part.dump_id)?.label.clone(), sql: part.sql }))
             .collect::<Result<_>>()?;
         let path = SearchPath::read(source).await?;
-        Ok(PostData { waves: waves(&nodes), steps, grants, path })
+        let application = super::APPLICATION.to_owned();
+        Ok(PostData { waves: waves(&nodes), steps, grants, path, application })
     }
 
     /// How many entries there are.
@@ -119,7 +122,7 @@ impl PostData {
             progress(PostProgress { done, all: self.len() });
         };
         let mut tasks = Vec::new();
-        let mut session = open(target, &self.path).await?;
+        let mut session = self.open(target).await?;
         for wave in &self.waves {
             let next = AtomicUsize::new(0);
             let builders = (0..parallel.clamp(1, wave.together.len().max(1))).map(|_| async {
@@ -127,7 +130,7 @@ impl PostData {
                 while let Some(at) = wave.together.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let open = match &mut session {
                         Some(session) => session,
-                        none => none.insert(open(target, &self.path).await?),
+                        none => none.insert(self.open(target).await?),
                     };
                     self.steps[*at].run(open).await?;
                     count();
@@ -147,6 +150,18 @@ impl PostData {
         session.close().await;
         Ok(tasks)
     }
+
+    pub(super) fn by(mut self, application: &str) -> PostData {
+        application.clone_into(&mut self.application);
+        self
+    }
+
+    async fn open(&self, target: &ConnectConfig) -> Result<Session> {
+        let mut session = Session::connect(target, &self.application).await?;
+        session.execute(SETTINGS).await?;
+        session.look_in(&self.path).await?;
+        Ok(session)
+    }
 }
 
 /// What `pg_dump` sets at the head of its scripts, which its entries rely on; but for the path:
@@ -154,19 +169,12 @@ impl PostData {
 pub(super) const SETTINGS: &str =
     "SET check_function_bodies = false; SET client_min_messages = warning";
 
-async fn open(target: &ConnectConfig, path: &SearchPath) -> Result<Session> {
-    let mut session = Session::connect(target, "changeover schema").await?;
-    session.execute(SETTINGS).await?;
-    session.look_in(path).await?;
-    Ok(session)
-}
-
 /// Does once more what a task left undone, each for itself. Gives those that are still left.
 ///
 /// # Errors
 /// If the connection breaks.
 pub async fn try_again(target: &ConnectConfig, tasks: &[Task]) -> Result<Vec<Task>> {
-    let mut session = Session::connect(target, "changeover schema").await?;
+    let mut session = Session::connect(target, super::APPLICATION).await?;
     let path = SearchPath::read(&mut session).await?;
     session.look_in(&path).await?;
     // Who holds a lock for long is not waited for: the task stays.

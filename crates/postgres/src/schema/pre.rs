@@ -32,7 +32,7 @@ impl Archive {
         target: &ConnectConfig,
         seal: Option<(&Scope, Epoch)>,
     ) -> Result<()> {
-        let mut session = Session::connect(target, "changeover schema").await?;
+        let mut session = Session::connect(target, &self.application).await?;
         let before = Before::read(&mut session).await?;
         let wanted = |entry: &&Entry| {
             self.wants(entry) && !is_late(entry) && !is_there(entry, before.schemas.keys())

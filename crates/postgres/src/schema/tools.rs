@@ -24,6 +24,8 @@ pub struct Tools {
     pub restore: PathBuf,
     /// Their major version.
     pub major: u32,
+    /// What starts them so that they end with us, also if we are killed; empty if nothing does.
+    guard: Vec<OsString>,
 }
 
 impl Tools {
@@ -57,6 +59,69 @@ impl Tools {
         ))
     }
 
+    /// The same, started by `guard`: a program and its words, which reads a pipe from us and ends the
+    /// command that follows when the pipe closes.
+    #[must_use]
+    pub fn under(mut self, guard: Vec<OsString>) -> Tools {
+        self.guard = guard;
+        self
+    }
+
+    /// Runs a program to its end and gives back what it printed. Dropping the future ends it.
+    pub(super) async fn run(
+        &self,
+        program: &Path,
+        arguments: &[OsString],
+        server: &ConnectConfig,
+    ) -> Result<Vec<u8>> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let io = |e| Error::io(server.side, format!("{name} could not be run"), e);
+        let mut command = match self.guard.split_first() {
+            Some((guard, words)) => {
+                let mut command = Command::new(guard);
+                // Killed, it could not end the program: it goes when its pipe closes.
+                command.args(words).arg(program).process_group(0).stdin(Stdio::piped());
+                command
+            }
+            None => {
+                let mut command = Command::new(program);
+                command.kill_on_drop(true).stdin(Stdio::null());
+                command
+            }
+        };
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Nothing of the operator's own PostgreSQL environment may redirect or colour the run.
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("PG") {
+                command.env_remove(variable);
+            }
+        }
+        // Secrets go into the environment: arguments are visible to everyone on the machine.
+        command.env("LC_ALL", "C.UTF-8").env("PGAPPNAME", super::APPLICATION);
+        command.envs(server.libpq_env());
+        // A target that is kept read-only by default until the cutover is written by us all the same.
+        let mut options = vec!["-c default_transaction_read_only=off"];
+        let given = server.options.iter().filter(|(name, _)| name == "options");
+        options.extend(given.map(|(_, value)| value.as_str()));
+        command.env("PGOPTIONS", options.join(" "));
+        let mut child = command.spawn().map_err(io)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        // Waiting would close it.
+        let _pipe = child.stdin.take();
+        let (printed, complaint, status) = tokio::join!(
+            read_all(stdout, usize::MAX),
+            read_all(stderr, COMPLAINT_BYTES),
+            child.wait()
+        );
+        let (printed, complaint, status) =
+            (printed.map_err(io)?, complaint.map_err(io)?, status.map_err(io)?);
+        if status.success() {
+            return Ok(printed);
+        }
+        let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
+        Err(Error::local(server.side, format!("{name} failed ({status}): {complaint}")))
+    }
+
     /// The pair in a folder; one of different versions is as good as its older half.
     async fn within(folder: &Path) -> Option<Tools> {
         let (dump, restore) = (folder.join("pg_dump"), folder.join("pg_restore"));
@@ -64,7 +129,7 @@ impl Tools {
             return None;
         }
         let major = version(&dump).await?.min(version(&restore).await?);
-        Some(Tools { dump, restore, major })
+        Some(Tools { dump, restore, major, guard: Vec::new() })
     }
 }
 
@@ -90,44 +155,6 @@ fn parse_version(text: &str) -> Option<u32> {
     let after = text.split("(PostgreSQL)").nth(1)?.trim_start();
     let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
-}
-
-/// Runs a program to its end and gives back what it printed. Dropping the future kills it.
-pub(super) async fn run(
-    program: &Path,
-    arguments: &[OsString],
-    server: &ConnectConfig,
-) -> Result<Vec<u8>> {
-    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let io = |e| Error::io(server.side, format!("{name} could not be run"), e);
-    let mut command = Command::new(program);
-    command.args(arguments).kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Nothing of the operator's own PostgreSQL environment may redirect or colour the run.
-    for (variable, _) in std::env::vars_os() {
-        if variable.to_string_lossy().starts_with("PG") {
-            command.env_remove(variable);
-        }
-    }
-    // Secrets go into the environment: arguments are visible to everyone on the machine.
-    command.env("LC_ALL", "C.UTF-8").env("PGAPPNAME", "changeover schema");
-    command.envs(server.libpq_env());
-    // A target that is kept read-only by default until the cutover is written by us all the same.
-    let mut options = vec!["-c default_transaction_read_only=off"];
-    let given = server.options.iter().filter(|(name, _)| name == "options");
-    options.extend(given.map(|(_, value)| value.as_str()));
-    command.env("PGOPTIONS", options.join(" "));
-    let mut child = command.spawn().map_err(io)?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (printed, complaint, status) =
-        tokio::join!(read_all(stdout, usize::MAX), read_all(stderr, COMPLAINT_BYTES), child.wait());
-    let (printed, complaint, status) =
-        (printed.map_err(io)?, complaint.map_err(io)?, status.map_err(io)?);
-    if status.success() {
-        return Ok(printed);
-    }
-    let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
-    Err(Error::local(server.side, format!("{name} failed ({status}): {complaint}")))
 }
 
 /// Everything that comes, of which the last `keep` bytes are kept.
@@ -164,7 +191,43 @@ mod tests {
         let url = "postgresql://me:geheim@127.0.0.1:1/db";
         let server = ConnectConfig::parse(Side::Target, url).unwrap();
         let arguments = ["-c", "echo \"no $PGUSER $PGSSLMODE\" >&2; exit 3"].map(OsString::from);
-        let e = run(Path::new("/bin/sh"), &arguments, &server).await.unwrap_err();
+        let e = unguarded().run(Path::new("/bin/sh"), &arguments, &server).await.unwrap_err();
         assert_eq!(e.to_string(), "target: sh failed (exit status: 3): no me disable");
+    }
+
+    fn unguarded() -> Tools {
+        Tools { dump: PathBuf::new(), restore: PathBuf::new(), major: 15, guard: Vec::new() }
+    }
+
+    /// The guard here is a shell; ours is tested where it is.
+    #[tokio::test]
+    async fn a_guarded_program_ends_when_its_future_is_dropped() {
+        let server = ConnectConfig::parse(Side::Target, "postgresql://me@127.0.0.1:1/db").unwrap();
+        let guard = ["/bin/sh", "-c", "exec 3<&0; \"$@\" & read x <&3; kill $!; wait", "guard"];
+        let tools = unguarded().under(guard.map(OsString::from).to_vec());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600", file.display());
+        let arguments = [OsString::from("-c"), script.into()];
+        let pid = {
+            let running = tools.run(Path::new("/bin/sh"), &arguments, &server);
+            let begun = async {
+                while !file.exists() {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+            };
+            tokio::select! {
+                ended = running => panic!("{ended:?}"),
+                () = begun => std::fs::read_to_string(&file).unwrap(),
+            }
+        };
+        let process = Path::new("/proc").join(pid.trim());
+        let lives =
+            || std::fs::read_to_string(process.join("cmdline")).is_ok_and(|it| !it.is_empty());
+        let begun = std::time::Instant::now();
+        while lives() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{pid} lives on");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 }

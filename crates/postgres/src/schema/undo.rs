@@ -27,7 +27,7 @@ const GONE: [&str; 5] = ["42703", "42P01", "42704", "42883", "3F000"];
 /// # Errors
 /// What `pg_restore` said; `Refused` if an object is in use; what depends on an object of ours.
 pub async fn drop_restored(target: &ConnectConfig, path: &Path) -> Result<Vec<Left>> {
-    let mut session = Session::connect(target, "changeover schema").await?;
+    let mut session = Session::connect(target, super::APPLICATION).await?;
     let mut left = Vec::new();
     let properties = database::unset_properties(&mut session, &beside(path, "database")).await?;
     left.extend(properties.into_iter().map(|(statement, why)| not_undone(statement, why)));
@@ -70,7 +70,7 @@ async fn drop_objects(
     arguments.push(format!("--use-list={}", list.display()).into());
     arguments.push("--file=-".into());
     arguments.push(path.into());
-    let script = tools::run(&tools.restore, &arguments, target).await?;
+    let script = tools.run(&tools.restore, &arguments, target).await?;
     let script = String::from_utf8(script)
         .map_err(|_| Error::local(target.side, "the archive holds SQL that is not UTF-8"))?;
     let drops = drops(&script);

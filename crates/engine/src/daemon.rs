@@ -10,6 +10,7 @@ pub(crate) mod news;
 mod objectives;
 pub(crate) mod plan_change;
 mod results;
+mod room;
 mod socket;
 pub(crate) mod store;
 
@@ -101,7 +102,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
         })
     };
     let (plan, first) = (config.plan, config.first);
-    let daemon = Daemon { store, plan, board, inbox, words, relays, effects, comparer };
+    let daemon =
+        Daemon { store, plan, board, inbox, words, relays, effects, comparer, stopping: false };
     let outcome = daemon.drive(first, guards).await;
     serving.abort();
     watching.abort();
@@ -121,10 +123,20 @@ struct Daemon {
     relays: Relays,
     effects: Effects,
     comparer: Comparer,
+    /// Somebody asked it to stop, while nobody could write.
+    stopping: bool,
 }
 
 impl Daemon {
+    /// Runs to its end. Whoever leaves in the middle of an attempt lets clients go first, if nothing
+    /// has happened yet.
     async fn drive(mut self, first: Option<Input>, guards: Guards) -> Result<(), Report> {
+        let outcome = self.go_on(first, guards).await;
+        self.effects.let_go(self.store.state()).await;
+        outcome
+    }
+
+    async fn go_on(&mut self, first: Option<Input>, guards: Guards) -> Result<(), Report> {
         // Before anything begins, so that no step can slip through.
         let is_new = self.store.is_new();
         if let Some(first) = first.filter(|_| is_new) {
@@ -145,21 +157,23 @@ impl Daemon {
                 sleep(LINGER).await;
                 return Ok(());
             }
+            if self.stopping && !must_go_on(self.store.state()) {
+                self.relays.stop().await;
+                return Ok(());
+            }
             let command = due(self.store.state(), &self.plan);
             match self.one_turn(command).await? {
                 Turn::Input(input) => self.feed(&input)?,
                 Turn::SomethingElseIsDue => {}
-                Turn::Stop => {
-                    self.relays.stop().await;
-                    return Ok(());
-                }
+                Turn::Stop => self.stopping = true,
             }
         }
     }
 
     /// Performs the command until it is done or something else is due.
     async fn one_turn(&mut self, command: Option<Command>) -> Result<Turn, Report> {
-        let Daemon { store, plan, board, inbox, words, effects, comparer, relays: lines } = self;
+        let Daemon { store, plan, board, inbox, words, effects, comparer, relays: lines, stopping } =
+            self;
         let state = store.state().clone();
         let waiting_for = effects.waiting_for();
         let mut effect = pin!(async {
@@ -203,6 +217,10 @@ impl Daemon {
                         reply.give(comparer.start(authority, words.clone()));
                         continue;
                     }
+                    Word::Stop if must_go_on(store.state()) => {
+                        *stopping = true;
+                        continue;
+                    }
                     Word::Stop => return Ok(Turn::Stop),
                 },
                 () = until(deadline) => out_of_time(store.state(), &waiting_for.blockers()),
@@ -225,6 +243,11 @@ impl Daemon {
 
     fn feed(&mut self, input: &Input) -> Result<(), Report> {
         match self.store.feed(&self.plan, input) {
+            // Before anybody was refused: the attempt is called off, or the journal is lost, too.
+            Err(Fed::NoRoom(e)) => {
+                let why = format!("the disk of the state folder has no room for what follows: {e}");
+                self.feed(&Input::Cutover(CutoverInput::Failed { why }))
+            }
             Ok(()) => {
                 self.board.tell(&mut self.store);
                 Ok(())
@@ -237,6 +260,12 @@ impl Daemon {
             Err(e) => Err(journal_failed(&e)),
         }
     }
+}
+
+/// Whether nobody may write until the attempt under way has come to its end: a daemon that stops now
+/// would leave both sides closed.
+fn must_go_on(state: &State) -> bool {
+    state.cutover.attempt.as_ref().is_some_and(|attempt| !attempt.stage.is_before_seal())
 }
 
 enum Turn {

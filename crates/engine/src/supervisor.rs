@@ -10,7 +10,10 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use changeover_journal::{JournalError, Reader};
+
 use crate::Report;
+use crate::daemon::store;
 
 /// Set for the child, so that it is the daemon and not another supervisor.
 pub(crate) const WORKER_VARIABLE: &str = "CHANGEOVER_WORKER";
@@ -35,12 +38,16 @@ const FAILED_STARTS: u32 = 8;
 
 /// Exit codes of a daemon that must not be started again: the plan has changed, or another daemon
 /// holds the journal. They are the verbs' own.
-const DO_NOT_RESTART: [i32; 2] = [6, 7];
+const DO_NOT_RESTART: [i32; 2] = [PLAN_CHANGED, 7];
+
+/// Time may mend this one: the plan can be put back.
+const PLAN_CHANGED: i32 = 6;
 
 /// Runs the daemon until it ends by itself.
 ///
 /// # Errors
-/// If it cannot be started at all, must not be started again, or dies again and again.
+/// If it cannot be started at all, must not be started again, or dies again and again. While a seal
+/// is intended it is started again for ever.
 pub(crate) fn supervise(state_dir: &Path) -> Result<(), Report> {
     // Detaches from the terminal and from the shell's job; fails if we lead a session already,
     // which is as good.
@@ -57,13 +64,21 @@ pub(crate) fn supervise(state_dir: &Path) -> Result<(), Report> {
             return Ok(());
         }
         // The pid file is not ours then: another supervisor's daemon may be running.
-        if let Some(code) = status.code().filter(|code| DO_NOT_RESTART.contains(code)) {
+        // Nobody may write until somebody resolves it: whatever keeps the daemon from starting may end.
+        let sealed = is_sealed(state_dir);
+        if let Some(code) = status.code().filter(|code| DO_NOT_RESTART.contains(code))
+            && !(sealed && code == PLAN_CHANGED)
+        {
             let report = Report::new("CO0112", "the daemon must not run now; it has said why");
             return Err(report.exit(u8::try_from(code).unwrap_or(1)));
         }
         tracing::error!(%status, "the daemon died; starting it again");
         failed_starts = if begun.elapsed() < SHORT_LIFE { failed_starts + 1 } else { 0 };
-        if failed_starts >= FAILED_STARTS {
+        if sealed && failed_starts >= FAILED_STARTS {
+            tracing::error!(
+                "nobody may write until the daemon lives again: it is started on and on"
+            );
+        } else if failed_starts >= FAILED_STARTS {
             remove_pid(&pid_file);
             return Err(Report::new("CO0110", "the daemon dies as soon as it is started")
                 .cause(describe(status))
@@ -71,9 +86,22 @@ pub(crate) fn supervise(state_dir: &Path) -> Result<(), Report> {
         }
         // The first restart is at once; a daemon that keeps dying gets ever more time.
         if failed_starts > 1 {
-            thread::sleep(Duration::from_millis(100 << failed_starts.min(6)));
+            let doublings = failed_starts.min(if sealed { 3 } else { 6 });
+            thread::sleep(Duration::from_millis(100 << doublings));
         }
     }
+}
+
+/// Whether a seal is intended, and with it somebody must resolve what became of it. A journal that
+/// cannot be read at the moment may say so; one that is damaged says nothing to the daemon either.
+fn is_sealed(state_dir: &Path) -> bool {
+    let records = match Reader::open(state_dir).and_then(|journal| journal.read_all()) {
+        Ok(records) => records,
+        Err(e) => return matches!(e, JournalError::Io { .. } | JournalError::Sqlite { .. }),
+    };
+    let state = store::rebuild(&records).ok().map(|(state, _)| state);
+    let attempt = state.and_then(|state| state.cutover.attempt);
+    attempt.is_some_and(|attempt| !attempt.stage.is_before_seal())
 }
 
 fn one_life(first: bool) -> Result<ExitStatus, Report> {

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use changeover_cutover::Event as CutoverEvent;
 use changeover_journal::{CrashPoint, Entry, Journal, JournalError, Meta, Record, Seq};
 use changeover_plan::Plan;
 use changeover_run::{Event, Input, State, apply, decide};
 use changeover_types::{MigrationName, WallMs};
 
-use super::plan_change;
+use super::{plan_change, room};
 use crate::Report;
 use crate::supervisor::CRASH_VARIABLE;
 
@@ -55,7 +56,7 @@ impl Store {
     /// Decides, makes the events durable, then makes them so.
     ///
     /// # Errors
-    /// [`Fed::Refused`] changed nothing. [`Fed::Lost`]: the journal cannot be trusted any more and
+    /// [`Fed::Refused`] and [`Fed::NoRoom`] changed nothing. [`Fed::Lost`]: the journal cannot be trusted any more and
     /// the process must end.
     pub(crate) fn feed(&mut self, plan: &Plan, input: &Input) -> Result<(), Fed> {
         let now = now();
@@ -67,6 +68,12 @@ impl Store {
     fn append(&mut self, now: WallMs, events: &[Event]) -> Result<(), Fed> {
         if events.is_empty() {
             return Ok(());
+        }
+        let seals = |event: &Event| {
+            matches!(event, Event::Cutover { event: CutoverEvent::SealIntended { .. } })
+        };
+        if events.iter().any(seals) {
+            room::reserve(self.journal.dir()).map_err(Fed::NoRoom)?;
         }
         let mut entries = Vec::with_capacity(events.len());
         for event in events {
@@ -136,6 +143,9 @@ pub(crate) enum Fed {
     /// An event has no JSON form.
     #[error("an event cannot be written")]
     Encode(#[source] serde_json::Error),
+    /// The journal's disk has no room for what follows a seal; nothing changed.
+    #[error("the disk of the state folder has no room for what follows a seal")]
+    NoRoom(#[source] std::io::Error),
     /// The journal failed; what is on disk is not known.
     #[error("the journal failed")]
     Lost(#[source] JournalError),

@@ -1,12 +1,14 @@
-//! A target that is too small.
+//! Disks that are too small: the target's, and that of our own state.
 
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::program::{has, ours, paused};
 use crate::stage::postgres_session::{execute, query_one};
-use crate::stage::{Gate, Pair, PlanText, Stage};
+use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage};
 
 /// A mounted file system, taken away again.
 struct SmallDisk(PathBuf);
@@ -66,6 +68,47 @@ fn a_full_disk_on_the_target_stops_the_copy_and_room_lets_it_go_on() {
     stage.expect("rollback", 0);
     stage.expect("abort", 0);
     assert_eq!(ours(&stage.source, "disk"), "0");
+    drop(stage);
+    drop(pair);
+}
+
+/// Fills what the file `path` is on, but for so many bytes.
+fn fill(path: &Path, rest: u64) {
+    let mut file = File::create(path).unwrap();
+    let block = [1; 1 << 16];
+    while file.write_all(&block).is_ok() {}
+    file.set_len(file.metadata().unwrap().len().saturating_sub(rest)).unwrap();
+}
+
+/// The journal must be able to say what became of a seal before there is one.
+#[test]
+fn a_full_disk_under_the_journal_is_found_before_the_seal() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(folder.path(), 24) else {
+        eprintln!("skipped: a small file system can only be mounted by root");
+        return;
+    };
+    let pair = Pair::start("statedisk");
+    let phases = "phases:\n  - {name: copy, steps: [replicate]}\n  \
+        - {name: cutover, steps: [{cutover: {attempts: 2, retry_after: 500ms}}]}\n";
+    let mut stage = Stage::new(&pair, "statedisk", &PlanText::new(Gate::Postgres).phases(phases));
+    stage.share_state(&disk.0);
+    stage.start_gate();
+    let until_copied = stage.begin("apply", &["--until", "copy"], &[]).end(PATIENCE).unwrap();
+    assert_eq!(until_copied.code, Some(0), "{}", until_copied.error());
+
+    let ballast = disk.0.join("ballast");
+    fill(&ballast, 400 << 10);
+    let (reason, next) = paused(&stage.expect("apply", 5));
+    has(&reason, &["the disk of the state folder has no room"]);
+    has(&next, &["changeover apply"]);
+    assert_eq!(stage.authority().0, "source");
+    // Nobody is held, and nobody was refused.
+    execute(stage.gate_url.as_ref().unwrap(), "UPDATE customer SET changed = 1");
+
+    std::fs::remove_file(&ballast).unwrap();
+    stage.expect("apply", 0);
+    assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
     drop(stage);
     drop(pair);
 }

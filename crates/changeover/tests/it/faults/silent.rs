@@ -32,9 +32,8 @@ fn through_proxies(pair: &Pair, stage: &Stage) -> (Proxy, Proxy) {
     proxies
 }
 
-/// Freezes `frozen` as soon as the source has answered the seal's COMMIT, and waits until one side
-/// has authority again.
-fn dies_at_the_seal(stage: &Stage, source: &Proxy, frozen: &Proxy) {
+/// Freezes `frozen` as soon as the source has answered the seal's COMMIT; gives when.
+fn freeze_at_the_seal(stage: &Stage, source: &Proxy, frozen: &Proxy) -> Instant {
     let died = Arc::new(Mutex::new(None));
     let (when, freeze) = (Arc::clone(&died), frozen.freezer());
     source.once_answered(SEAL, move || {
@@ -42,7 +41,12 @@ fn dies_at_the_seal(stage: &Stage, source: &Proxy, frozen: &Proxy) {
         *when.lock().unwrap() = Some(Instant::now());
     });
     let died = until(PATIENCE, || *died.lock().unwrap());
-    let died = died.unwrap_or_else(|| panic!("no seal; {}", stage.report()));
+    died.unwrap_or_else(|| panic!("no seal; {}", stage.report()))
+}
+
+/// The same, and waits until one side has authority again.
+fn dies_at_the_seal(stage: &Stage, source: &Proxy, frozen: &Proxy) {
+    let died = freeze_at_the_seal(stage, source, frozen);
     let resolved = until(PATIENCE, || {
         let (source, target) = stage.authority();
         (source == "source" || target == "target").then(|| died.elapsed())
@@ -74,4 +78,29 @@ fn a_connection_that_dies_without_a_word_holds_nobody_for_long() {
     writers.wait_for_more(10);
     let ledger = writers.stop();
     stage.check_settled(&[&ledger]);
+}
+
+#[test]
+fn a_daemon_that_cannot_start_while_nobody_may_write_is_started_until_it_can() {
+    let pair = Pair::start("onandon");
+    let stage = Stage::new(&pair, "onandon", &PlanText::new(Gate::None));
+    let (source, _target) = through_proxies(&pair, &stage);
+    let plan = fs::read(&stage.plan).unwrap();
+    let apply = stage.begin("apply", &[], &[]);
+    freeze_at_the_seal(&stage, &source, &source);
+    fs::write(&stage.plan, "not a plan").unwrap();
+    Stage::signal(stage.pid("run.pid").unwrap(), "KILL");
+    // More often than a supervisor tries otherwise.
+    let died = || stage.run_log().matches("the daemon died").count();
+    let tried = until(PATIENCE, || (died() > 10).then_some(()));
+    assert!(tried.is_some(), "it was given up; {}", stage.report());
+    let (authority, other) = stage.authority();
+    assert!(authority == "none" && other != "target", "{authority}, {other}");
+
+    fs::write(&stage.plan, plan).unwrap();
+    let resolved = until(PATIENCE, || (stage.authority().0 == "source").then_some(()));
+    assert!(resolved.is_some(), "nobody resolved it; {}", stage.report());
+    drop(apply);
+    stage.expect("apply", 0);
+    assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
 }

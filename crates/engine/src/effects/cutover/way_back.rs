@@ -66,6 +66,22 @@ impl Effects {
         Ok(Input::Done)
     }
 
+    /// The daemon leaves: an attempt that has not come to its seal ends with it, and nobody is held for
+    /// what does not come. The next life calls it off in the journal.
+    pub(crate) async fn let_go(&mut self, state: &changeover_run::State) {
+        let Some(attempt) = &state.cutover.attempt else { return };
+        if !attempt.stage.is_before_seal() {
+            return;
+        }
+        self.sessions = Sessions::default();
+        let Some(gates) = &self.gates else { return };
+        match timeout(WITHIN, gates.release(attempt.epoch)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(e)) => tracing::warn!("the gate was not released and will lapse: {e}"),
+            Err(_) => tracing::warn!("the gate was not released and will lapse: no answer"),
+        }
+    }
+
     /// The taking side can never be granted this epoch any more.
     pub(super) async fn burn(&mut self, attempt: &Attempt) -> Result<Input, Why> {
         let sides = self.sides(attempt).await?;

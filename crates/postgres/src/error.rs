@@ -26,6 +26,9 @@ pub enum ErrorKind {
     Timeout,
     /// One of our own rules forbids it.
     Refused,
+    /// We held what the application needs, or somebody changed what we held, and let go of it. Begin
+    /// again.
+    InTheWay,
     /// The two sides are not what they must be to each other.
     Divergence,
     /// A fault on our side: wrong use, a child program, a file.
@@ -190,6 +193,7 @@ impl Error {
             ErrorKind::Connect
             | ErrorKind::Auth
             | ErrorKind::Refused
+            | ErrorKind::InTheWay
             | ErrorKind::Divergence
             | ErrorKind::Local => false,
         }

@@ -39,6 +39,7 @@ use crate::catalog::{Catalog, Selection, Selector, cell};
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
 use crate::session::{SearchPath, Session};
+use crate::snapshot::in_the_way;
 use toc::{Entry, EntryKind};
 
 /// A dumped schema.
@@ -69,7 +70,8 @@ impl Archive {
     /// become it. Grants always do.
     ///
     /// # Errors
-    /// With what `pg_dump` said.
+    /// With what `pg_dump` said; [`InTheWay`](crate::error::ErrorKind::InTheWay) naming whoever it kept
+    /// from a table.
     pub async fn dump(
         tools: &Tools,
         source: &ConnectConfig,
@@ -90,10 +92,12 @@ impl Archive {
             arguments.push(format!("--snapshot={snapshot}").into());
         }
         arguments.extend(exclusions(selection, catalog).into_iter().map(OsString::from));
-        tools
-            .run(&tools.dump, &arguments, source)
-            .await
-            .map_err(|e| e.with_context("dumping the schema"))?;
+        tokio::select! {
+            dumped = tools.run(&tools.dump, &arguments, source) => {
+                dumped.map_err(|e| e.with_context("dumping the schema"))?;
+            }
+            error = in_the_way(source) => return Err(error.with_context("dumping the schema")),
+        }
         let list = tools.run(&tools.restore, &["-l".into(), path.into()], source).await?;
         let entries = toc::parse(&String::from_utf8_lossy(&list)).map_err(|line| {
             Error::local(

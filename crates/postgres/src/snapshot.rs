@@ -9,6 +9,7 @@
 //! The snapshot lives as long as the replication session that made it does nothing else; it dies
 //! with its session and cannot be had again. Then the copy starts anew ([`crate::copy::undo`]).
 
+mod neighbour;
 pub mod xids;
 
 use std::time::Duration;
@@ -19,11 +20,13 @@ use tokio::time::Instant;
 use crate::catalog::{Catalog, Selection, cell, json};
 use crate::config::ConnectConfig;
 use crate::digest::{CatalogDigest, diff, diff_storage};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::preflight::OpenTransaction;
 use crate::replication::{SlotOptions, create_slot, drop_slot};
 use crate::session::Session;
 use xids::XidSnapshot;
+
+pub use neighbour::{in_the_way, rewriters};
 
 /// How often blockers are looked for while something waits.
 const LOOK: Duration = Duration::from_millis(250);
@@ -85,8 +88,10 @@ impl CopySnapshot {
     ///
     /// # Errors
     /// [`Timeout`](crate::error::ErrorKind::Timeout) naming the blockers;
-    /// [`Refused`](crate::error::ErrorKind::Refused) if the catalogue changed meanwhile (try
-    /// again); or what the server said.
+    /// [`InTheWay`](crate::error::ErrorKind::InTheWay) naming whoever wanted a table for itself, or
+    /// if one was rewritten meanwhile (try again);
+    /// [`Refused`](crate::error::ErrorKind::Refused) if the catalogue changed; or what the server
+    /// said.
     pub async fn take(
         source: &ConnectConfig,
         selection: &Selection,
@@ -105,10 +110,16 @@ impl CopySnapshot {
             settle(&mut holder, &mut control, limits.settle, waiting).await?;
             waiting(SnapshotWait::Locks);
             let tables = Catalog::read(&mut control, selection).await?.relations();
-            lock(&mut holder, &tables, limits.locks).await?;
-            let digest = CatalogDigest::read(&mut control, selection).await?;
-            refuse_changes(&control, &before, &digest)?;
-            let catalog = Catalog::read(&mut control, selection).await?;
+            let held = async {
+                lock(&mut holder, &tables, limits.locks).await?;
+                let digest = CatalogDigest::read(&mut control, selection).await?;
+                refuse_changes(&control, &before, &digest)?;
+                Ok((digest, Catalog::read(&mut control, selection).await?))
+            };
+            let (digest, catalog) = tokio::select! {
+                held = held => held?,
+                error = in_the_way(source) => return Err(error),
+            };
             Ok((name, consistent_point, catalog, digest, holder))
         }
         .await;
@@ -119,7 +130,13 @@ impl CopySnapshot {
             }
             Err(error) => {
                 drop(creator);
-                match drop_slot(&mut control, slot).await {
+                // What this one was asked may wait behind somebody.
+                drop(control);
+                let cleared = async {
+                    drop_slot(&mut Session::connect(source, "changeover control").await?, slot)
+                        .await
+                };
+                match cleared.await {
                     Ok(()) => Err(error),
                     Err(left) => Err(error.with_context(format!(
                         "the slot {slot} was left behind and retains WAL ({left}); drop it by hand"
@@ -306,13 +323,14 @@ pub(crate) async fn lock(
     Err(match e.sqlstate() {
         Some("57014") => {
             let mut control = Session::connect(holder.config(), "changeover control").await?;
-            let who = rewriters(&mut control).await?;
+            let who = rewriters(&mut control, tables).await?;
             let who: Vec<String> = who.iter().map(OpenTransaction::who).collect();
-            e.with_context(format!(
+            let text = format!(
                 "holding the moved tables in ACCESS SHARE for {limit:?}: somebody has, or waits \
                  for, ACCESS EXCLUSIVE ({}); let it end or cancel it, and try again",
                 who.join("; ")
-            ))
+            );
+            Error::new(ErrorKind::InTheWay, holder.side(), text).with_source(e)
         }
         Some("53200") => e.with_context(
             "holding the moved tables: the lock table is full; raise max_locks_per_transaction",
@@ -321,46 +339,27 @@ pub(crate) async fn lock(
     })
 }
 
-/// Who has or waits for ACCESS EXCLUSIVE on a table of the user's.
-///
-/// To be asked all through the copy: whoever waits for it waits for our holder, *and the
-/// application's queries on that table wait behind them*. The operator must learn of it at once.
-///
-/// # Errors
-/// If the query fails.
-pub async fn rewriters(control: &mut Session) -> Result<Vec<OpenTransaction>> {
-    json(
-        control,
-        "SELECT coalesce(json_agg(json_build_object('pid', a.pid, 'user', a.usename, \
-         'application', a.application_name, 'client', a.client_addr::text, 'state', a.state, \
-         'age_s', greatest(0, extract(epoch FROM clock_timestamp()-a.xact_start))::bigint, \
-         'writes', a.backend_xid IS NOT NULL) ORDER BY a.xact_start),'[]')::text \
-         FROM pg_catalog.pg_stat_activity a WHERE a.pid<>pg_catalog.pg_backend_pid() \
-         AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid=a.pid \
-           AND l.locktype='relation' AND l.mode='AccessExclusiveLock' AND l.relation>=16384 \
-           AND l.database=(SELECT oid FROM pg_catalog.pg_database \
-             WHERE datname=pg_catalog.current_database()))",
-    )
-    .await
-}
-
 fn refuse_changes(control: &Session, before: &CatalogDigest, after: &CatalogDigest) -> Result<()> {
-    let mut words: Vec<String> = diff(before, after).iter().map(ToString::to_string).collect();
-    words.extend(
-        diff_storage(before, after)
-            .iter()
-            .map(|table| format!("{table} was rewritten or truncated")),
-    );
-    if words.is_empty() {
-        return Ok(());
-    }
-    words.truncate(8);
-    Err(Error::refused(
-        control.side(),
-        format!(
+    let side = control.side();
+    let mut changed: Vec<String> = diff(before, after).iter().map(ToString::to_string).collect();
+    if !changed.is_empty() {
+        changed.truncate(8);
+        let text = format!(
             "the tables changed while the snapshot was made, which could lose rows: {}; stop \
              schema changes and try again",
-            words.join("; ")
-        ),
-    ))
+            changed.join("; ")
+        );
+        return Err(Error::refused(side, text));
+    }
+    let mut rewritten: Vec<String> =
+        diff_storage(before, after).iter().map(ToString::to_string).collect();
+    if rewritten.is_empty() {
+        return Ok(());
+    }
+    rewritten.truncate(8);
+    let text = format!(
+        "rewritten or truncated while the snapshot was made, which could lose rows: {}",
+        rewritten.join(", ")
+    );
+    Err(Error::new(ErrorKind::InTheWay, side, text))
 }

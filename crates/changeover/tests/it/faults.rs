@@ -8,6 +8,7 @@ mod killed;
 mod plans;
 pub(crate) mod program;
 mod refusals;
+mod rewriters;
 mod secrets;
 mod servers;
 mod silent;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use changeover_plan::Plan;
 use changeover_postgres::catalog::Catalog;
 use changeover_postgres::definitions::{ConfigurationTable, configuration};
-use changeover_postgres::error::{Error, Result as PgResult};
+use changeover_postgres::error::{Error, ErrorKind, Result as PgResult};
 use changeover_postgres::session::Session;
 use changeover_postgres::verify::{AlignedConfig, VerifyReport, aligned};
 use changeover_relay::Stream;
@@ -23,6 +23,9 @@ use crate::report::chain;
 
 /// How long a comparison may hold applying back.
 const HOLD_BUDGET: Duration = Duration::from_secs(30);
+
+/// How often a comparison lets others pass before it is the operator's turn to make room for it.
+const WAYS_GIVEN_MAX: u32 = 10;
 
 /// How many differing rows are shown.
 const EXAMPLES: usize = 10;
@@ -53,8 +56,22 @@ impl Comparer {
         }
     }
 
-    /// Compares, and shows how it goes.
+    /// Compares, and shows how it goes. Lets whoever wants a table for itself pass, and begins again.
     pub(crate) async fn compare(&self, authority: Side) -> PgResult<VerifyReport> {
+        let mut ways_given = 0;
+        loop {
+            match self.compare_once(authority).await {
+                Err(e) if e.kind() == ErrorKind::InTheWay && ways_given < WAYS_GIVEN_MAX => {
+                    ways_given += 1;
+                    let text = format!("{}: the comparison lets go and starts again", chain(&e));
+                    self.board.say(EventKind::Warning, text);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn compare_once(&self, authority: Side) -> PgResult<VerifyReport> {
         let Some(databases) = &self.databases else {
             return Err(Error::local(Side::Source, "the plan has no databases to compare"));
         };

@@ -7,23 +7,33 @@ use changeover_postgres::catalog::Catalog;
 use changeover_postgres::config::ConnectConfig;
 use changeover_postgres::copy::{self, CopyMeter, CopyOptions, CopyTicket, Sides};
 use changeover_postgres::definitions::Definitions;
-use changeover_postgres::error::{Error, Result as PgResult};
+use changeover_postgres::error::{Error, ErrorKind, Result as PgResult};
 use changeover_postgres::replication::drop_slot;
 use changeover_postgres::schema::{self, Archive, PostProgress, Tools};
 use changeover_postgres::session::Session;
-use changeover_postgres::snapshot::{CopySnapshot, SnapshotLimits, SnapshotWait, rewriters};
+use changeover_postgres::snapshot::{
+    CopySnapshot, SnapshotLimits, SnapshotWait, in_the_way, rewriters,
+};
 use changeover_postgres::{preflight, seal};
 use changeover_relay::Stream;
 use changeover_run::Input;
 use changeover_types::{MigrationName, Side, TableName, Task, seal_token};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::data::{GENESIS, declared, failed, no_databases, schema_archive, selection};
 use super::{Effects, application, keeper};
 use crate::protocol::{CopyStatus, EventKind};
+use crate::report::chain;
 
 /// How long locks on our own tables may take when a lost copy is removed.
 const UNDO_LOCKS: Duration = Duration::from_secs(30);
+
+/// How often a copy lets others pass before it is the operator's turn to make room for it.
+const WAYS_GIVEN_MAX: u32 = 10;
+
+/// How long a rewrite of a moved table is waited for, and how often it is looked.
+const REWRITE_WITHIN: Duration = Duration::from_secs(600);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How long what an earlier daemon left may take to end.
 pub(super) const LEFT_OVER: Duration = Duration::from_secs(30);
@@ -45,12 +55,53 @@ async fn may_be_there(
 }
 
 impl Effects {
-    /// Slot, snapshot, schema, seal of the target, rows. Not tried again by itself: its snapshot
-    /// is gone with the first failure.
+    /// Slot, snapshot, schema, seal of the target, rows. Its snapshot is gone with the first failure;
+    /// begun again by itself only when it was in the application's way.
     pub(super) async fn copy(&mut self) -> Input {
-        match self.try_copy().await {
-            Ok(input) => input,
-            Err(e) => failed("copying", &e),
+        let mut ways_given = 0;
+        loop {
+            match self.try_copy().await {
+                Ok(input) => return input,
+                Err(e) if e.kind() == ErrorKind::InTheWay && ways_given < WAYS_GIVEN_MAX => {
+                    ways_given += 1;
+                    let text = format!("{}: the copy lets go and starts again", chain(&e));
+                    self.board.say(EventKind::Warning, text);
+                    if let Err(e) = self.let_them_pass().await {
+                        return failed("starting the copy again", &e);
+                    }
+                }
+                Err(e) => return failed("copying", &e),
+            }
+        }
+    }
+
+    /// Removes what was copied, and waits until nobody rewrites a moved table any more.
+    async fn let_them_pass(&mut self) -> PgResult<()> {
+        self.patiently(Self::try_undo_copy).await?;
+        let begun = Instant::now();
+        let tables = self.moved().await?.catalog.relations();
+        let databases = self.databases().map_err(no_databases)?;
+        let source = databases.of(Side::Source).clone();
+        let mut session = Session::connect(&source, &application(&self.plan.name)).await?;
+        loop {
+            let rewriting = rewriters(&mut session, &tables).await?;
+            if rewriting.is_empty() {
+                return Ok(());
+            }
+            let who: Vec<String> = rewriting.iter().take(3).map(|it| it.who()).collect();
+            let who = who.join("; ");
+            if begun.elapsed() > REWRITE_WITHIN {
+                return Err(Error::timeout(
+                    Side::Source,
+                    format!(
+                        "a moved table has been rewritten, or is to be, for {} s ({who}): let it \
+                         end, or end it",
+                        REWRITE_WITHIN.as_secs()
+                    ),
+                ));
+            }
+            self.show_stage(&format!("waits for {who}"));
+            sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -58,7 +109,7 @@ impl Effects {
         let begun = Instant::now();
         let selection = selection(&self.plan)?;
         let databases = self.databases().map_err(no_databases)?.clone();
-        let (source, target) = (databases.of(Side::Source), databases.of(Side::Target));
+        let source = databases.of(Side::Source);
         self.show_stage("snapshot");
         let slot = self.slot(Stream::Forward);
         let board = self.board.clone();
@@ -72,7 +123,23 @@ impl Effects {
         // Before the snapshot: what changes from here on is in the dump, or is seen to have changed.
         let definitions = self.definitions_of(Side::Source).await?;
         let limits = SnapshotLimits::default();
-        let mut snapshot = CopySnapshot::take(source, &selection, &slot, limits, &waiting).await?;
+        let snapshot = CopySnapshot::take(source, &selection, &slot, limits, &waiting).await?;
+        // What holds the tables is dropped with this when somebody else wants one.
+        tokio::select! {
+            copied = self.copy_from(snapshot, &definitions, begun) => copied,
+            error = in_the_way(source) => Err(error),
+        }
+    }
+
+    async fn copy_from(
+        &mut self,
+        mut snapshot: CopySnapshot,
+        definitions: &Definitions,
+        begun: Instant,
+    ) -> PgResult<Input> {
+        let selection = selection(&self.plan)?;
+        let databases = self.databases().map_err(no_databases)?.clone();
+        let (source, target) = (databases.of(Side::Source), databases.of(Side::Target));
         if self.facts.as_ref().is_some_and(|f| f.catalog != snapshot.digest.fingerprint.catalog) {
             return Err(Error::refused(
                 Side::Source,
@@ -81,7 +148,7 @@ impl Effects {
             ));
         }
         self.show_stage("schema");
-        self.restore_schema(&snapshot, &definitions).await?;
+        self.restore_schema(&snapshot, definitions).await?;
         let mut control = Session::connect(target, &application(&self.plan.name)).await?;
         let scope = self.moved().await?.scope.on(Side::Target);
         seal::set(&mut control, &scope, GENESIS).await?;
@@ -108,7 +175,6 @@ impl Effects {
             summary = copy::run(source, target, &name, &ticket, &jobs, options, &meter) => summary?,
             lost = snapshot.lost() => return Err(lost),
             never = self.show_rows(&meter, begun) => match never {},
-            never = self.warn_of_rewriters(source) => match never {},
         };
         snapshot.release().await;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -241,33 +307,6 @@ impl Effects {
     fn show_stage(&self, stage: &str) {
         let copy = self.board.status().copy.unwrap_or_default();
         self.board.show_copy(CopyStatus { stage: stage.to_owned(), ..copy });
-    }
-
-    /// Whoever wants to rewrite a table waits for our holder, and the application waits behind
-    /// them: the operator must learn of it at once.
-    async fn warn_of_rewriters(&self, source: &ConnectConfig) -> std::convert::Infallible {
-        let mut tick = interval(Duration::from_secs(2));
-        let mut session = None;
-        loop {
-            tick.tick().await;
-            let mut open = match session.take() {
-                Some(open) => open,
-                None => match Session::connect(source, &application(&self.plan.name)).await {
-                    Ok(open) => open,
-                    Err(_) => continue,
-                },
-            };
-            let Ok(waiting) = rewriters(&mut open).await else { continue };
-            for transaction in waiting {
-                let text = format!(
-                    "{} wants to rewrite a table that is being copied and waits until the copy is \
-                     done; the application's queries on that table wait behind it: end it",
-                    transaction.who()
-                );
-                self.board.say(EventKind::Warning, text);
-            }
-            session = Some(open);
-        }
     }
 
     /// Shows rate and time left until it is dropped.

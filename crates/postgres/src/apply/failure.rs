@@ -135,7 +135,7 @@ fn is_lasting(state: &str) -> bool {
 /// Whether trying again with new sessions may help.
 pub(crate) fn is_passing(error: &Error) -> bool {
     match error.kind() {
-        ErrorKind::Connect | ErrorKind::Io | ErrorKind::Timeout => true,
+        ErrorKind::Connect | ErrorKind::Io | ErrorKind::Timeout | ErrorKind::InTheWay => true,
         ErrorKind::Server => !is_lasting(error.sqlstate().unwrap_or("XX")),
         ErrorKind::Auth
         | ErrorKind::Protocol

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::follow::FollowHandle;
 use crate::replication::{SlotOptions, create_slot};
 use crate::session::Session;
+use crate::snapshot::in_the_way;
 
 const READ_ONLY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
@@ -38,7 +39,8 @@ pub struct AlignedConfig {
 ///
 /// # Errors
 /// `Timeout` if the hold did not fit its budget (a transaction running on the sender delays the
-/// slot): nothing is changed, try again. Otherwise as [`compare`].
+/// slot): nothing is changed, try again. [`InTheWay`](crate::error::ErrorKind::InTheWay) if somebody
+/// wanted a table for itself and waited for us. Otherwise as [`compare`].
 pub async fn aligned(
     config: &AlignedConfig,
     follower: &FollowHandle,
@@ -56,7 +58,20 @@ pub async fn aligned(
         Side::Source => Pair { source: &mut from, target: &mut into },
         Side::Target => Pair { source: &mut into, target: &mut from },
     };
-    let report = compare(pair, tables, progress).await?;
+    let cancel = [pair.source.canceller(), pair.target.canceller()];
+    let report = tokio::select! {
+        report = compare(pair, tables, progress) => report?,
+        error = async { tokio::select! {
+            error = in_the_way(&config.from) => error,
+            error = in_the_way(&config.into) => error,
+        } } => {
+            // A server at work would notice only later that its client is gone.
+            for canceller in cancel {
+                canceller.cancel().await.ok();
+            }
+            return Err(error);
+        }
+    };
     from.close().await;
     into.close().await;
     Ok(report)

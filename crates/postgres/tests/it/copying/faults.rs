@@ -63,7 +63,7 @@ async fn rewrites_wait_for_the_holder_and_no_row_is_lost() {
             rewrites.push(tokio::spawn(async move { session.execute(sql).await.map(drop) }));
         }
         until(&mut control, "(SELECT count(*) = 2 FROM pg_locks WHERE NOT granted)").await;
-        assert_eq!(rewriters(&mut control).await.unwrap().len(), 2);
+        assert_eq!(rewriters(&mut control, &snapshot.catalog.relations()).await.unwrap().len(), 2);
         gate.execute("COMMIT").await.unwrap();
         rewrites
     });

@@ -21,6 +21,7 @@ mod measure;
 mod program;
 mod relays;
 mod report;
+mod resolver;
 mod serve;
 mod settings;
 mod start;
@@ -67,6 +68,7 @@ pub fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<(), Repor
     let config = settings::gate(plan, plan_path, state_dir)?;
     let pid = state_dir.join("gate.pid");
     supervisor::write_pid(&pid);
+    resolver::keep(plan_path, state_dir);
     let outcome = changeover_gate::process::run(config)
         .map_err(|e| Report::new("CO0140", "the gate cannot run").because(&e));
     supervisor::remove_pid(&pid);

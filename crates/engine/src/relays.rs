@@ -27,7 +27,7 @@ use crate::report::{Report, chain};
 /// A heartbeat lets positions move, and slots let go of the log, while the moved tables are idle.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 
-/// A heartbeat that takes longer is written again, by a new session.
+/// A heartbeat that takes longer is written again.
 const HEARTBEAT_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often the board shows where a relay is.
@@ -327,25 +327,20 @@ fn shown(status: &FollowStatus) -> RelayStatus {
     }
 }
 
-/// Writes heartbeats on the sending side; one that fails is made up for by the next.
+/// Writes heartbeats on the sending side; one that fails is made up for by the next. No session is
+/// kept: a server that is shut down smartly waits for each.
 async fn beat(config: ConnectConfig, migration: MigrationName) {
     let mut tick = interval(HEARTBEAT_EVERY);
-    let mut session: Option<Session> = None;
     loop {
         tick.tick().await;
-        let mut open = match session.take() {
-            Some(open) => open,
-            None => match Session::connect(&config, "changeover heartbeat").await {
-                Ok(open) => open,
-                Err(e) => {
-                    tracing::debug!("no heartbeat on the {}: {e}", config.side);
-                    continue;
-                }
-            },
+        let written = async {
+            let mut session = Session::connect(&config, "changeover heartbeat").await?;
+            barrier::heartbeat(&mut session, &migration, rand::random()).await?;
+            session.close().await;
+            Ok::<(), Error>(())
         };
-        let written = barrier::heartbeat(&mut open, &migration, rand::random());
         match timeout(HEARTBEAT_WITHIN, written).await {
-            Ok(Ok(())) => session = Some(open),
+            Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::debug!("no heartbeat on the {}: {e}", config.side),
             Err(_) => tracing::debug!("no heartbeat on the {}: no answer", config.side),
         }

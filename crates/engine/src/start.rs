@@ -101,7 +101,7 @@ impl Begin<'_> {
     }
 }
 
-fn spawn(plan_path: &Path, state_dir: &Path, begin: Begin<'_>) -> Result<Child, Report> {
+pub(crate) fn spawn(plan_path: &Path, state_dir: &Path, begin: Begin<'_>) -> Result<Child, Report> {
     let fault =
         |e: &std::io::Error| Report::new("CO0144", "the daemon cannot be started").because(e);
     let log = OpenOptions::new()

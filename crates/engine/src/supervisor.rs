@@ -94,7 +94,7 @@ pub(crate) fn supervise(state_dir: &Path) -> Result<(), Report> {
 
 /// Whether a seal is intended, and with it somebody must resolve what became of it. A journal that
 /// cannot be read at the moment may say so; one that is damaged says nothing to the daemon either.
-fn is_sealed(state_dir: &Path) -> bool {
+pub(crate) fn is_sealed(state_dir: &Path) -> bool {
     let records = match Reader::open(state_dir).and_then(|journal| journal.read_all()) {
         Ok(records) => records,
         Err(e) => return matches!(e, JournalError::Io { .. } | JournalError::Sqlite { .. }),

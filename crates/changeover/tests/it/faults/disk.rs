@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::program::{has, ours, paused};
 use crate::stage::postgres_session::{execute, query_one};
@@ -88,7 +89,7 @@ fn a_full_disk_under_the_journal_is_found_before_the_seal() {
         eprintln!("skipped: a small file system can only be mounted by root");
         return;
     };
-    let pair = Pair::start("statedisk");
+    let mut pair = Pair::start("statedisk");
     let phases = "phases:\n  - {name: copy, steps: [replicate]}\n  \
         - {name: cutover, steps: [{cutover: {attempts: 2, retry_after: 500ms}}]}\n";
     let mut stage = Stage::new(&pair, "statedisk", &PlanText::new(Gate::Postgres).phases(phases));
@@ -96,6 +97,15 @@ fn a_full_disk_under_the_journal_is_found_before_the_seal() {
     stage.start_gate();
     let until_copied = stage.begin("apply", &["--until", "copy"], &[]).end(PATIENCE).unwrap();
     assert_eq!(until_copied.code, Some(0), "{}", until_copied.error());
+
+    // A run that rests and follows is in nobody's way: the source goes down, also when asked to wait
+    // for its clients.
+    for mode in ["smart", "fast"] {
+        let begun = Instant::now();
+        pair.blue.stop(mode).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(30), "{mode}: {:?}", begun.elapsed());
+        pair.blue.restart().unwrap();
+    }
 
     let ballast = disk.0.join("ballast");
     fill(&ballast, 400 << 10);

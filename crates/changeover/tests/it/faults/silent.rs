@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use changeover_run::DataStage;
 use changeover_testkit::Proxy;
 
+use crate::stage::postgres_session::execute;
 use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, WritePath, Writers, until};
 
 /// From the death of a connection until one side may be written to again.
@@ -101,6 +102,27 @@ fn a_daemon_that_cannot_start_while_nobody_may_write_is_started_until_it_can() {
     let resolved = until(PATIENCE, || (stage.authority().0 == "source").then_some(()));
     assert!(resolved.is_some(), "nobody resolved it; {}", stage.report());
     drop(apply);
+    stage.expect("apply", 0);
+    assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
+}
+
+/// Supervisor and daemon are gone between seal and grant, and nobody gives a verb.
+#[test]
+fn a_gate_starts_the_daemon_that_resolves_a_seal() {
+    let pair = Pair::start("gatestarts");
+    let mut stage = Stage::new(&pair, "gatestarts", &PlanText::new(Gate::Postgres));
+    let (source, _target) = through_proxies(&pair, &stage);
+    stage.start_gate();
+    let apply = stage.begin("apply", &[], &[]);
+    let died = freeze_at_the_seal(&stage, &source, &source);
+    for file in ["supervisor.pid", "run.pid"] {
+        Stage::signal(stage.pid(file).unwrap(), "KILL");
+    }
+    drop(apply);
+    let resolved = until(PATIENCE, || (stage.authority().0 == "source").then(|| died.elapsed()));
+    let resolved = resolved.unwrap_or_else(|| panic!("nobody did; {}", stage.report()));
+    assert!(resolved < RESOLVED_WITHIN, "{resolved:?}; {}", stage.report());
+    execute(stage.gate_url.as_ref().unwrap(), "UPDATE customer SET changed = 1");
     stage.expect("apply", 0);
     assert_eq!(stage.authority(), ("none".to_owned(), "target".to_owned()));
 }

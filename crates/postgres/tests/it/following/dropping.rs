@@ -6,7 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use changeover_postgres::catalog::Selection;
+use changeover_postgres::grant::Grant;
 use changeover_postgres::lease::{Lease, LeaseBudget};
+use changeover_postgres::resolve::resolve_seal;
 use changeover_postgres::schema::{Archive, Tools};
 use changeover_postgres::session::Session;
 use changeover_postgres::snapshot::{CopySnapshot, SnapshotLimits};
@@ -115,6 +117,19 @@ async fn what_an_effect_holds_ends_with_it() {
         let mut lease = Lease::take(&source, &scope, Epoch(2), "run", BUDGET).await.unwrap();
         lease.arm().await.unwrap();
         lease.release().await.unwrap();
+    })
+    .await;
+
+    let (target, taking) = (world.config(Target), world.scope(Target));
+    at_each_await("a grant", &mut witness, || async {
+        let grant = Grant::prepare(&target, &taking, Epoch(2), "run", BUDGET).await.unwrap();
+        grant.abandon().await.unwrap();
+    })
+    .await;
+
+    at_each_await("a resolver", &mut witness, || async {
+        let sealed = resolve_seal(&source, &scope, Epoch(2), None, None, SOON).await.unwrap();
+        assert!(!sealed);
     })
     .await;
 

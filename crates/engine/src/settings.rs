@@ -159,6 +159,7 @@ pub(crate) fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<Ga
             target: upstreams(Side::Target)?,
             holds: plan.gates.postgres.is_none(),
             decide_after: gate.decide_after,
+            limits: Default::default(),
             routes: gate.routes.iter().map(route).collect(),
             warm_up: plan
                 .steps()

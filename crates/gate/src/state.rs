@@ -19,7 +19,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -31,14 +31,16 @@ use changeover_routing::{
 use changeover_types::{MigrationName, RouteName, Share, Side, Tick};
 use tokio::sync::watch;
 
-pub use config::{GateConfig, GateRoute, HttpGateConfig, Upstream};
+pub use config::{GateConfig, GateRoute, HttpGateConfig, HttpLimits, Upstream};
 pub use counters::{CoreCounters, PostgresCounters};
 pub use decisions::{CoreDecisions, DecideRules, Ticket};
 pub use disk::{DiskError, RouteFile};
 pub use served::ServedGuard;
 pub use work::{ParkGuard, WorkGuard, WorkLabel, WorkState};
 
+use crate::http::door::Door;
 use crate::http::mirror::Mirror;
+use crate::http::slots::Slots;
 use counters::Counters;
 use decisions::Decisions;
 use served::Served;
@@ -67,6 +69,8 @@ pub struct Shared {
     mirror: Mirror,
     carries: BTreeMap<String, String>,
     served: Served,
+    door: Arc<Door>,
+    slots: OnceLock<Arc<Slots>>,
 }
 
 /// The route and what it gives to each route of the HTTP gate.
@@ -136,6 +140,8 @@ impl Shared {
             clients: AtomicU64::new(0),
             carries: BTreeMap::new(),
             served: Served::default(),
+            door: Door::new(),
+            slots: OnceLock::new(),
         }
     }
 
@@ -247,6 +253,18 @@ impl Shared {
     /// Where the HTTP gate offers its requests.
     pub(crate) fn mirror(&self) -> &Mirror {
         &self.mirror
+    }
+
+    /// Who may come in to the HTTP gate.
+    pub(crate) fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
+    /// How many connections the cores of the HTTP gate may open.
+    pub(crate) fn slots(&self, config: &HttpGateConfig) -> Arc<Slots> {
+        let instances = config.source.len() + config.target.len();
+        let most = config.limits.upstream_connections;
+        Arc::clone(self.slots.get_or_init(|| Slots::new(instances, most)))
     }
 
     /// Hands over what both databases said. True if it proved a side and new work goes on.

@@ -260,7 +260,18 @@ pub struct HttpMetrics {
     pub requests: u64,
     /// Answers of 500 and above, resets and timeouts.
     pub errors: u64,
-    /// Latency in microseconds: `(upper bound, count)` of the filled HDR buckets.
+    /// Requests that their clients left unfinished, broke off or did not wait for: in none of the
+    /// other figures.
+    #[serde(default)]
+    pub clients_failed: u64,
+    /// Requests that found no connection free within the gate's own limit: in none of the others.
+    #[serde(default)]
+    pub limited: u64,
+    /// Connections refused, by instance; the requests went to another one or failed.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
+    /// Latency in microseconds: `(upper bound, count)` of the filled HDR buckets; without the time in
+    /// which the client sent its body.
     pub latency_us: Vec<(u64, u64)>,
 }
 

@@ -92,6 +92,7 @@ fn since(first: Option<&HttpMetrics>, last: Option<&HttpMetrics>) -> HttpMetrics
             .iter()
             .map(|(bound, count)| (*bound, count.saturating_sub(before(*bound))))
             .collect(),
+        ..HttpMetrics::default()
     }
 }
 
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     fn http(requests: u64, errors: u64, latency_us: &[(u64, u64)]) -> HttpMetrics {
-        HttpMetrics { requests, errors, latency_us: latency_us.to_vec() }
+        HttpMetrics { requests, errors, latency_us: latency_us.to_vec(), ..HttpMetrics::default() }
     }
 
     #[test]

@@ -1,79 +1,52 @@
-//! Bodies on their way: never buffered, and watched, so that it is known who broke one off.
+//! Answers on their way: never buffered, and watched, so that it is known who broke one off.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::Notify;
-
-use super::pool::Lease;
-use crate::state::WorkGuard;
 
 use super::decided::Decided;
-
-/// What is known of a client's body while an upstream reads it.
-#[derive(Debug, Default)]
-pub(super) struct Upload {
-    /// The client broke it off: not the environment's error.
-    pub(super) client_failed: AtomicBool,
-    /// It moved on: the upstream is not late yet.
-    pub(super) moved: Notify,
-}
-
-/// A request's body towards an upstream.
-#[derive(Debug)]
-pub(super) enum RequestBody {
-    Empty,
-    Client { body: Incoming, upload: Arc<Upload> },
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Client { body, upload } => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                if let Some(Err(_)) = &frame {
-                    upload.client_failed.store(true, Ordering::Relaxed);
-                }
-                upload.moved.notify_one();
-                Poll::Ready(frame)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            RequestBody::Empty => true,
-            RequestBody::Client { body, .. } => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            RequestBody::Empty => SizeHint::with_exact(0),
-            RequestBody::Client { body, .. } => body.size_hint(),
-        }
-    }
-}
+use super::pool::Lease;
+use super::upload::Upload;
+use crate::state::WorkGuard;
 
 /// What must live until an answer has been passed on whole.
 #[derive(Debug)]
 pub(super) struct Passage {
-    pub(super) lease: Lease,
+    /// Taken when the connection is given back.
+    pub(super) lease: Option<Lease>,
     pub(super) decided: Decided,
+    pub(super) upload: Option<Arc<Upload>>,
     /// Listed as open until this is dropped.
     pub(super) _work: Option<WorkGuard>,
+}
+
+impl Passage {
+    /// The answer came whole. A connection on which the request is still being sent is not kept.
+    fn whole(&mut self) {
+        let sent = self.upload.as_ref().is_none_or(|upload| upload.has_ended());
+        if let Some(lease) = self.lease.take().filter(|_| sent) {
+            lease.give_back();
+        }
+    }
+
+    /// It did not. If the client broke its own request off, that is why.
+    fn broken_off(&self) {
+        if !self.upload.as_ref().is_some_and(|upload| upload.failed()) {
+            self.decided.broken_off();
+        }
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        if let Some(upload) = &self.upload {
+            upload.give_up();
+        }
+    }
 }
 
 /// An answer's body towards the client.
@@ -86,9 +59,9 @@ pub(super) enum AnswerBody {
 }
 
 impl AnswerBody {
-    pub(super) fn upstream(body: Incoming, passage: Passage) -> AnswerBody {
+    pub(super) fn upstream(body: Incoming, mut passage: Passage) -> AnswerBody {
         if body.is_end_stream() {
-            passage.lease.give_back();
+            passage.whole();
             return AnswerBody::Upstream { body, passage: None };
         }
         AnswerBody::Upstream { body, passage: Some(Box::new(passage)) }
@@ -112,12 +85,12 @@ impl Body for AnswerBody {
                 let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
                 let failed = matches!(frame, Some(Err(_)));
                 if (failed || frame.is_none() || body.is_end_stream())
-                    && let Some(passage) = passage.take()
+                    && let Some(mut passage) = passage.take()
                 {
                     if failed {
-                        passage.decided.broken_off();
+                        passage.broken_off();
                     } else {
-                        passage.lease.give_back();
+                        passage.whole();
                     }
                 }
                 Poll::Ready(frame)

@@ -16,10 +16,26 @@ pub(super) struct Framing {
     state: State,
     /// The beginning of a line of which the end has not come yet.
     line: Vec<u8>,
+    /// The last byte of that beginning, however long it is.
+    last: Option<u8>,
     /// Requests whose head is complete.
     heads: u64,
     ambiguous: Option<u64>,
+    lost_in_body: bool,
     seen: Seen,
+}
+
+/// What a client is to send next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A request, of which nothing is there yet.
+    Request,
+    /// The rest of a head.
+    Head,
+    /// The rest of a body, or of what has no agreed meaning.
+    Body,
+    /// Nothing that could be a body's rest: what was sent of it is malformed.
+    Nothing,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -48,9 +64,14 @@ impl Framing {
         self.ambiguous
     }
 
-    /// Whether a head has begun and its end has not come.
-    pub(super) fn inside_head(&self) -> bool {
-        matches!(self.state, State::Head) && (self.seen.any_line || !self.line.is_empty())
+    /// What the next bytes will be.
+    pub(super) fn next(&self) -> Next {
+        match self.state {
+            State::Head if self.seen.any_line || !self.line.is_empty() => Next::Head,
+            State::Head => Next::Request,
+            State::Lost if self.lost_in_body => Next::Nothing,
+            _ => Next::Body,
+        }
     }
 
     /// Takes the next bytes of the connection.
@@ -79,6 +100,13 @@ impl Framing {
             return &[];
         };
         let (part, rest) = (&bytes[..end], &bytes[end + 1..]);
+        let before = if end == 0 { self.last } else { part.last().copied() };
+        self.last = None;
+        // A head's line may end so; in a body, where hyper would wait for more, it is a fault.
+        if before != Some(b'\r') && !matches!(self.state, State::Head) {
+            self.lose();
+            return rest;
+        }
         if self.line.is_empty() {
             self.take_line(part.strip_suffix(b"\r").unwrap_or(part));
         } else {
@@ -92,6 +120,7 @@ impl Framing {
     }
 
     fn keep(&mut self, part: &[u8]) {
+        self.last = part.last().copied().or(self.last);
         let room = KEPT_OF_LINE.saturating_sub(self.line.len());
         self.line.extend_from_slice(&part[..part.len().min(room)]);
     }
@@ -146,7 +175,8 @@ impl Framing {
 
     /// From here on the bytes have no agreed meaning.
     fn lose(&mut self) {
-        let in_body = matches!(self.state, State::ChunkSize);
+        let in_body = matches!(self.state, State::ChunkSize | State::Trailers);
+        self.lost_in_body = in_body;
         self.ambiguous.get_or_insert(if in_body { self.heads - 1 } else { self.heads });
         self.state = State::Lost;
     }
@@ -202,11 +232,34 @@ mod tests {
     #[test]
     fn a_head_is_open_until_its_empty_line() {
         let mut framing = read_all(PLAIN.as_bytes(), 7);
-        assert!(!framing.inside_head());
+        assert_eq!(framing.next(), Next::Request);
         framing.read(b"GET / HT");
-        assert!(framing.inside_head());
+        assert_eq!(framing.next(), Next::Head);
         framing.read(b"TP/1.1\r\n\r\n");
-        assert!(!framing.inside_head());
+        assert_eq!(framing.next(), Next::Request);
+    }
+
+    #[test]
+    fn a_body_is_open_until_its_end_and_broken_by_a_bare_line_feed() {
+        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for (body, next) in [
+            ("", Next::Body),
+            ("3\r\nab", Next::Body),
+            ("3\r\nabc\r\n0\r\n", Next::Body),
+            ("3\r\nabc\r\n0\r\n\r\n", Next::Request),
+            ("0\r\n\n", Next::Nothing),
+            ("0\n\r\n", Next::Nothing),
+            ("x\r\n", Next::Nothing),
+            ("0\r\nX: y\n\r\n", Next::Nothing),
+        ] {
+            let bytes = format!("{head}{body}");
+            for step in 1..bytes.len() {
+                let framing = read_all(bytes.as_bytes(), step);
+                assert_eq!(framing.next(), next, "{body:?} in steps of {step}");
+                let ambiguous = (next == Next::Nothing).then_some(0);
+                assert_eq!(framing.ambiguous(), ambiguous, "{body:?}");
+            }
+        }
     }
 
     proptest! {

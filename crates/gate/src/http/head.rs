@@ -62,6 +62,7 @@ fn asks_for_another_protocol(upgrade: &HeaderValue) -> bool {
 
 /// Turns a client's head into the one for an upstream.
 pub(super) fn to_upstream<B>(request: &mut Request<B>, client: SocketAddr) {
+    let expects = expects_word(request);
     let trailers = wants_trailers(request.headers());
     let authority = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
     let path = request.uri().path_and_query().cloned();
@@ -69,8 +70,10 @@ pub(super) fn to_upstream<B>(request: &mut Request<B>, client: SocketAddr) {
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     strip_hop_by_hop(headers);
-    // The gate asks for the body when it forwards it; then hyper tells the client to go on.
-    headers.remove(header::EXPECT);
+    // Who has to wait for a word waits for the upstream's.
+    if !expects {
+        headers.remove(header::EXPECT);
+    }
     // An absolute target overrides Host (RFC 9112, 3.2.2).
     if let Some(authority) = authority {
         headers.insert(header::HOST, authority);
@@ -79,6 +82,13 @@ pub(super) fn to_upstream<B>(request: &mut Request<B>, client: SocketAddr) {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     forwarded(headers, client);
+}
+
+/// Whether the client sends its body only once it is told to go on. HTTP/1.0 knows no such thing.
+pub(super) fn expects_word<B>(request: &Request<B>) -> bool {
+    let named = request.headers().get(header::EXPECT);
+    request.version() == Version::HTTP_11
+        && named.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Drops what concerns one connection, including what `Connection` names.
@@ -192,6 +202,7 @@ mod tests {
             left,
             [
                 "accept: */*",
+                "expect: 100-continue",
                 "host: elsewhere:81",
                 "te: trailers",
                 "x-forwarded-for: 10.0.0.1, 192.0.2.7",

@@ -27,6 +27,8 @@ pub(super) enum Turned {
     Full,
     /// It waited for [`LONGEST_PARK`].
     TooLong,
+    /// Its client has closed, at least its sending half.
+    Left,
 }
 
 /// One core's queue.

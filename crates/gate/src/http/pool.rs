@@ -6,13 +6,17 @@
 //! connection, which no server closes before its first request. Others reuse freely.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::SendRequest;
+use tokio::sync::Notify;
 
-use super::body::RequestBody;
+use super::slots::{Place, Slots, Waiting};
 use super::stream::SharedStream;
+use super::upload::RequestBody;
+use super::upstream_io::Heard;
 
 /// So many idle connections are kept per instance and core.
 const MOST_IDLE: usize = 256;
@@ -30,6 +34,9 @@ const RESTLESS: Duration = Duration::from_secs(60);
 pub(super) struct Connection {
     pub(super) sender: SendRequest<RequestBody>,
     pub(super) stream: SharedStream,
+    pub(super) heard: Heard,
+    /// Among all connections to the instance.
+    pub(super) _place: Place,
 }
 
 impl fmt::Debug for Connection {
@@ -55,11 +62,75 @@ struct Stack {
 #[derive(Debug)]
 pub(super) struct Pool {
     stacks: Vec<Mutex<Stack>>,
+    queues: Vec<Queue>,
+    slots: Arc<Slots>,
+}
+
+/// Requests of this core that wait for a connection to one instance.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: AtomicUsize,
+    given_back: Notify,
+}
+
+/// What a request that waited gets.
+pub(super) enum Turn {
+    /// A connection that another request is done with.
+    Kept(Connection),
+    /// A place for a new one.
+    Place(Place),
 }
 
 impl Pool {
-    pub(super) fn new(upstreams: usize) -> Arc<Pool> {
-        Arc::new(Pool { stacks: (0..upstreams).map(|_| Mutex::default()).collect() })
+    pub(super) fn new(upstreams: usize, slots: Arc<Slots>) -> Arc<Pool> {
+        let stacks = (0..upstreams).map(|_| Mutex::default()).collect();
+        let queues = (0..upstreams).map(|_| Queue::default()).collect();
+        let pool = Arc::new(Pool { stacks, queues, slots });
+        pool.slots.add(&pool);
+        pool
+    }
+
+    /// Whether requests already wait here, behind whom others stand in line.
+    pub(super) fn has_queue(&self, upstream: usize) -> bool {
+        self.queues[upstream].waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether a request would have to wait.
+    pub(super) fn is_full(&self, upstream: usize) -> bool {
+        self.slots.is_full(upstream) && self.stack(upstream).idle.is_empty()
+    }
+
+    /// A place for a new connection at once, unless others wait.
+    pub(super) fn place(&self, upstream: usize) -> Option<Place> {
+        if self.has_queue(upstream) { None } else { self.slots.try_take(upstream) }
+    }
+
+    /// Waits in line for a connection, or a place for one. Nothing only if the gate goes down.
+    pub(super) async fn wait(&self, upstream: usize, once: bool) -> Option<Turn> {
+        let queue = &self.queues[upstream];
+        let _waiting = Waiting::begins(&queue.waiting);
+        let place = self.slots.take(upstream);
+        tokio::pin!(place);
+        loop {
+            tokio::select! {
+                place = &mut place => return place.map(Turn::Place),
+                () = queue.given_back.notified() => {
+                    if let Some(connection) = self.take(upstream, once) {
+                        return Some(Turn::Kept(connection));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Closes the connection that is idle longest; false if there is none.
+    pub(super) fn drop_one(&self, upstream: usize) -> bool {
+        let mut stack = self.stack(upstream);
+        let some = !stack.idle.is_empty();
+        if some {
+            drop(stack.idle.remove(0));
+        }
+        some
     }
 
     /// The most recently used connection that is still fit. With `once` the request cannot be sent
@@ -94,7 +165,11 @@ impl Pool {
         let mut stack = self.stack(upstream);
         if connection.sender.is_closed() {
             stack.restless = Some(Instant::now());
-        } else if stack.idle.len() < MOST_IDLE {
+        } else if self.has_queue(upstream) {
+            stack.idle.push(Idle { connection, since: Instant::now() });
+            drop(stack);
+            self.queues[upstream].given_back.notify_one();
+        } else if stack.idle.len() < MOST_IDLE && !self.slots.is_waited_for(upstream) {
             stack.idle.push(Idle { connection, since: Instant::now() });
         }
     }

@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -39,6 +40,50 @@ impl SharedStream {
             biased;
             ready = self.0.ready(Interest::READABLE) => ready.map_or(true, |r| r.is_read_closed()),
             () = std::future::ready(()) => false,
+        }
+    }
+
+    /// Resolves when the connection is gone: reset, or given up by the kernel. A peer that has only
+    /// closed its sending half may still be waiting for an answer.
+    pub(super) async fn gone(&self) {
+        loop {
+            match self.0.ready(Interest::ERROR).await {
+                Ok(ready) if !ready.is_error() => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Writes a few bytes, if there is room for them at once.
+    pub(super) fn say(&self, words: &[u8]) {
+        if let Err(error) = self.0.try_write(words) {
+            tracing::debug!(%error, "the last words did not reach a client");
+        }
+    }
+
+    /// Closes the sending half and reads what still comes, for a moment: closed with unread data a
+    /// connection is reset, and the answer may be lost on its way.
+    pub(super) async fn linger(&self, moment: Duration) {
+        if SockRef::from(self.0.as_ref()).shutdown(std::net::Shutdown::Write).is_err() {
+            return;
+        }
+        let reading = async {
+            let mut scratch = [0_u8; 4096];
+            loop {
+                match self.0.try_read(&mut scratch) {
+                    Ok(0) => return,
+                    Ok(_) => tokio::task::yield_now().await,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if self.0.readable().await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(_) => return,
+                }
+            }
+        };
+        if tokio::time::timeout(moment, reading).await.is_err() {
+            tracing::debug!("a client goes on sending behind its last answer");
         }
     }
 }

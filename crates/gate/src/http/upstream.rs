@@ -10,7 +10,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::pool::Connection;
+use super::slots::Place;
 use super::stream::SharedStream;
+use super::upstream_io::{Heard, UpstreamIo};
 use crate::state::{HttpGateConfig, Upstream};
 
 /// Connecting may take this long.
@@ -51,8 +53,9 @@ impl Upstreams {
         &self.all[upstream]
     }
 
-    /// The side's instances in the order to try: in turn, those that lately failed last.
-    pub(super) fn in_turn(&self, side: Side) -> impl Iterator<Item = usize> + use<> {
+    /// The side's instances in the order to try: in turn, those that are full behind them, those that
+    /// lately failed last.
+    pub(super) fn in_turn(&self, side: Side, is_full: impl Fn(usize) -> bool) -> Vec<usize> {
         let (first, count) = match side {
             Side::Source => (0, self.sources),
             Side::Target => (self.sources, self.all.len() - self.sources),
@@ -66,30 +69,33 @@ impl Upstreams {
         if count > 1 {
             let now = Instant::now();
             order.sort_by_key(|upstream| {
-                state.failed[*upstream].is_some_and(|at| now.duration_since(at) < EJECTED)
+                let failed =
+                    state.failed[*upstream].is_some_and(|at| now.duration_since(at) < EJECTED);
+                (failed, is_full(*upstream))
             });
         }
-        order.into_iter()
+        order
     }
 
     /// Opens a connection and starts the task that drives it.
-    pub(super) async fn connect(&self, upstream: usize) -> io::Result<Connection> {
-        let opened = self.open(upstream).await;
+    pub(super) async fn connect(&self, upstream: usize, place: Place) -> io::Result<Connection> {
+        let opened = self.open(upstream, place).await;
         self.state().failed[upstream] = opened.is_err().then(Instant::now);
         opened
     }
 
-    async fn open(&self, upstream: usize) -> io::Result<Connection> {
+    async fn open(&self, upstream: usize, place: Place) -> io::Result<Connection> {
         let Upstream { host, port } = &self.all[upstream];
         let connecting = TcpStream::connect((host.as_str(), *port));
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         crate::sockets::prepare(&stream);
-        let stream = SharedStream::new(stream);
+        let (stream, heard) = (SharedStream::new(stream), Heard::default());
+        let io = UpstreamIo::new(stream.clone(), heard.clone());
         let (sender, driver) = hyper::client::conn::http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
-            .handshake(TokioIo::new(stream.clone()))
+            .handshake(TokioIo::new(io))
             .await
             .map_err(io::Error::other)?;
         tokio::spawn(async move {
@@ -97,7 +103,7 @@ impl Upstreams {
                 tracing::debug!(%error, "an upstream connection ended");
             }
         });
-        Ok(Connection { sender, stream })
+        Ok(Connection { sender, stream, heard, _place: place })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

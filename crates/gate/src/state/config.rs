@@ -47,8 +47,46 @@ pub struct HttpGateConfig {
     pub decide_after: Duration,
     /// Routes in the order in which they are asked; a share of requests may be given to each.
     pub routes: Vec<GateRoute>,
+    /// How many, and how long.
+    pub limits: HttpLimits,
     /// With a sticky cookie: so long after a canary's beginning its users are not judged.
     pub warm_up: Duration,
+}
+
+/// What the HTTP gate allows, and how long it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Clients' connections, over all cores. When all places are taken the longest silent one goes;
+    /// where all are at work a new one gets 503.
+    pub connections: usize,
+    /// Connections to each upstream, over all cores; requests wait for one.
+    pub upstream_connections: usize,
+    /// From a connection's first moment, later from a head's first byte, to the head's end: then 408.
+    pub head: Duration,
+    /// Between two requests: then the connection is closed.
+    pub idle: Duration,
+    /// Without a byte of a request's body, or of an answer that the client could take: then 408, or
+    /// the connection is closed.
+    pub body: Duration,
+    /// From the last movement of a request to the head of its answer, without the time in which the
+    /// client is awaited: then 504.
+    pub answer: Duration,
+    /// For one of the connections to an upstream: then 503.
+    pub queue: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        HttpLimits {
+            connections: 10_000,
+            upstream_connections: 1000,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            body: Duration::from_secs(60),
+            answer: Duration::from_secs(60),
+            queue: Duration::from_secs(5),
+        }
+    }
 }
 
 /// A route of the HTTP gate.

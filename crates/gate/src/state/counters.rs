@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use changeover_routing::{GateMetrics, HttpMetrics, PostgresMetrics, RouteMetrics};
@@ -44,6 +44,9 @@ struct RouteCounters {
 struct HttpCounters {
     requests: u64,
     errors: u64,
+    clients_failed: u64,
+    limited: u64,
+    refused: BTreeMap<String, u64>,
     latency_us: Histogram<u64>,
 }
 
@@ -62,7 +65,16 @@ fn histogram() -> Histogram<u64> {
 impl CoreCounters {
     /// `routes` counts the rest in: with one there is nothing to tell apart.
     fn new(routes: usize) -> CoreCounters {
-        let http = || Mutex::new(HttpCounters { requests: 0, errors: 0, latency_us: histogram() });
+        let http = || {
+            Mutex::new(HttpCounters {
+                requests: 0,
+                errors: 0,
+                clients_failed: 0,
+                limited: 0,
+                refused: BTreeMap::new(),
+                latency_us: histogram(),
+            })
+        };
         let routes = if routes > 1 { routes } else { 0 };
         let routes = (0..routes).map(|_| Default::default()).collect();
         CoreCounters { http: [http(), http()], routes, postgres: Default::default() }
@@ -74,7 +86,7 @@ impl CoreCounters {
             route[index(side)].requests.fetch_add(1, Ordering::Relaxed);
             route[index(side)].errors.fetch_add(u64::from(error), Ordering::Relaxed);
         }
-        let mut http = self.http[index(side)].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut http = self.http(side);
         http.requests += 1;
         http.errors += u64::from(error);
         let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
@@ -86,7 +98,30 @@ impl CoreCounters {
         if let Some(route) = self.routes.get(place) {
             route[index(side)].errors.fetch_add(1, Ordering::Relaxed);
         }
-        self.http[index(side)].lock().unwrap_or_else(PoisonError::into_inner).errors += 1;
+        self.http(side).errors += 1;
+    }
+
+    /// Counts a request that its client failed.
+    pub fn http_client_failed(&self, side: Side) {
+        self.http(side).clients_failed += 1;
+    }
+
+    /// Counts a request that the gate's own limit on connections to the side turned away.
+    pub fn http_limited(&self, side: Side) {
+        self.http(side).limited += 1;
+    }
+
+    /// Counts a connection that an instance of the side refused: another one is asked then.
+    pub fn http_refused(&self, side: Side, instance: &str) {
+        let mut http = self.http(side);
+        match http.refused.get_mut(instance) {
+            Some(count) => *count += 1,
+            None => drop(http.refused.insert(instance.to_owned(), 1)),
+        }
+    }
+
+    fn http(&self, side: Side) -> MutexGuard<'_, HttpCounters> {
+        self.http[index(side)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The PostgreSQL counters of a side.
@@ -165,9 +200,14 @@ fn merged_http(cores: &[Arc<CoreCounters>], side: Side) -> HttpMetrics {
     let mut merged = HttpMetrics::default();
     let mut latency_us = histogram();
     for core in cores {
-        let http = core.http[index(side)].lock().unwrap_or_else(PoisonError::into_inner);
+        let http = core.http(side);
         merged.requests += http.requests;
         merged.errors += http.errors;
+        merged.clients_failed += http.clients_failed;
+        merged.limited += http.limited;
+        for (instance, count) in &http.refused {
+            *merged.refused.entry(instance.clone()).or_default() += count;
+        }
         if latency_us.add(&http.latency_us).is_err() {
             // Same bounds on every core, so this cannot be; a lost histogram must not go unseen.
             tracing::error!("a core's latency histogram could not be merged");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use changeover_gate::control::ControlClient;
 use changeover_gate::process::Gate;
-use changeover_gate::state::{GateConfig, HttpGateConfig, Upstream};
+use changeover_gate::state::{GateConfig, HttpGateConfig, HttpLimits, Upstream};
 use changeover_routing::{Answer, GateMetrics, GateStatus, Order, OrderNumber, Route};
 use changeover_types::{DecidedSecond, Epoch, MigrationName, RouteName, Side, Split};
 use http_body_util::{BodyExt, Full};
@@ -20,6 +20,7 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,7 @@ pub(crate) fn config(folder: &Path, source: &[SocketAddr], target: &[SocketAddr]
             holds: true,
             decide_after: Duration::from_millis(400),
             warm_up: Duration::ZERO,
+            limits: HttpLimits::default(),
             routes: Vec::new(),
         }),
         postgres: None,
@@ -92,6 +94,18 @@ impl RunningGate {
     pub(crate) fn start_one_core(upstream: &[SocketAddr]) -> RunningGate {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let config = GateConfig { workers: 1, ..config(folder.path(), upstream, upstream) };
+        RunningGate::start_with(folder, config)
+    }
+
+    /// With limits of its own.
+    pub(crate) fn start_limited(
+        limits: HttpLimits,
+        source: &[SocketAddr],
+        target: &[SocketAddr],
+    ) -> RunningGate {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut config = config(folder.path(), source, target);
+        config.http.as_mut().unwrap().limits = limits;
         RunningGate::start_with(folder, config)
     }
 
@@ -294,5 +308,89 @@ impl Client {
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await?.to_bytes();
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+}
+
+/// A connection over which bytes go as they are.
+pub(crate) struct RawClient(pub(crate) TcpStream);
+
+impl RawClient {
+    pub(crate) async fn send(address: SocketAddr, bytes: impl AsRef<[u8]>) -> RawClient {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(bytes.as_ref()).await.unwrap();
+        RawClient(stream)
+    }
+
+    /// All that comes until the gate closes; what came before, if it resets.
+    pub(crate) async fn rest(mut self) -> String {
+        let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+        let reading = async {
+            while let Ok(read) = self.0.read(&mut piece).await {
+                if read == 0 {
+                    break;
+                }
+                all.extend_from_slice(&piece[..read]);
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("the gate must close the connection");
+        String::from_utf8_lossy(&all).into_owned()
+    }
+
+    /// The connection ends with a reset.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// The client says that nothing more will come, and waits.
+    pub(crate) async fn half_close(mut self) -> RawClient {
+        self.0.shutdown().await.unwrap();
+        self
+    }
+}
+
+/// An upstream that does with each connection what `serve` does.
+pub(crate) async fn raw_upstream<F, R>(serve: F) -> SocketAddr
+where
+    F: Fn(BufReader<TcpStream>) -> R + Send + Sync + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            tasks.spawn(serve(BufReader::new(stream)));
+        }
+    });
+    address
+}
+
+/// Reads one request with an optional Content-Length body; its head, or nothing at the end.
+pub(crate) async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let head = read_head(stream).await?;
+    let length = head.lines().find_map(|line| {
+        line.to_ascii_lowercase().strip_prefix("content-length:").map(str::to_owned)
+    });
+    let length: usize = length.map_or(0, |value| value.trim().parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(head)
+}
+
+/// Reads one request's head; nothing at the end.
+pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut head = String::new();
+    loop {
+        let before = head.len();
+        match stream.read_line(&mut head).await {
+            Ok(read) if read > 0 => {}
+            _ => return None,
+        }
+        if &head[before..] == "\r\n" {
+            return Some(head);
+        }
     }
 }

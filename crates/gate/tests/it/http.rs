@@ -1,9 +1,12 @@
 //! The HTTP gate against real upstreams.
 
+mod answers;
+mod blame;
 mod bodies;
 mod deciding;
 mod failing;
 mod holding;
+mod limits;
 mod mirror;
 mod routes;
 mod smuggling;

@@ -15,11 +15,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Job, Mirror, Running};
-use crate::http::body::RequestBody;
 use crate::http::forward::Forwarder;
 use crate::http::head;
-use crate::http::pool::Pool;
-use crate::http::upstream::Upstreams;
+use crate::http::slots::Slots;
+use crate::http::upload::RequestBody;
 use crate::state::HttpGateConfig;
 
 /// So many requests are compared at the same time, each with three copies under way.
@@ -40,8 +39,9 @@ const COPY: HeaderName = HeaderName::from_static("x-changeover-copy");
 pub(crate) async fn run(config: &HttpGateConfig, mirror: &Mirror, drain: CancellationToken) {
     let taken = mirror.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(mut jobs) = taken else { return };
-    let upstreams = Upstreams::new(config);
-    let forwarder = Arc::new(Forwarder { pool: Pool::new(upstreams.len()), upstreams });
+    // Copies never take a connection from a client: they have their own.
+    let slots = Slots::new(config.source.len() + config.target.len(), 3 * AT_ONCE);
+    let forwarder = Arc::new(Forwarder::new(config, slots, None));
     let mut copies = JoinSet::new();
     let mut under_way: Vec<(AbortHandle, Arc<Running>)> = Vec::new();
     let mut look = tokio::time::interval(LOOK_EVERY);
@@ -57,7 +57,7 @@ pub(crate) async fn run(config: &HttpGateConfig, mirror: &Mirror, drain: Cancell
                 .filter(|(_, running)| !mirror.wants(running))
                 .for_each(|(copy, _)| copy.abort()),
             _ = look.tick() => {
-                forwarder.pool.sweep();
+                forwarder.sweep();
                 if !mirror.is_on() {
                     copies.abort_all();
                 }

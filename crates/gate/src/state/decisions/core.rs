@@ -45,6 +45,8 @@ struct Pending {
     key: u64,
     latency: LatencyBucket,
     good: bool,
+    /// It says nothing of its side.
+    withdrawn: bool,
 }
 
 /// The second that is being counted.
@@ -87,7 +89,8 @@ impl CoreDecisions {
         let drawn = inner.pending.back().map_or(now, |last| last.drawn.max(now));
         let number = inner.first + inner.pending.len() as u64;
         let latency = LatencyBucket::NEVER;
-        inner.pending.push_back(Pending { drawn, side, share, key, latency, good: false });
+        let (good, withdrawn) = (false, false);
+        inner.pending.push_back(Pending { drawn, side, share, key, latency, good, withdrawn });
         Some(Ticket { number, drawn })
     }
 
@@ -103,6 +106,11 @@ impl CoreDecisions {
     /// Its answer was broken off after all.
     pub fn broken_off(&self, ticket: Ticket, now: Tick) {
         self.change(ticket, now, |pending| pending.good = false);
+    }
+
+    /// Its client failed it, or the gate did: it is not decided, unless it was already.
+    pub fn withdrawn(&self, ticket: Ticket, now: Tick) {
+        self.change(ticket, now, |pending| pending.withdrawn = true);
     }
 
     fn change(&self, ticket: Ticket, now: Tick, how: impl FnOnce(&mut Pending)) {
@@ -134,6 +142,9 @@ impl CoreDecisions {
             }
             inner.pending.pop_front();
             inner.first += 1;
+            if pending.withdrawn {
+                continue;
+            }
             let second = at.0 / 1_000_000;
             let same = |open: &Open| {
                 open.second == second && open.target_permille == pending.share.target_permille
@@ -254,6 +265,17 @@ mod tests {
         assert_eq!(second.target.latency, [(LatencyBucket::of_micros(800_000), 1)]);
         assert_eq!((second.source.requests, second.source.bad), (1, 1));
         assert_eq!(second.source.latency, [(LatencyBucket::NEVER, 1)]);
+    }
+
+    #[test]
+    fn what_a_client_fails_is_not_decided_unless_it_was() {
+        let core = CoreDecisions::new(RULES, None);
+        let early = core.drawn(ms(0), Side::Target, share(50), 1).unwrap();
+        let later = core.drawn(ms(1), Side::Target, share(50), 1).unwrap();
+        core.withdrawn(early, ms(900));
+        core.withdrawn(later, ms(1500));
+        let [second] = &seconds(&core, ms(2000))[..] else { panic!() };
+        assert_eq!((second.target.requests, second.target.bad), (1, 1));
     }
 
     #[test]

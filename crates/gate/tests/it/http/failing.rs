@@ -5,30 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use changeover_types::Side;
 use http_body_util::BodyExt;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 
-use crate::harness::{Client, RunningGate, Server, reply};
-
-/// Reads one request with an optional Content-Length body; false at the end.
-async fn read_request(stream: &mut BufReader<TcpStream>) -> bool {
-    let mut length = 0;
-    let mut line = String::new();
-    loop {
-        line.clear();
-        match stream.read_line(&mut line).await {
-            Ok(read) if read > 0 => {}
-            _ => return false,
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" {
-            let mut body = vec![0; length];
-            return stream.read_exact(&mut body).await.is_ok();
-        }
-    }
-}
+use crate::harness::{Client, RunningGate, Server, raw_upstream, read_request, reply};
 
 /// An upstream that closes each connection after `responses`, without announcing it.
 async fn closing_upstream(responses: usize) -> (std::net::SocketAddr, Arc<AtomicU64>) {
@@ -44,7 +25,7 @@ async fn closing_upstream(responses: usize) -> (std::net::SocketAddr, Arc<Atomic
             tokio::spawn(async move {
                 let mut stream = BufReader::new(stream);
                 for _ in 0..responses {
-                    if !read_request(&mut stream).await {
+                    if read_request(&mut stream).await.is_none() {
                         return;
                     }
                     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -165,7 +146,7 @@ async fn an_answer_broken_off_is_broken_off_for_the_client_too() {
     let upstream = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let mut stream = BufReader::new(stream);
-        assert!(read_request(&mut stream).await);
+        assert!(read_request(&mut stream).await.is_some());
         let part = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
         stream.write_all(part).await.unwrap();
     });
@@ -176,4 +157,90 @@ async fn an_answer_broken_off_is_broken_off_for_the_client_too() {
     let metrics = gate.metrics().await;
     assert_eq!(metrics.http[&Side::Source].errors, 1);
     assert_eq!(metrics.http[&Side::Source].requests, 1);
+}
+
+/// Closes with a reset, as a process does that dies.
+fn reset(stream: &BufReader<tokio::net::TcpStream>) {
+    let linger = Some(std::time::Duration::ZERO);
+    socket2::SockRef::from(stream.get_ref()).set_linger(linger).unwrap();
+}
+
+/// Whoever makes the server die does so once more at most: eight kept connections are no reason.
+#[tokio::test]
+async fn a_request_that_ends_its_server_is_not_tried_on_every_connection() {
+    let (read, warm) = (Arc::new(AtomicU64::new(0)), Arc::new(Barrier::new(8)));
+    let (count, all_there) = (Arc::clone(&read), Arc::clone(&warm));
+    let address = raw_upstream(move |mut stream| {
+        let (count, all_there) = (Arc::clone(&count), Arc::clone(&all_there));
+        async move {
+            while let Some(head) = read_request(&mut stream).await {
+                if head.contains(" /warm ") {
+                    all_there.wait().await;
+                } else {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    if head.contains(" /half ") {
+                        stream.write_all(b"HTTP/1.1 200 OK\r\nConte").await.unwrap();
+                    }
+                    return reset(&stream);
+                }
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let gate = RunningGate::start_one_core(&[address]);
+    let mut client = Client::connect(gate.address).await;
+    for (case, request, most, warmed) in [
+        ("cold", http::Request::delete("/act"), 1, false),
+        ("DELETE", http::Request::delete("/act"), 2, true),
+        ("GET", http::Request::get("/act"), 2, true),
+        ("POST", http::Request::post("/act"), 1, true),
+        ("half an answer", http::Request::get("/half"), 1, true),
+    ] {
+        if warmed {
+            let mut clients = Vec::new();
+            for _ in 0..8 {
+                let address = gate.address;
+                clients.push(tokio::spawn(async move {
+                    Client::connect(address).await.get("/warm").await.unwrap()
+                }));
+            }
+            for client in clients {
+                assert_eq!(client.await.unwrap().0, 200);
+            }
+        }
+        read.store(0, Ordering::Relaxed);
+        let body = if case == "POST" { "order" } else { "" };
+        let answer = client.send(request, body).await.unwrap();
+        assert_eq!(answer.status(), 502, "{case}");
+        answer.into_body().collect().await.unwrap();
+        let reached = read.load(Ordering::Relaxed);
+        assert!((1..=most).contains(&reached), "{case} reached its server {reached} times");
+    }
+    assert_eq!(gate.metrics().await.http[&Side::Source].errors, 5);
+}
+
+/// No byte was sent to it, so another instance takes the request, whatever it is.
+#[tokio::test]
+async fn what_one_instance_refuses_goes_to_another_and_is_counted_against_the_one() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = unused.local_addr().unwrap();
+    drop(unused);
+    let alive = Server::start(|request| async {
+        reply(request.into_body().collect().await.unwrap().to_bytes())
+    })
+    .await;
+    let gate = RunningGate::start_one_core(&[dead, alive.address]);
+    let mut client = Client::connect(gate.address).await;
+    for n in 0..6 {
+        let body = format!("order {n}");
+        let answer = client.send(http::Request::post("/"), body.clone()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), body);
+    }
+    let metrics = &gate.metrics().await.http[&Side::Source];
+    assert_eq!((metrics.requests, metrics.errors), (6, 0));
+    let counted: Vec<&String> = metrics.refused.keys().collect();
+    assert_eq!(counted, [&dead.to_string()]);
 }

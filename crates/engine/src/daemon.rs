@@ -26,7 +26,7 @@ use changeover_types::Side;
 use tokio::time::sleep;
 
 use crate::Report;
-use crate::effects::{Comparer, Effects, watch};
+use crate::effects::{Comparer, Effects, tasks, watch};
 use crate::gates::Blockers;
 use crate::guards::Guards;
 use crate::protocol::EventKind;
@@ -101,6 +101,12 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
             watch::keep(plan, databases, &state_dir, run_id, board).await;
         })
     };
+    let trying = tokio::spawn(tasks::keep(
+        Arc::clone(&config.plan),
+        effects.databases_of_plan(),
+        Arc::clone(&board),
+        words.clone(),
+    ));
     let (plan, first) = (config.plan, config.first);
     let daemon =
         Daemon { store, plan, board, inbox, words, relays, effects, comparer, stopping: false };
@@ -109,6 +115,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     watching.abort();
     looking.abort();
     comparing.abort();
+    trying.abort();
     socket_file.remove().ok();
     supervisor::remove_worker_pid(&config.state_dir);
     outcome
@@ -154,8 +161,7 @@ impl Daemon {
             let state = self.store.state();
             self.relays.keep(relays(state), state.pause.is_some()).await;
             if self.store.state().mode.is_over() {
-                sleep(LINGER).await;
-                return Ok(());
+                return self.linger().await;
             }
             if self.stopping && !must_go_on(self.store.state()) {
                 self.relays.stop().await;
@@ -168,6 +174,24 @@ impl Daemon {
                 Turn::Stop => self.stopping = true,
             }
         }
+    }
+
+    /// Whoever watches sees the end; whoever asks for what is done already is told that it is.
+    async fn linger(&mut self) -> Result<(), Report> {
+        let end = tokio::time::Instant::now() + LINGER;
+        while let Ok(word) = tokio::time::timeout_at(end, self.inbox.next()).await {
+            match word {
+                Word::Asked { input, reply } => match self.store.feed(&self.plan, &input) {
+                    Ok(()) => reply.accept(),
+                    Err(Fed::Refused(refusal)) => reply.refuse(&refusal),
+                    Err(e) => return Err(journal_failed(&e)),
+                },
+                Word::Verify(reply) => reply.give(Err("the migration is over".to_owned())),
+                Word::Input(_) => {}
+                Word::Stop => return Ok(()),
+            }
+        }
+        Ok(())
     }
 
     /// Performs the command until it is done or something else is due.

@@ -10,7 +10,7 @@ pub(crate) mod data;
 mod definitions;
 mod following;
 mod retire;
-mod tasks;
+pub(crate) mod tasks;
 mod traffic;
 mod type_numbers;
 mod unmovable;

@@ -92,12 +92,33 @@ pub fn meter(jobs: &[CopyJob]) -> CopyMeter {
     CopyMeter::new(jobs.iter().map(|job| &job.table))
 }
 
+/// How the copy's sessions on the target call themselves.
+fn application(migration: &MigrationName) -> String {
+    format!("changeover copy {migration}")
+}
+
+/// Ends what a copy of this migration has under way on the target. Its client is gone; the server
+/// would notice only when it asks for more rows.
+///
+/// # Errors
+/// If the session fails.
+pub async fn end_former(target: &mut Session, migration: &MigrationName) -> Result<()> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+         WHERE application_name = left({}, 63) AND datname = pg_catalog.current_database() \
+         AND usename = session_user AND pid <> pg_catalog.pg_backend_pid()",
+        quote_literal(&application(migration))
+    );
+    target.query(&sql).await.map(drop)
+}
+
 /// Takes the target's `forward` fence for a new incarnation: whoever held it before can write
-/// nothing any more. Waits for what the former holder has under way.
+/// nothing any more, and what it has under way is ended.
 ///
 /// # Errors
 /// If there is no open fence (genesis has not run, or authority has moved).
 pub async fn claim(target: &mut Session, migration: &MigrationName) -> Result<u64> {
+    end_former(target, migration).await?;
     let sql = format!(
         "UPDATE changeover.fence SET incarnation=incarnation+1 \
          WHERE migration={} AND stream='forward' AND open RETURNING incarnation",
@@ -127,7 +148,7 @@ pub async fn run(
     options: CopyOptions,
     meter: &CopyMeter,
 ) -> Result<CopySummary> {
-    let mut control = Session::connect(target, "changeover copy").await?;
+    let mut control = Session::connect(target, &application(&ticket.migration)).await?;
     let done = copied(&mut control, &ticket.migration).await?;
     control.close().await;
     let mut summary = CopySummary::default();

@@ -5,14 +5,17 @@
 //! needs: indexes and keys several at a time, biggest table first; then what needs them (attached
 //! indexes, foreign keys, triggers, rules, policies, views over a key) in the archive's order; then
 //! what needs those. Each entry commits for itself, and an entry that is there already is passed
-//! over, so a restore that was interrupted goes on.
+//! over, so a restore that was interrupted goes on. Checks that may read other tables come last
+//! ([`set_checks_aside`]).
 
 mod before;
+mod checks;
 mod constraints;
 mod database;
 mod grants;
 mod left_over;
 mod order;
+mod policies;
 mod post;
 mod pre;
 mod script;
@@ -28,6 +31,8 @@ use std::path::{Path, PathBuf};
 
 use changeover_types::{TableName, quote_literal};
 
+pub use checks::set_checks_aside;
+pub(crate) use database::NOT_GRANTED;
 pub use database::{Change, DatabaseProperties, set_properties};
 pub use left_over::end_left_over;
 pub use post::{PostData, PostProgress, try_again};
@@ -123,16 +128,23 @@ impl Archive {
         self
     }
 
-    /// What comes after the rows, as SQL. `source` tells which index belongs to which table.
+    /// What comes after the rows, as SQL. `source` tells which index belongs to which table, and
+    /// which checks were set aside.
     ///
     /// # Errors
     /// With what `pg_restore` said, or if its output is not what its list promises.
-    pub async fn post_data(&self, source: &mut Session) -> Result<PostData> {
+    pub async fn post_data(
+        &self,
+        source: &mut Session,
+        selection: &Selection,
+        catalog: &Catalog,
+    ) -> Result<PostData> {
         let wanted = self.entries.iter().filter(|entry| self.wants(entry));
         let (late, post): (Vec<&Entry>, Vec<&Entry>) = wanted.partition(|entry| is_late(entry));
         let script = self.script("post", &post, &["--section=post-data"], source).await?;
         let grants = self.script("grants", &late, &[], source).await?;
-        let post = PostData::read(&script, &grants, &self.entries, source).await?;
+        let checks = checks::read(source, selection, catalog).await?;
+        let post = PostData::read(&script, &grants, checks, &self.entries, source).await?;
         Ok(post.by(&self.application))
     }
 
@@ -278,20 +290,23 @@ fn beside(archive: &Path, part: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
+/// Whether something of the schema moves.
+fn keeps(selection: &Selection, schema: &str) -> bool {
+    let named = selection.include.iter().any(|s| match s {
+        Selector::Schema(name) => name == schema,
+        Selector::Table(table) => table.schema == schema,
+    });
+    (selection.include.is_empty() || named)
+        && !selection.exclude.iter().any(|s| matches!(s, Selector::Schema(name) if name == schema))
+}
+
 /// What `pg_dump` must leave out. Exclusions and not inclusions, because with the latter
 /// `pg_dump` leaves out extensions, types and functions that the tables need.
 fn exclusions(selection: &Selection, catalog: &Catalog) -> Vec<String> {
     let pattern = |name: &str| changeover_types::quote_ident(name);
-    let kept = |schema: &String| {
-        let named = selection.include.iter().any(|s| match s {
-            Selector::Schema(name) => name == schema,
-            Selector::Table(table) => table.schema == *schema,
-        });
-        (selection.include.is_empty() || named)
-            && !selection.exclude.iter().any(|s| *s == Selector::Schema(schema.clone()))
-    };
+    let kept = |schema: &str| keeps(selection, schema);
     let mut arguments = vec!["--exclude-schema=changeover".to_owned()];
-    for schema in catalog.schemas.iter().filter(|schema| !kept(schema)) {
+    for schema in catalog.schemas.iter().filter(|schema| !kept(schema.as_str())) {
         // The schema of an extension is needed by the extension.
         if catalog.extensions.iter().any(|extension| extension.schema == *schema) {
             continue;

@@ -126,6 +126,11 @@ pub enum Input {
         /// The source's value and the target's, or why there is none.
         pair: Result<(f64, f64), String>,
     },
+    /// What is left to do on the target was tried beside what is due.
+    TasksTried {
+        /// What is left now.
+        tasks: Vec<Task>,
+    },
     /// Both sides were compared because somebody asked.
     Compared {
         /// Rows compared.
@@ -283,6 +288,9 @@ pub fn decide(
         Input::OutsideAsked { at, asked, pair } => {
             answer::outside_asked(state, plan, *at, *asked, pair, now)
         }
+        // Whoever ends the migration has seen what is left.
+        Input::TasksTried { .. } if state.mode.is_over() => vec![],
+        Input::TasksTried { tasks } => answer::tasks_left(state, tasks).into_iter().collect(),
         Input::Compared { rows, different } => compared(state, *rows, *different),
         Input::Proven { rows, different } => proven(*rows, *different),
         Input::Alarm { .. } if state.pause.is_some() || state.mode.is_over() => vec![],

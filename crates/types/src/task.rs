@@ -48,6 +48,13 @@ pub enum TaskObject {
         /// Whose entry of the archive it is of, in its words.
         label: String,
     },
+    /// A policy that is not there, or only for some of its roles.
+    Policy {
+        /// Its table.
+        table: TableName,
+        /// Its name.
+        name: String,
+    },
     /// A property of the database, or of a role in it, that was not set.
     Database {
         /// Which.
@@ -69,6 +76,11 @@ impl Task {
             }
             TaskObject::View { name } => {
                 format!("the materialised view {name} holds no rows on the target: {why}")
+            }
+            TaskObject::Policy { table, name } => {
+                format!(
+                    "the policy {name} of {table} is not for all its roles on the target: {why}"
+                )
             }
             TaskObject::Grant { label } => format!("not granted on the target ({label}): {why}"),
             TaskObject::Database { property } => {

@@ -149,6 +149,10 @@ impl Effects {
         }
         self.show_stage("schema");
         self.restore_schema(&snapshot, definitions).await?;
+        let (mut asked, mut altered) = self.both().await?;
+        schema::set_checks_aside(&mut asked, &mut altered, &selection, &snapshot.catalog).await?;
+        asked.close().await;
+        altered.close().await;
         let mut control = Session::connect(target, &application(&self.plan.name)).await?;
         let scope = self.moved().await?.scope.on(Side::Target);
         seal::set(&mut control, &scope, GENESIS).await?;
@@ -283,7 +287,7 @@ impl Effects {
         let archive = self.dump(&moved.catalog, None, "post-data.dump").await?;
         let (mut source, mut control) = self.both().await?;
         schema::end_left_over(&mut control, &self.plan.name, LEFT_OVER).await?;
-        let post = archive.post_data(&mut source).await?;
+        let post = archive.post_data(&mut source, &selection(&self.plan)?, &moved.catalog).await?;
         let board = self.board.clone();
         let shown = board.status().copy.unwrap_or_default();
         let progress = move |progress: PostProgress| {

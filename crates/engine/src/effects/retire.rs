@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use changeover_postgres::copy;
 use changeover_postgres::error::{Error, ErrorKind};
 use changeover_postgres::retire::{self, AbortOptions, Retired};
 use changeover_postgres::schema;
@@ -99,6 +100,7 @@ impl Effects {
             retire::check_abort(&config, &scope).await?;
             let mut session = Session::connect(&config, "changeover look").await?;
             schema::end_left_over(&mut session, &self.plan.name, LEFT_OVER).await?;
+            copy::end_former(&mut session, &self.plan.name).await?;
             session.close().await;
             let archive = self.state_dir.join(schema_archive(&self.run_id));
             left.extend(schema::drop_restored(&config, &archive).await?);

@@ -24,7 +24,7 @@ impl<'a> Worker<'a> {
         ticket: &'a CopyTicket,
     ) -> Result<Worker<'a>> {
         let mut source = open_reader(source, snapshot, "changeover copy").await?;
-        let mut target = Session::connect(target, "changeover copy").await?;
+        let mut target = Session::connect(target, &super::application(&ticket.migration)).await?;
         let path = SearchPath::read(&mut source).await?;
         source.look_in(&path).await?;
         target.look_in(&path).await?;

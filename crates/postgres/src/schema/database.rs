@@ -230,8 +230,22 @@ pub async fn set_properties(
             Err(e) => return Err(e.with_context(format!("setting {}", change.property))),
         }
     }
+    // Whoever has a right and may not give it is told so by a warning alone.
+    for change in DatabaseProperties::read(target).await?.changes_to(&wanted) {
+        if !tasks.iter().any(|task| task.statement == change.set) {
+            tasks.push(Task {
+                object: TaskObject::Database { property: change.property },
+                why: NOT_GRANTED.to_owned(),
+                statement: change.set,
+                rows: None,
+            });
+        }
+    }
     Ok(tasks)
 }
+
+/// A GRANT or REVOKE that the server took and that changed nothing.
+pub(crate) const NOT_GRANTED: &str = "our role may not give or take it there";
 
 /// Takes back what [`set_properties`] did, newest first. Gives what could not be taken back, with
 /// the reason; may be done again.

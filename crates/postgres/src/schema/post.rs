@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use changeover_types::Task;
 
+use super::checks::Check;
 use super::constraints::{self, Constraint, is_broken};
 use super::grants::{self, Grants};
 use super::order::{Lane, Node, Wave, waves};
+use super::policies::{self, Policy};
 use super::script::cut;
 use super::toc::{Entry, EntryKind};
 use crate::catalog::json;
@@ -25,6 +28,8 @@ pub struct PostData {
     steps: Vec<Step>,
     /// In which order, by place among the steps.
     waves: Vec<Wave>,
+    /// Checks that were set aside for the rows; they come after the steps.
+    checks: Vec<Check>,
     /// What comes after all of them.
     grants: Vec<Grants>,
     /// Where the functions of indexes and checks look for names.
@@ -39,6 +44,8 @@ struct Step {
     sql: String,
     /// Of a foreign key, or a check that comes after the rows.
     constraint: Option<Constraint>,
+    /// Of a policy for single roles.
+    policy: Option<Policy>,
 }
 
 /// How far post-data is.
@@ -55,11 +62,13 @@ impl PostData {
     pub(super) async fn read(
         script: &str,
         grants: &str,
+        checks: Vec<Check>,
         entries: &[Entry],
         source: &mut Session,
     ) -> Result<PostData> {
         let sizes: BTreeMap<u32, u64> = json(source, SIZES).await?;
         let mut constraints = constraints::read(source).await?;
+        let mut policies = policies::read(source).await?;
         let fault = |what: &str| Error::local(source.side(), format!("pg_restore's script {what}"));
         let entry = |dump_id: u32| {
             let entry = entries.iter().find(|entry| entry.dump_id == dump_id);
@@ -81,7 +90,11 @@ impl PostData {
                 _ => None,
             };
             let (label, sql) = (entry.label.clone(), part.settings + &part.sql);
-            steps.push(Step { label, sql, constraint });
+            let policy = match entry.kind {
+                EntryKind::Policy => policies.remove(&entry.oid),
+                _ => None,
+            };
+            steps.push(Step { label, sql, constraint, policy });
         }
         let grants = cut(grants)?
             .into_iter()
@@ -89,19 +102,19 @@ impl PostData {
             .collect::<Result<_>>()?;
         let path = SearchPath::read(source).await?;
         let application = super::APPLICATION.to_owned();
-        Ok(PostData { waves: waves(&nodes), steps, grants, path, application })
+        Ok(PostData { waves: waves(&nodes), steps, checks, grants, path, application })
     }
 
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.steps.len()
+        self.steps.len() + self.checks.len()
     }
 
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.len() == 0
     }
 
     /// Creates everything on the target, `parallel` indexes at a time. May be run again after a
@@ -146,6 +159,10 @@ impl PostData {
                 count();
             }
         }
+        for check in &self.checks {
+            tasks.extend(check.restore(&mut session).await?);
+            count();
+        }
         tasks.extend(grants::give(&mut session, &self.grants).await?);
         session.close().await;
         Ok(tasks)
@@ -169,16 +186,21 @@ impl PostData {
 pub(super) const SETTINGS: &str =
     "SET check_function_bodies = false; SET client_min_messages = warning";
 
-/// Does once more what a task left undone, each for itself. Gives those that are still left.
+/// Does once more what a task left undone, each for itself; none waits longer than this for a lock.
+/// Gives those that are still left.
 ///
 /// # Errors
 /// If the connection breaks.
-pub async fn try_again(target: &ConnectConfig, tasks: &[Task]) -> Result<Vec<Task>> {
+pub async fn try_again(
+    target: &ConnectConfig,
+    tasks: &[Task],
+    lock_wait: Duration,
+) -> Result<Vec<Task>> {
     let mut session = Session::connect(target, super::APPLICATION).await?;
     let path = SearchPath::read(&mut session).await?;
     session.look_in(&path).await?;
     // Who holds a lock for long is not waited for: the task stays.
-    session.execute("SET lock_timeout = '5s'").await?;
+    session.execute(&format!("SET lock_timeout = {}", lock_wait.as_millis())).await?;
     let mut left = Vec::new();
     for task in tasks {
         left.extend(constraints::try_again(&mut session, task.clone()).await?);
@@ -197,7 +219,14 @@ impl Step {
             }
             Some(constraint) if there => constraint.look_again(session).await,
             _ if there => Ok(None),
-            _ => Err(self.fault(e)),
+            _ => {
+                if let Some(policy) = &self.policy
+                    && let Some(task) = policy.for_those_who_exist(session, &self.sql, &e).await?
+                {
+                    return Ok(Some(task));
+                }
+                Err(self.fault(e))
+            }
         }
     }
 

@@ -27,6 +27,8 @@ pub enum EntryKind {
     Extension,
     /// A foreign key, or a check that was not valid on the source.
     Rule,
+    /// A policy of row security.
+    Policy,
     /// Anything else.
     Other,
 }
@@ -46,7 +48,7 @@ pub struct Entry {
     pub label: String,
 }
 
-const KINDS: [(&str, EntryKind); 12] = [
+const KINDS: [(&str, EntryKind); 13] = [
     ("SCHEMA -", EntryKind::Schema),
     ("INDEX ATTACH ", EntryKind::IndexAttach),
     ("INDEX ", EntryKind::Index),
@@ -59,6 +61,7 @@ const KINDS: [(&str, EntryKind); 12] = [
     ("ACL ", EntryKind::Grants),
     ("DEFAULT ACL ", EntryKind::Grants),
     ("EXTENSION - ", EntryKind::Extension),
+    ("POLICY ", EntryKind::Policy),
 ];
 
 impl Entry {

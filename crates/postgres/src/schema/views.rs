@@ -40,6 +40,9 @@ pub async fn refresh_views(
     let filled: BTreeSet<TableName> = json(target, FILLED).await?;
     let (mut left, mut tasks) = (plan(views), Vec::new());
     left.retain(|(view, _)| !filled.contains(&view.name));
+    for (_, empty) in &mut left {
+        empty.take_if(|beneath| filled.contains(beneath));
+    }
     // A function may hide what a view reads, so what failed is tried again as long as others succeed.
     loop {
         let before = left.len();

@@ -100,7 +100,7 @@ pub(super) fn to_due(
     })
 }
 
-fn tasks_left(state: &State, tasks: &[Task]) -> Option<Event> {
+pub(super) fn tasks_left(state: &State, tasks: &[Task]) -> Option<Event> {
     (*tasks != state.tasks).then(|| Event::TasksLeft { tasks: tasks.to_owned() })
 }
 

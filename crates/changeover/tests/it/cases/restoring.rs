@@ -1,9 +1,11 @@
 //! Schemas that other tools stumble over are restored, or there is a way on.
 
+mod checking;
+
 use changeover_testkit::Cluster;
 
 use crate::stage::postgres_session::{block_on, connect, execute, query_one};
-use crate::stage::{Gate, PATIENCE, Pair, PlanText, Ran, Stage};
+use crate::stage::{Gate, PATIENCE, Pair, PlanText, Ran, Stage, until};
 
 /// A stage with this schema.
 fn stage(pair: &Pair, name: &str, schema: &str) -> Stage {
@@ -133,7 +135,9 @@ fn what_no_row_depends_on_stops_nothing_and_is_told_until_it_is_done() {
          CREATE MATERIALIZED VIEW poor AS SELECT sum(v) s FROM t;
          ALTER MATERIALIZED VIEW poor OWNER TO poor;
          GRANT SELECT ON t TO poor; REVOKE SELECT ON t FROM poor;
-         GRANT SELECT ON w TO poor; GRANT SELECT ON w TO lonely",
+         GRANT SELECT ON w TO poor; GRANT SELECT ON w TO lonely;
+         CREATE POLICY several ON t TO poor, lonely USING (v > 0);
+         CREATE POLICY alone ON t TO lonely USING (true)",
     );
     let waiver = "waivers: [{id: roles_missing, reason: later, by: me, until: 2099-12-31}]\n";
     let plan = std::fs::read_to_string(&views.plan).unwrap();
@@ -145,6 +149,8 @@ fn what_no_row_depends_on_stops_nothing_and_is_told_until_it_is_done() {
     say(
         &tasks(&views),
         &[
+            &["policy", "\"lonely\" does not exist", "CREATE POLICY alone ON public.t TO lonely"],
+            &["policy", "lonely", "ALTER POLICY \"several\" ON \"public\".\"t\" TO poor, lonely"],
             &["grant", "lonely", "GRANT SELECT ON TABLE public.w TO lonely"],
             &[
                 "view",
@@ -162,6 +168,17 @@ fn what_no_row_depends_on_stops_nothing_and_is_told_until_it_is_done() {
     // Mended, it is done before the cutover without being asked for.
     execute(&views.target, "GRANT SELECT ON t TO poor");
     execute(&views.source, "GRANT SELECT ON t TO poor");
+    views.expect("apply", 0);
+    say(&tasks(&views), &[&["policy"], &["policy"], &["grant"], &["view", "public.under"]]);
+    // What is mended later is done later.
+    execute(&views.target, "CREATE ROLE lonely; REFRESH MATERIALIZED VIEW under");
+    let done = until(PATIENCE, || tasks(&views).is_empty().then_some(()));
+    assert!(done.is_some(), "{:#?}", tasks(&views));
+    let roles =
+        "SELECT string_agg(polname || polroles::regrole[]::text, ' ' ORDER BY 1) FROM pg_policy";
+    let roles = roles.replace("ORDER BY 1", "ORDER BY polname");
+    let on_target = query_one(&views.target, &roles);
+    assert_eq!(on_target, "alone{lonely} several{poor,lonely}");
 
     let orphans = stage(
         &pair,
@@ -263,6 +280,9 @@ const RICH: &str = "
     CREATE FOREIGN TABLE app.far (id int) SERVER far;
     ALTER DATABASE rich SET search_path = app, ext, public; ALTER DATABASE rich SET work_mem = '5MB';
     ALTER ROLE reader IN DATABASE rich SET statement_timeout = '5s';
+    CREATE FUNCTION app.slow(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 0; END';
+    CREATE TABLE app.slowly (id int PRIMARY KEY, s int GENERATED ALWAYS AS (app.slow(id)) STORED);
+    INSERT INTO app.slowly SELECT generate_series(1, 10000);
     COMMENT ON DATABASE rich IS 'it''s'; REVOKE CONNECT ON DATABASE rich FROM PUBLIC;
     GRANT CONNECT ON DATABASE rich TO reader; ALTER DATABASE rich CONNECTION LIMIT 55";
 
@@ -287,15 +307,29 @@ fn an_abort_leaves_both_databases_as_they_were() {
     both(&stage, "SELECT has_schema_privilege('reader', 'public', 'CREATE')", "t");
     both(&stage, "SELECT has_function_privilege('reader', 'pg_ls_waldir()', 'EXECUTE')", "t");
     assert_eq!(tasks(&stage), Vec::<String>::new());
+    let same = |before: &[String; 2], after: &[String; 2]| {
+        for (before, after) in before.iter().zip(after) {
+            let missing: Vec<&str> =
+                before.lines().filter(|line| !after.lines().any(|it| it == *line)).collect();
+            let more: Vec<&str> =
+                after.lines().filter(|line| !before.lines().any(|it| it == *line)).collect();
+            assert_eq!((missing, more), (vec![], vec![]), "{}", stage.report());
+        }
+    };
     stage.expect("abort", 0);
-    let after = look();
-    for (before, after) in before.iter().zip(&after) {
-        let missing: Vec<&str> =
-            before.lines().filter(|line| !after.lines().any(|it| it == *line)).collect();
-        let more: Vec<&str> =
-            after.lines().filter(|line| !before.lines().any(|it| it == *line)).collect();
-        assert_eq!((missing, more), (vec![], vec![]), "{}", stage.report());
-    }
+    same(&before, &look());
+
+    // And in the middle of a copy.
+    let slow = "CREATE OR REPLACE FUNCTION app.slow(int) RETURNS int LANGUAGE plpgsql IMMUTABLE \
+                AS 'BEGIN PERFORM pg_catalog.pg_sleep(0.1); RETURN 0; END'";
+    execute(&stage.source, slow);
+    stage.begin("apply", &["--detach"], &[]).end(PATIENCE).unwrap();
+    let copying = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND query LIKE 'COPY%slowly%' AND state = 'active'";
+    let seen = until(PATIENCE, || (query_one(&stage.target, copying) != "0").then_some(()));
+    assert!(seen.is_some(), "{}", stage.report());
+    stage.expect("abort", 0);
+    same(&before, &look());
 }
 
 #[test]

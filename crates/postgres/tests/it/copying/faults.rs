@@ -124,7 +124,8 @@ async fn a_copy_that_is_dropped_leaves_no_row_and_goes_on_later() {
     assert_eq!(e.unwrap_err().kind(), ErrorKind::Refused);
 
     // With foreign keys in place, all of it can still be taken back and done again.
-    let post = archive.post_data(&mut pair.session(Side::Source).await).await.unwrap();
+    let mut source = pair.session(Side::Source).await;
+    let post = archive.post_data(&mut source, &selection(), &snapshot.catalog).await.unwrap();
     post.restore(&target, 2, &|_| {}).await.unwrap();
     let wait = Duration::from_secs(5);
     let e = copy::undo(&mut session, &ticket, &snapshot.catalog, wait).await.unwrap_err();

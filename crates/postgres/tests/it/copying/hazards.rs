@@ -71,7 +71,7 @@ async fn every_row_of_the_snapshot_arrives_while_writers_run() {
     let again = pair.copy(&snapshot, &ticket).await.unwrap();
     assert_eq!((again.tables, again.already), (0, summary.tables));
 
-    let post = archive.post_data(&mut source).await.unwrap();
+    let post = archive.post_data(&mut source, &selection(), &snapshot.catalog).await.unwrap();
     let counted = std::sync::atomic::AtomicUsize::new(0);
     post.restore(&pair.config(Side::Target), 3, &|p| counted.store(p.done, Ordering::Relaxed))
         .await

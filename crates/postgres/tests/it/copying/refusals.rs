@@ -135,6 +135,8 @@ async fn an_extension_that_the_target_lacks_is_missed() {
         type_numbers: Err("not asked".to_owned()),
         needs: Ok(Vec::new()),
         reads: Ok(Vec::new()),
+        back: Ok(Vec::new()),
+        properties: Ok(Vec::new()),
         trial: preflight::Tried::NotAsked,
         ownership: Ok(preflight::Ownership::default()),
         tablespaces: Ok(preflight::Tablespaces::default()),

@@ -10,6 +10,7 @@ mod failure;
 mod receiving;
 mod scan;
 mod sql;
+mod statements;
 mod tables;
 
 use changeover_relay::plan::{Plans, What, compose};
@@ -24,6 +25,8 @@ use tables::Tables;
 
 pub(crate) use failure::is_passing;
 pub use scan::Scan;
+pub(crate) use sql::SETTINGS;
+pub(crate) use statements::statements;
 
 /// A flight of statements ends when it has this many bytes.
 const FLIGHT_BYTES: usize = 1 << 20;

@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 pub use needs::Need;
 pub(crate) use needs::needs;
 pub use roles::NeededRole;
+pub(crate) use roles::needed as needed_roles;
 pub use selection::{InvalidSelector, Selection, Selector};
-pub use surroundings::{Extension, OwningColumn, Sequence, TypeTraits, View};
+pub use surroundings::{EventTrigger, Extension, OwningColumn, Sequence, TypeTraits, View};
 pub use tables::{Column, ForeignKey, Identity, Key, Table, TableKind};
 
 use crate::error::{Error, Result};
@@ -97,7 +98,7 @@ pub struct Catalog {
     /// Partitions that a list names; it must name their root instead.
     pub partitions_named: Vec<TableName>,
     /// Enabled event triggers.
-    pub event_triggers: Vec<String>,
+    pub event_triggers: Vec<EventTrigger>,
     /// How many large objects the database holds.
     pub large_objects: u64,
     /// Publications.
@@ -122,7 +123,7 @@ impl Catalog {
             left_out: Vec<TableName>,
             schemas: Vec<String>,
             partitions_named: Vec<TableName>,
-            event_triggers: Vec<String>,
+            event_triggers: Vec<EventTrigger>,
             large_objects: u64,
             publications: Vec<String>,
         }

@@ -10,11 +10,13 @@ mod data;
 mod facts;
 mod ownership;
 mod promises;
+mod properties;
 mod rights;
 mod roles;
 mod rules;
 mod sequences;
 mod server;
+mod statements;
 mod tablespaces;
 mod target;
 mod trial;
@@ -34,6 +36,7 @@ pub use facts::{
 };
 pub use ownership::{Owner, Ownership, Standing};
 pub use promises::Promise;
+pub use properties::Refused;
 pub use roles::RoleEntry;
 pub use rules::RULES;
 pub use tablespaces::Tablespaces;
@@ -144,6 +147,10 @@ pub struct Evidence {
     pub needs: Fact<Vec<Need>>,
     /// The source's tables that our sessions cannot read.
     pub reads: Fact<Vec<Failure>>,
+    /// What the way back would run on the source and cannot.
+    pub back: Fact<Vec<Failure>>,
+    /// Properties of the database that cannot be given to the target's.
+    pub properties: Fact<Vec<Refused>>,
     /// What came of restoring the schema on the target.
     pub trial: Tried,
     /// Who owns what moves, and whether the target knows them.
@@ -183,6 +190,14 @@ pub async fn check(
         // That is a finding of its own.
         Err(_) => Ok(Vec::new()),
     };
+    let back = match (&source_catalog, &target_facts.server) {
+        (Ok(catalog), Ok(server)) => {
+            let planned = statements::on_source(source.config(), catalog, &server.encoding).await;
+            planned.map_err(|e| e.to_string())
+        }
+        // That is a finding of its own.
+        _ => Ok(Vec::new()),
+    };
     let needs = needs(source, selection).await.map_err(|e| e.to_string());
     let trying = options.trying;
     let mut evidence = Evidence {
@@ -197,6 +212,8 @@ pub async fn check(
         tablespaces,
         needs,
         reads,
+        back,
+        properties: properties::read(source, target, trying).await,
         trial: Tried::NotAsked,
         access: access::read(source, target, selection, &options.users).await,
         options,
@@ -235,6 +252,8 @@ pub async fn check_one(
         type_numbers: Err(unread.to_owned()),
         needs: Err(unread.to_owned()),
         reads: Err(unread.to_owned()),
+        back: Err(unread.to_owned()),
+        properties: Err(unread.to_owned()),
         trial: Tried::NotAsked,
         ownership: Err(unread.to_owned()),
         tablespaces: Err(unread.to_owned()),
@@ -257,6 +276,7 @@ pub fn judge(evidence: &Evidence) -> Preflight {
     target::judge(evidence, &mut findings);
     roles::judge(evidence, &mut findings);
     tried::judge(evidence, &mut findings);
+    properties::judge(evidence, &mut findings);
     ownership::judge(evidence, &mut findings);
     tablespaces::judge(evidence, &mut findings);
     type_numbers::judge(evidence, &mut findings);

@@ -19,6 +19,7 @@ use crate::session::{SearchPath, Session};
 
 pub use aligned::{AlignedConfig, aligned};
 use sql::{Column, Subject};
+pub(crate) use tables::digest_of;
 
 /// The most differences that are listed one by one.
 pub const MOST_LISTED: usize = 1_000;

@@ -121,8 +121,6 @@ pub struct Extension {
 /// What runs or is kept inside the database besides tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Code {
-    /// Enabled event triggers.
-    pub event_triggers: Vec<String>,
     /// Rewrite rules that are no view's.
     pub rules: Vec<String>,
     /// Functions in C or another untrusted language that belong to no extension.

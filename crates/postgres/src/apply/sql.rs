@@ -9,7 +9,7 @@ use crate::session::Session;
 /// The role is set for the whole session, because each change of it makes the server plan every
 /// prepared statement anew, and by `SET`, because managed services allow nothing else. Plans must not depend on how many rows a table had when it was first
 /// met: a sequential scan chosen for an empty table would stay while it grows.
-pub(super) const SETTINGS: &str = "SET session_replication_role = replica; \
+pub(crate) const SETTINGS: &str = "SET session_replication_role = replica; \
     SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET lock_timeout = '10s'";
 
 /// The first statement of each batch: fails with a division by zero unless this incarnation

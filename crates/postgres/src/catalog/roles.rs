@@ -41,7 +41,7 @@ const NOT_OWNED: &str = "1418,826";
 /// policies (`r`) of any kind of object; the grants on the database itself; roles with settings of
 /// their own here. The first superuser is pinned and therefore in no dependency: it is looked for
 /// in the owners and grants themselves. PostgreSQL's own roles are the same everywhere.
-pub(super) fn needed(selection: &Selection) -> String {
+pub(crate) fn needed(selection: &Selection) -> String {
     format!(
         "WITH {moved}, {left_out}, here AS (SELECT oid FROM pg_catalog.pg_database \
            WHERE datname=pg_catalog.current_database()), \

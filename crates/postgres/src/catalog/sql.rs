@@ -176,7 +176,14 @@ pub(super) fn surroundings(selection: &Selection, major: u32) -> String {
               'name', c.relname) ORDER BY n.nspname, c.relname), '[]') \
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid=c.relnamespace \
             WHERE c.relispartition AND c.relkind IN ('r','p') AND {named}), \
-          'event_triggers', (SELECT coalesce(json_agg(t.evtname ORDER BY t.evtname), '[]') \
+          'event_triggers', (SELECT coalesce(json_agg(json_build_object('name', t.evtname, \
+              'fires', t.evtenabled IN ('O','A') AND t.evtevent<>'login', \
+              'statement', format('CREATE EVENT TRIGGER %I ON %s%s EXECUTE FUNCTION %s();', \
+                t.evtname, t.evtevent, ' WHEN TAG IN (' || (SELECT string_agg(quote_literal(x), ', ') \
+                  FROM unnest(t.evttags) x) || ')', t.evtfoid::pg_catalog.regproc) || \
+                CASE t.evtenabled WHEN 'R' THEN format(' ALTER EVENT TRIGGER %I ENABLE REPLICA;', \
+                  t.evtname) WHEN 'A' THEN format(' ALTER EVENT TRIGGER %I ENABLE ALWAYS;', \
+                  t.evtname) ELSE '' END) ORDER BY t.evtname), '[]') \
             FROM pg_catalog.pg_event_trigger t WHERE t.evtenabled<>'D' AND NOT EXISTS (\
               SELECT FROM pg_catalog.pg_depend d WHERE d.classid=3466 AND d.objid=t.oid \
                 AND d.deptype='e')), \

@@ -80,6 +80,17 @@ pub struct Extension {
     pub schema: String,
 }
 
+/// An enabled event trigger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventTrigger {
+    /// Its name.
+    pub name: String,
+    /// Whether it fires for what an ordinary session creates or drops.
+    pub fires: bool,
+    /// The statements that make it.
+    pub statement: String,
+}
+
 /// A view or materialised view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {

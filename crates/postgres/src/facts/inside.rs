@@ -24,7 +24,6 @@ pub(super) async fn code(
         let found = found?;
         let kept = catalog.views.iter().filter(|view| view.materialized && view.populated);
         Ok(Code {
-            event_triggers: catalog.event_triggers.clone(),
             rules: found.rules,
             native_functions: found.native,
             reaching_functions: found.reaching,

@@ -82,9 +82,13 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
     let ours = quote_ident(role);
     let lost = |used: bool| {
         let lost = ownership.lost().filter(move |owner| (owner.login && !owner.superuser) == used);
-        lost.map(|owner| {
-            let grant = format!("GRANT {} TO {ours};", quote_ident(&owner.name));
-            Thing::mended_by(&owner.name, grant)
+        lost.map(|owner| match owner.superuser {
+            // Whoever is a member of a superuser is one as well.
+            true => Thing::from(format!("{} (a superuser)", owner.name)),
+            false => {
+                let grant = format!("GRANT {} TO {ours};", quote_ident(&owner.name));
+                Thing::mended_by(&owner.name, grant)
+            }
         })
     };
     for (severity, used) in [(Blocker, true), (High, false)] {
@@ -97,7 +101,9 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
             [
                 "all objects would belong to our role, and who connects as their owner would have no \
                  right to them after the cutover",
-                "GRANT each of them to our role, or connect as the owner",
+                "GRANT each of them to our role, or connect as the owner; what a superuser owns give to \
+                 another role on the source first (ALTER … OWNER TO …), for a member of it may do \
+                 everything",
             ],
         );
     }

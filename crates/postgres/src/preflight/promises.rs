@@ -61,6 +61,7 @@ pub(super) fn promises(findings: &[Finding]) -> Vec<Promise> {
                 "senders",
                 "row_security",
                 "encoding",
+                "statements_back",
             ],
         ),
         promise(

@@ -2,7 +2,7 @@
 
 use changeover_types::{Side, quote_ident};
 
-use super::Severity::{Blocker, High};
+use super::Severity::{Blocker, High, Medium};
 use super::{Evidence, Findings, Thing};
 
 pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
@@ -74,18 +74,29 @@ fn tables(evidence: &Evidence, findings: &mut Findings) {
         .role
         .as_ref()
         .map_or("CURRENT_USER".to_owned(), |role| quote_ident(&role.name));
+    let owners = evidence.ownership.iter().flat_map(|it| &it.owners);
+    let superusers: Vec<&str> =
+        owners.filter(|it| it.superuser).map(|it| it.name.as_str()).collect();
     findings.many(
         Blocker,
         "ownership",
         Side::Source,
         ["table is not owned by our role", "tables are not owned by our role"],
         catalog.tables.iter().filter(|t| !t.owned).map(|table| {
+            if superusers.contains(&table.owner.as_str()) {
+                // A member of it may do everything.
+                return Thing::mended_by(
+                    format!("{} (of the superuser {})", table.name, table.owner),
+                    format!("ALTER TABLE {} OWNER TO {ours};", table.name.quoted()),
+                );
+            }
             let statement = format!("GRANT {} TO {ours};", quote_ident(&table.owner));
             Thing::mended_by(format!("{} (of {})", table.name, table.owner), statement)
         }),
         [
             "only a table's owner may publish it and create the seal's triggers",
-            "GRANT the owning role to ours",
+            "GRANT the owning role to ours; what a superuser owns give to another role that ours is a \
+             member of, or to ours itself, which takes no grant from anybody",
         ],
     );
     findings.many(
@@ -135,11 +146,24 @@ fn tables(evidence: &Evidence, findings: &mut Findings) {
         High,
         "event_triggers",
         Side::Source,
-        ["event trigger", "event triggers"],
-        &catalog.event_triggers,
+        ["event trigger is not moved", "event triggers are not moved"],
+        catalog.event_triggers.iter().map(|it| format!("{}: {}", it.name, it.statement)),
         [
-            "they fire for the objects we create, and are not moved",
-            "Make sure they let our schema pass; create them on the target after `finish`",
+            "they fire for the objects we create on the source, and are not made on the target",
+            "Make sure they let our schema pass; run their statements on the target after `finish`",
+        ],
+    );
+    let there = evidence.target_catalog.iter().flat_map(|catalog| &catalog.event_triggers);
+    findings.many(
+        Medium,
+        "event_triggers_target",
+        Side::Target,
+        ["event trigger fires for the restore", "event triggers fire for the restore"],
+        there.filter(|it| it.fires).map(|it| &it.name),
+        [
+            "they fire for everything that the copy creates, an abort drops and a trial tries; what \
+             they refuse or write is theirs",
+            "Make sure they let all of it pass, or ALTER EVENT TRIGGER … DISABLE until `finish`",
         ],
     );
 }

@@ -18,6 +18,7 @@ pub const RULES: &[Rule] = &[
     may("access", Blocker, "a role that uses the source could do less on the target"),
     must("catalog", Blocker, "the tables to move cannot be read"),
     must("create_right", Blocker, "our role may not create schemas and publications"),
+    may("database_properties", High, "our role may not give the database what the source's has"),
     must("dump_trial", Blocker, "pg_dump cannot dump the schema"),
     must(
         "encoding",
@@ -25,6 +26,7 @@ pub const RULES: &[Rule] = &[
         "the databases' encodings differ; high if the target's holds all of the source's",
     ),
     may("event_triggers", High, "the source has event triggers"),
+    may("event_triggers_target", Medium, "the target has event triggers that fire for the restore"),
     must("exists", Blocker, "an object of the source exists on the target already"),
     must("extension_missing", Blocker, "the target cannot create an extension of the source"),
     must("extension_older", Blocker, "the target has an older version of an extension"),
@@ -126,6 +128,12 @@ pub const RULES: &[Rule] = &[
         "standbys",
         Blocker,
         "the source has standbys and the plan does not say that they are never promoted",
+    ),
+    must("statements", Blocker, "a statement of the relay or of a comparison cannot be planned"),
+    may(
+        "statements_back",
+        High,
+        "a statement of the way back or of a comparison cannot be planned on the source",
     ),
     may("subscriptions", High, "subscriptions write into the database"),
     may("synchronous_commit", Low, "synchronous_commit is off"),

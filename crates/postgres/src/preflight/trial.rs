@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use changeover_types::{Epoch, Side, quote_literal};
 
-use super::{Evidence, Fact, Preflight, roles};
+use super::{Evidence, Fact, Preflight, roles, statements};
 use crate::catalog::{Catalog, Selection, Table, json};
 use crate::config::ConnectConfig;
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::type_numbers;
 const WITHIN: Duration = Duration::from_secs(120);
 
 /// How many statements are planned in one round trip.
-const CHUNK: usize = 32;
+pub(super) const CHUNK: usize = 32;
 
 /// Whether the schema is tried on the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct Outcome {
     pub views: Vec<Failure>,
     /// Our own schema and the seal.
     pub seal: Option<Failure>,
+    /// What the relay or a comparison would run on the restored tables.
+    pub statements: Vec<Failure>,
     /// Roles that were taken to be there: each is named as missing already.
     pub as_if: Vec<String>,
 }
@@ -159,8 +161,13 @@ async fn tried(
     let views =
         if restore.is_empty() { fill(&mut trial, source, catalog).await? } else { Vec::new() };
     let seal = seal(&mut trial, catalog, selection).await?;
+    let statements = match restore.is_empty() {
+        true => statements::on_target(&mut trial, catalog).await?,
+        // What is missing is said already.
+        false => Vec::new(),
+    };
     trial.end().await?;
-    Ok(Tried::Done(Outcome { dump: None, restore, views, seal, as_if }))
+    Ok(Tried::Done(Outcome { dump: None, restore, views, seal, statements, as_if }))
 }
 
 /// Why a trial would take numbers that types of the source are to have: what is rolled back uses
@@ -181,7 +188,10 @@ async fn too_many_numbers(
     Ok(room.smallest.filter(|it| crowded(room.next, *it, uses)).map(|smallest| {
         format!(
             "it would use up about {uses} of the target's numbers, of which the next is {}, and \
-             types are to have theirs from {smallest} on: `apply` gives them these first",
+             types are to have theirs from {smallest} on. `apply` gives them these first; then it \
+             restores the tables in one transaction before it copies a row, and nothing is left of \
+             one that fails. What comes after the rows (indexes, keys, triggers, policies) and what \
+             our sessions run is met only then",
             room.next
         )
     }))

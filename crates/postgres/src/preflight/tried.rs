@@ -17,6 +17,7 @@ const WAITED: [&str; 2] = ["55P03", "57014"];
 pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
     needs(evidence, findings);
     reads(evidence, findings);
+    way_back(evidence, findings);
     match &evidence.trial {
         Tried::NotAsked => {}
         Tried::Spared(why) => not_tried(Low, why, findings),
@@ -32,7 +33,7 @@ fn not_tried(severity: Severity, why: &str, findings: &mut Findings) {
         Side::Target,
         [
             format!("the schema was not tried: {why}"),
-            "what cannot be restored is found by the copy alone".into(),
+            "what cannot be restored is found by `apply` alone".into(),
             "`changeover plan` restores the schema in a transaction that is rolled back".into(),
         ],
     );
@@ -89,6 +90,23 @@ fn reads(evidence: &Evidence, findings: &mut Findings) {
         ["table is locked", "tables are locked"],
         waited.into_iter().map(said),
         ["whether their rows can be read was not tried", "Run `changeover plan` again"],
+    );
+}
+
+fn way_back(evidence: &Evidence, findings: &mut Findings) {
+    let topic = "whether the source could be written to on the way back";
+    let known = findings.known(High, "statements_back", Side::Source, topic, &evidence.back);
+    let failed = known.into_iter().flatten();
+    findings.many(
+        High,
+        "statements_back",
+        Side::Source,
+        ["statement of ours cannot be planned", "statements of ours cannot be planned"],
+        failed.filter(|it| !WAITED.contains(&it.sqlstate.as_str())).map(said),
+        [
+            "the relay back or the comparison would stop there, and with it the way back",
+            "Give our role the rights that it lacks: INSERT, UPDATE, DELETE and SELECT on every table",
+        ],
     );
 }
 
@@ -157,6 +175,21 @@ fn tried(evidence: &Evidence, outcome: &Outcome, findings: &mut Findings) {
             "GRANT their owner what it lacks, or qualify the names in the functions they call",
         ],
     );
+    findings.many(
+        Blocker,
+        "statements",
+        Side::Target,
+        [
+            "statement of ours cannot be planned on the restored tables",
+            "statements of ours cannot be planned on the restored tables",
+        ],
+        outcome.statements.iter().map(said),
+        [
+            "they were planned in a transaction that was rolled back; the relay or the comparison \
+             would stop there",
+            "Give our role the rights that it lacks there, or mend what the statement needs",
+        ],
+    );
     if let Some(failure) = &outcome.seal {
         findings.add(
             Blocker,
@@ -172,10 +205,10 @@ fn tried(evidence: &Evidence, outcome: &Outcome, findings: &mut Findings) {
 }
 
 /// Whether the failure is that of a role that is named as missing already: one that could not be
-/// made for the trial, or a grant that the move goes on without.
+/// made for the trial, or a grant or policy that the move goes on without.
 fn names_role(failure: &Failure, role: &String, as_if: &[String]) -> bool {
     failure.sqlstate == "42704"
-        && (failure.late || as_if.contains(role))
+        && (failure.late || failure.what.starts_with("POLICY ") || as_if.contains(role))
         && failure.said.contains(&format!("role \"{role}\""))
 }
 

@@ -19,25 +19,8 @@ pub(super) async fn subject(pair: &mut Pair<'_>, name: &TableName) -> Result<Sub
             return Err(Error::divergence(side, format!("{name} is not there")));
         }
     }
-    let encoding =
-        |session: &Session| session.parameter("server_encoding").unwrap_or_default().to_owned();
-    let mut subject = Subject {
-        name: name.clone(),
-        columns: Vec::new(),
-        key: Vec::new(),
-        encoding: Encoding::of(&encoding(pair.source), &encoding(pair.target)),
-        large: LARGE,
-    };
-    for row in source.iter().filter(|row| row.get(0).is_some()) {
-        let column = column(row)?;
-        if row.text(1)? == "t" {
-            subject.key.push(column.clone());
-        }
-        subject.columns.push(column);
-    }
-    if subject.key.iter().any(|column| column.generated.is_some()) {
-        subject.key.clear();
-    }
+    let encoding = Encoding::of(&encoding(pair.source), &encoding(pair.target));
+    let subject = of_rows(name, &source, encoding)?;
     let named = |rows: &Rows| -> Vec<String> {
         rows.iter().filter_map(|row| row.get(0)).map(str::to_owned).collect()
     };
@@ -53,6 +36,42 @@ pub(super) async fn subject(pair: &mut Pair<'_>, name: &TableName) -> Result<Sub
         ));
     }
     Ok(subject)
+}
+
+fn encoding(session: &Session) -> String {
+    session.parameter("server_encoding").unwrap_or_default().to_owned()
+}
+
+fn of_rows(name: &TableName, rows: &Rows, encoding: Encoding) -> Result<Subject> {
+    let mut subject = Subject {
+        name: name.clone(),
+        columns: Vec::new(),
+        key: Vec::new(),
+        encoding,
+        large: LARGE,
+    };
+    for row in rows.iter().filter(|row| row.get(0).is_some()) {
+        let column = column(row)?;
+        if row.text(1)? == "t" {
+            subject.key.push(column.clone());
+        }
+        subject.columns.push(column);
+    }
+    if subject.key.iter().any(|column| column.generated.is_some()) {
+        subject.key.clear();
+    }
+    Ok(subject)
+}
+
+/// The first query of a comparison, as it is run on this side; the other side has this encoding.
+pub(crate) async fn digest_of(
+    session: &mut Session,
+    name: &TableName,
+    other_encoding: &str,
+) -> Result<String> {
+    let rows = session.query(&columns(name)).await?;
+    let encoding = Encoding::of(&encoding(session), other_encoding);
+    Ok(of_rows(name, &rows, encoding)?.digest())
 }
 
 fn column(row: &Row) -> Result<Column> {

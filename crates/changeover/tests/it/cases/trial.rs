@@ -229,11 +229,28 @@ fn a_view_that_cannot_be_filled_is_told_and_stops_nothing() {
          CREATE FUNCTION total() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT sum(v) FROM t'; \
          CREATE MATERIALIZED VIEW b AS SELECT total(); \
          CREATE MATERIALIZED VIEW c AS SELECT id FROM t WITH NO DATA; \
-         CREATE MATERIALIZED VIEW d AS SELECT id FROM t",
-        "",
+         CREATE MATERIALIZED VIEW d AS SELECT id FROM t; \
+         CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; \
+         CREATE EVENT TRIGGER audit ON ddl_command_end WHEN TAG IN ('DROP TABLE', 'CREATE VIEW') \
+           EXECUTE FUNCTION note(); ALTER EVENT TRIGGER audit ENABLE ALWAYS",
+        "CREATE SCHEMA own; \
+         CREATE FUNCTION own.note() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; \
+         CREATE EVENT TRIGGER theirs ON ddl_command_end EXECUTE FUNCTION own.note(); \
+         CREATE EVENT TRIGGER off ON sql_drop EXECUTE FUNCTION own.note(); \
+         ALTER EVENT TRIGGER off DISABLE",
     );
-    let text = planned(&stage, 0);
+    let text = planned(&stage, 2);
     has(&text, &["views_trial", "1 materialised view cannot be filled", "public.a", "42501"]);
+    has(
+        &text,
+        &[
+            "1 event trigger is not moved",
+            "CREATE EVENT TRIGGER audit ON ddl_command_end WHEN TAG IN ('DROP TABLE', 'CREATE VIEW') \
+             EXECUTE FUNCTION public.note(); ALTER EVENT TRIGGER audit ENABLE ALWAYS;",
+            "1 event trigger fires for the restore",
+            "theirs",
+        ],
+    );
 }
 
 #[test]
@@ -246,6 +263,8 @@ fn rights_that_a_role_lacks_are_told_with_the_statement() {
              GRANT SET ON PARAMETER session_replication_role TO mover",
         );
     }
+    execute(&pair.blue.url("postgres"), "CREATE ROLE guest");
+    execute(&pair.green.url("postgres"), "CREATE ROLE guest");
     let stage = stage(&pair, "rights", "CREATE TABLE t (id int PRIMARY KEY)", "");
     execute(
         &stage.source,
@@ -256,6 +275,30 @@ fn rights_that_a_role_lacks_are_told_with_the_statement() {
     refused(&stage, &["permission denied for schema public", "GRANT CREATE ON SCHEMA", "mover"]);
     execute(&stage.target, "GRANT CREATE ON SCHEMA public TO mover");
     planned(&stage, 0);
+
+    // What our sessions may not do with the rows, there and back.
+    execute(&stage.source, "REVOKE UPDATE ON t FROM mover");
+    let words = ["statements", "UPDATE of public.t", "42501", "statements_back"];
+    has(&planned(&stage, 1), &words);
+    execute(&stage.source, "GRANT UPDATE ON t TO mover");
+
+    // What belongs to the database itself; a GRANT without the right to it is no error by itself.
+    execute(
+        &stage.source,
+        "ALTER DATABASE rights SET work_mem = '9MB'; GRANT TEMPORARY ON DATABASE rights TO guest",
+    );
+    let words = [
+        "database_properties",
+        "2 properties",
+        "must be owner of database rights",
+        "ALTER DATABASE \\\"rights\\\" SET \\\"work_mem\\\" TO '9MB';",
+        "GRANT TEMPORARY ON DATABASE \\\"rights\\\" TO \\\"guest\\\";",
+    ];
+    has(&planned(&stage, 2), &words);
+    execute(
+        &stage.source,
+        "ALTER DATABASE rights RESET work_mem; REVOKE TEMPORARY ON DATABASE rights FROM guest",
+    );
 
     // What pg_dump may not read is found as well: it locks every table.
     execute(&stage.source, "CREATE SCHEMA closed; CREATE TABLE closed.t (id int PRIMARY KEY)");

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compare::{Loss, losses, of_roles, without_grants};
 
-use crate::catalog::{Selection, json};
+use crate::catalog::{NeededRole, Selection, json, needed_roles};
 use crate::error::Result;
 use crate::session::Session;
 
@@ -94,9 +94,29 @@ pub async fn asked(
     selection: &Selection,
     users: &[String],
 ) -> Result<Asked> {
-    let roles = json(session, &sql::roles(users)).await?;
+    // Whoever is granted only what is left out does not use what moves.
+    let needed: Vec<NeededRole> = json(session, &needed_roles(selection)).await?;
+    let needed: Vec<&str> = needed.iter().map(|role| role.name.as_str()).collect();
+    let roles = json(session, &sql::roles(users, &needed)).await?;
     let objects = json(session, &sql::objects(selection)).await?;
     Ok(Asked { roles, objects })
+}
+
+/// What roles that use the side of `here` would lack on the other by themselves: their being there,
+/// their login, their groups.
+///
+/// # Errors
+/// If a catalogue cannot be read.
+pub async fn roles_lost(
+    here: &mut Session,
+    there: &mut Session,
+    selection: &Selection,
+    users: &[String],
+) -> Result<Vec<Loss>> {
+    let asked = asked(here, selection, users).await?;
+    let asked = Asked { objects: Vec::new(), ..asked };
+    let (may_here, may_there) = (read(here, &asked).await?, read(there, &asked).await?);
+    Ok(of_roles(&may_here, &may_there, &there.config().database, there.side()))
 }
 
 /// Asks this side; what it does not have is left out of the answer. Also inside a transaction.

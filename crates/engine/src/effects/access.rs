@@ -1,6 +1,7 @@
 //! Whether every role may do on the other side what it may do here: asked of both servers once the
 //! objects are there.
 
+use changeover_plan::Plan;
 use changeover_postgres::access::{self, Loss};
 use changeover_postgres::error::Result as PgResult;
 use changeover_types::Side;
@@ -14,6 +15,12 @@ const SHOWN: usize = 5;
 /// The statements, in the state folder.
 const SCRIPT: &str = "access.sql";
 
+/// Whether the plan accepts what roles lose.
+pub(super) fn accepts_access(plan: &Plan) -> bool {
+    let now = crate::now();
+    plan.answers.waivers.iter().any(|it| it.id == "access" && it.until > now)
+}
+
 impl Effects {
     /// What roles would lose at the cutover.
     pub(super) async fn refused_on_target(&mut self) -> PgResult<Option<String>> {
@@ -23,8 +30,7 @@ impl Effects {
     /// What roles lose when authority leaves `from`, with the statements that give it to them;
     /// `None` if it is nothing, or accepted in the plan.
     pub(super) async fn lost_access(&mut self, from: Side) -> PgResult<Option<String>> {
-        let now = crate::now();
-        if self.plan.answers.waivers.iter().any(|it| it.id == "access" && it.until > now) {
+        if accepts_access(&self.plan) {
             return Ok(None);
         }
         let (source, target) = self.both().await?;

@@ -106,9 +106,15 @@ impl Notes {
 }
 
 /// Whether the plan accepts that the object is otherwise: a waiver names it as it is named here.
-pub(super) fn waived(plan: &Plan, change: &Change) -> bool {
+fn waived(plan: &Plan, change: &Change) -> bool {
     let object = change.object.to_string();
     plan.answers.waivers.iter().any(|waiver| waiver.id == object && waiver.until >= now())
+}
+
+/// Whether the plan goes on without roles that only the source has: then the target lacks policies
+/// for them, or is to.
+fn goes_without_roles(plan: &Plan) -> bool {
+    plan.answers.waivers.iter().any(|it| it.id == "roles_missing" && it.until >= now())
 }
 
 /// Both sides as they are.
@@ -162,7 +168,7 @@ pub(super) struct Against {
 
 impl Against {
     /// Compares each side with what it was, and, forward, what the source has with what the target
-    /// has. `waived` tells which objects the plan accepts as they are.
+    /// has. The plan tells which objects are accepted as they are.
     ///
     /// # Errors
     /// In words, if what a side was is lost.
@@ -170,8 +176,9 @@ impl Against {
         from: Side,
         notes: &Notes,
         now: &Now,
-        waived: impl Fn(&Change) -> bool,
+        plan: &Plan,
     ) -> Result<Against, String> {
+        let waived = |change: &Change| waived(plan, change);
         let mut against = Against::default();
         let then = (notes.read(Side::Source)?, notes.read(Side::Target)?);
         let mut named = Vec::new();
@@ -187,14 +194,22 @@ impl Against {
                 let keep = |changes: Vec<Change>| -> Vec<Change> {
                     changes.into_iter().filter(|change| !waived(change)).collect()
                 };
-                let (alone, needed) = (keep(differing.alone), keep(differing.needed));
+                let (mut alone, needed) = (keep(differing.alone), keep(differing.needed));
+                if (from, side) == (Side::Source, Side::Target) {
+                    // Rights that a target gives beforehand are a preparation and no loss.
+                    let more = alone.iter().filter(|change| change.grants_more());
+                    against.objects.extend(more.map(|change| format!("{side}: {change}")));
+                    alone.retain(|change| !change.grants_more());
+                }
                 named.extend(alone.iter().chain(&needed).map(|change| change.object.clone()));
                 against.changed(side, &alone, &needed);
             }
         }
         if from == Side::Source {
             let (mut strong, _) = missing(&now.source, &now.target);
+            let roles = goes_without_roles(plan);
             strong.retain(|change| !waived(change) && !named.contains(&change.object));
+            strong.retain(|change| !(roles && change.object.class == "policy"));
             against.missing(&strong);
         }
         Ok(against)

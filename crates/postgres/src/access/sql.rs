@@ -13,7 +13,7 @@ fn texts<'a>(values: impl Iterator<Item = &'a str>) -> String {
 
 /// Names of the roles that use this database. Where our role may not see what kind of session one
 /// is, it counts as a client's.
-pub(super) fn roles(users: &[String]) -> String {
+pub(super) fn roles(users: &[String], needed: &[&str]) -> String {
     format!(
         "WITH RECURSIVE db AS (SELECT oid, datacl FROM pg_catalog.pg_database \
            WHERE datname=current_database()), \
@@ -22,8 +22,7 @@ pub(super) fn roles(users: &[String]) -> String {
              AND coalesce(backend_type,'client backend')='client backend' \
              AND application_name NOT LIKE 'changeover %'), \
          named(oid) AS (SELECT oid FROM client UNION \
-           SELECT d.refobjid FROM pg_catalog.pg_shdepend d, db WHERE d.dbid=db.oid \
-             AND d.refclassid='pg_catalog.pg_authid'::regclass AND d.deptype IN ('o','a') UNION \
+           SELECT oid FROM pg_catalog.pg_roles WHERE rolname = ANY({needed}) UNION \
            SELECT a.grantee FROM db, pg_catalog.aclexplode(db.datacl) a UNION \
            SELECT oid FROM pg_catalog.pg_roles WHERE rolname = ANY({users})), \
          reached(oid) AS (SELECT oid FROM named UNION \
@@ -34,6 +33,7 @@ pub(super) fn roles(users: &[String]) -> String {
            AND left(r.rolname,3)<>'pg_' AND (r.rolname<>session_user \
              OR r.oid IN (SELECT oid FROM client) OR r.rolname = ANY({users}))",
         users = texts(users.iter().map(String::as_str)),
+        needed = texts(needed.iter().copied()),
     )
 }
 

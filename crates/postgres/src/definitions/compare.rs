@@ -60,6 +60,21 @@ impl Change {
             || matches!(&self.what, What::Changed(items) if items.iter().all(|(it, ..)| rights(it)))
     }
 
+    /// Whether somebody may do more with the object than before, and nothing else changed.
+    #[must_use]
+    pub fn grants_more(&self) -> bool {
+        let What::Changed(items) = &self.what else { return false };
+        let signed = |text: &Option<String>, sign: char| -> BTreeSet<String> {
+            let all = single_grants(text.as_deref().unwrap_or_default());
+            all.into_iter().filter(|grant| grant.starts_with(sign)).collect()
+        };
+        items.iter().all(|(item, old, new)| {
+            item == "privileges"
+                && signed(old, '+').is_subset(&signed(new, '+'))
+                && signed(new, '-').is_subset(&signed(old, '-'))
+        })
+    }
+
     /// In the words for two sides at one time: the first has it, the second is asked.
     #[must_use]
     pub fn between_sides(&self) -> String {
@@ -106,6 +121,22 @@ impl fmt::Display for Change {
         Ok(())
     }
 }
+
+/// What an access list's text grants, one by one: of `+app INSERT/SELECT, -PUBLIC USAGE` the parts
+/// `+app INSERT`, `+app SELECT`, `-PUBLIC USAGE`.
+fn single_grants(text: &str) -> Vec<String> {
+    let of_role = |line: &str| -> Vec<String> {
+        let first = line.split('/').next().unwrap_or_default();
+        let option = first.strip_suffix(GRANTABLE).unwrap_or(first);
+        let Some((role, _)) = option.rsplit_once(' ') else { return vec![line.to_owned()] };
+        let rest = line.get(role.len() + 1..).unwrap_or_default();
+        rest.split('/').map(|privilege| format!("{role} {privilege}")).collect()
+    };
+    text.split(", ").filter(|line| !line.is_empty()).flat_map(of_role).collect()
+}
+
+/// What follows a privilege that may be passed on.
+const GRANTABLE: &str = " with grant option";
 
 /// Long values, such as a list of labels, are cut.
 fn short(value: &str) -> String {

@@ -262,4 +262,21 @@ mod tests {
         let newer = Definitions { major: 17, ..target };
         assert_eq!(between(&missing(&source, &newer).0), "function f(): missing");
     }
+
+    #[test]
+    fn who_may_do_more_is_told_from_who_may_do_less() {
+        let changed = |old: Option<&str>, new: Option<&str>| {
+            let at = |text: Option<&str>| {
+                let more = text.map(|text| ("table", "", "t", "privileges", text));
+                side(15, &[&[("table", "", "t", "", "")], more.as_slice()].concat())
+            };
+            crate::definitions::changes(&at(old), &at(new)).iter().all(Change::grants_more)
+        };
+        assert!(changed(None, Some("+a b INSERT/SELECT")));
+        assert!(changed(Some("+a SELECT"), Some("+a INSERT/SELECT, +b TRIGGER with grant option")));
+        assert!(changed(Some("-PUBLIC USAGE"), None));
+        assert!(!changed(Some("+a INSERT/SELECT"), Some("+a INSERT, +b SELECT")));
+        assert!(!changed(Some("+a SELECT with grant option"), Some("+a SELECT")));
+        assert!(!changed(None, Some("-the owner UPDATE")));
+    }
 }

@@ -83,6 +83,11 @@ const CHANGES: &[(&str, &str)] = &[
         "ALTER ROLE reader IN DATABASE many SET work_mem = '9MB'",
         "source: setting work_mem of role reader in the database: new",
     ),
+    (
+        "CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; \
+         CREATE EVENT TRIGGER audit ON sql_drop EXECUTE FUNCTION note()",
+        "source: event trigger audit: new",
+    ),
 ];
 
 /// The stage's status once the watch has seen this.
@@ -149,8 +154,18 @@ fn a_large_object_stops_the_cutover_and_the_rollback() {
     let stage = follow(&pair, "large", "");
     execute(&stage.source, "INSERT INTO t SELECT 2, 'x', lo_from_bytea(4711, 'hello')");
     called_off(&stage, "apply", &["source", "large objects: number is 1", "lo_unlink"]);
-    execute(&stage.source, "SELECT lo_unlink(4711)");
+    execute(&stage.source, "SELECT lo_unlink(4711); CREATE INDEX t_v ON t (v)");
+    // What the target grants beforehand is no difference; a grant that it lost is, and so is an
+    // object, until the plan names it.
+    execute(&stage.target, "GRANT INSERT ON t TO reader; REVOKE USAGE ON SCHEMA s FROM reader");
+    called_off(&stage, "apply", &["index public.t_v: new", "schema s: privileges", "is gone"]);
+    execute(&stage.target, "GRANT USAGE ON SCHEMA s TO reader");
+    called_off(&stage, "apply", &["the source has changed since the copy: index public.t_v: new"]);
+    let plan = std::fs::read_to_string(&stage.plan).unwrap();
+    let waiver = "waivers: [{id: index public.t_v, reason: later, by: me, until: 2099-12-31}]\n";
+    std::fs::write(&stage.plan, plan + waiver).unwrap();
     stage.expect("apply", 0);
+    execute(&stage.source, "DROP INDEX t_v; GRANT INSERT ON t TO reader");
     execute(&stage.target, "SELECT lo_from_bytea(4712, 'x')");
     called_off(&stage, "rollback", &["target", "large objects", "1"]);
     execute(&stage.target, "SELECT lo_unlink(4712)");

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use changeover_cutover::{Attempt, Input};
 use changeover_plan::Standbys;
-use changeover_postgres::definitions::Change;
 use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::grant::{Grant, Snapshot};
 use changeover_postgres::lease::{Lease, LeaseBudget, Rehearsal};
@@ -14,7 +13,7 @@ use changeover_postgres::{barrier, objects, sequences};
 use changeover_types::{AttemptId, Side};
 use tokio::time::{Instant, sleep};
 
-use super::super::definitions::{Against, Now, waived};
+use super::super::definitions::{Against, Now};
 use super::super::{Effects, application};
 use super::limits::{Cost, Load};
 use super::{REST_OF_CUTOVER, Sessions, Sides, Why, ident};
@@ -159,8 +158,8 @@ impl Effects {
         }
         let databases = self.databases().map_err(|report| Why::new(report.headline))?;
         let now = Now::read(databases, &sides.moved.selection, &self.plan.name).await?;
-        let waived = |change: &Change| waived(&self.plan, change);
-        let against = Against::moving(attempt.from, &self.notes, &now, waived).map_err(Why::new)?;
+        let against =
+            Against::moving(attempt.from, &self.notes, &now, &self.plan).map_err(Why::new)?;
         self.board.show_changes(against.objects);
         if !against.sentences.is_empty() {
             return Err(Why::lasting(against.sentences.join("; ")));

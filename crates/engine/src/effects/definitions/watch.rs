@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changeover_plan::Plan;
+use changeover_postgres::access::{Loss, roles_lost};
+use changeover_postgres::catalog::Selection;
 use changeover_postgres::definitions::Definitions;
 use changeover_postgres::error::Result as PgResult;
 use changeover_postgres::session::Session;
 use changeover_types::Side;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::super::access::accepts_access;
 use super::super::{application, data};
-use super::{Against, Notes, Now, waived};
+use super::{Against, Notes, Now};
 use crate::daemon::Board;
 use crate::databases::Databases;
 use crate::report::chain;
@@ -26,6 +29,13 @@ const LOOK_WITHIN: Duration = Duration::from_secs(300);
 /// A look may take this share of the time: a catalogue of many thousand objects is looked at less
 /// often.
 const SHARE: u32 = 50;
+
+/// What a look has shown.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    hashes: [String; 2],
+    roles: Vec<String>,
+}
 
 /// Looks for ever; ends with the daemon.
 pub(crate) async fn keep(
@@ -55,7 +65,7 @@ async fn look(
     databases: &Databases,
     notes: &Notes,
     board: &Board,
-    seen: &mut Option<[String; 2]>,
+    seen: &mut Option<Seen>,
 ) -> PgResult<()> {
     if notes.digest(Side::Target).is_none() {
         return Ok(());
@@ -68,15 +78,40 @@ async fn look(
         PgResult::Ok(hash)
     };
     let (source, target) = tokio::try_join!(hash(Side::Source), hash(Side::Target))?;
-    let hashes = Some([source, target]);
-    if *seen == hashes {
+    let from = board.status().authority;
+    let roles = match from {
+        Side::Source => Vec::new(),
+        Side::Target => roles_back(plan, databases, &selection).await?,
+    };
+    let looked = Some(Seen { hashes: [source, target], roles });
+    if *seen == looked {
         return Ok(());
     }
     let now = Now::read(databases, &selection, &plan.name).await?;
-    let from = board.status().authority;
-    if let Ok(against) = Against::moving(from, notes, &now, |change| waived(plan, change)) {
+    if let Ok(mut against) = Against::moving(from, notes, &now, plan) {
+        against.objects.extend(looked.iter().flat_map(|seen| &seen.roles).cloned());
         board.show_changes(against.objects);
     }
-    *seen = hashes;
+    *seen = looked;
     Ok(())
+}
+
+/// Roles that use the target and that the source does not have as they are: a rollback does not wait
+/// for them, so they are named long before one.
+async fn roles_back(
+    plan: &Plan,
+    databases: &Databases,
+    selection: &Selection,
+) -> PgResult<Vec<String>> {
+    if accepts_access(plan) {
+        return Ok(Vec::new());
+    }
+    let name = application(&plan.name);
+    let mut here = Session::connect(databases.of(Side::Target), &name).await?;
+    let mut there = Session::connect(databases.of(Side::Source), &name).await?;
+    let lost = roles_lost(&mut here, &mut there, selection, &data::users(plan)).await?;
+    here.close().await;
+    there.close().await;
+    let said = |it: &Loss| format!("source: role {it} ({})", it.statements.join(" "));
+    Ok(lost.iter().map(said).collect())
 }

@@ -2,7 +2,7 @@
 
 use crate::faults::program::{has, paused};
 use crate::stage::postgres_session::{execute, query_one};
-use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage};
+use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, until};
 
 #[test]
 fn a_role_that_would_be_refused_is_named_before_any_client_is() {
@@ -56,5 +56,15 @@ fn a_role_that_would_be_refused_is_named_before_any_client_is() {
     assert_eq!(query_one(&stage.target, may), "t");
     let may = "SELECT has_column_privilege('clerk','shop.\"Item\"','price','UPDATE')";
     assert_eq!(query_one(&stage.target, may), "t");
+
+    // A role that came on the target is named long before a rollback, which does not wait for it.
+    execute(&stage.target, "CREATE ROLE late LOGIN; GRANT readers TO late");
+    let words =
+        ["source: role late does not exist on the source", "CREATE ROLE \\\"late\\\" LOGIN;"];
+    let named = until(PATIENCE, || {
+        let changed = stage.status()["changed"].to_string();
+        words.iter().all(|word| changed.contains(word)).then_some(())
+    });
+    assert!(named.is_some(), "{}", stage.status());
     stage.expect("rollback", 0);
 }

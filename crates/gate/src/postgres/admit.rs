@@ -74,6 +74,15 @@ pub(super) async fn admit(
         let why = format!("password authentication failed for user \"{user}\"");
         return Err(fatal("28P01", why).into());
     }
+    // As a server does, after the proof: a client that means another database must not work on this.
+    let asked = startup.database().unwrap_or_default();
+    if !config.leads_to(asked) {
+        let why = format!(
+            "database \"{asked}\" does not exist behind this gate, which leads to \"{}\"",
+            config.databases().join("\", \"")
+        );
+        return Err(fatal("3D000", why).into());
+    }
     let mut out = BytesMut::new();
     reply::authentication_ok(&mut out);
     client.send(&out).await?;

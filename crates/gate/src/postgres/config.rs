@@ -58,7 +58,7 @@ pub struct ServerConfig {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// This side's own database name; a client's is rewritten to it.
+    /// This side's own database name. A client may ask for that of either side, and gets this one.
     pub database: String,
     /// The role the gate itself uses: to ask who has authority, and which types exist.
     pub user: String,
@@ -89,6 +89,17 @@ pub struct PostgresGateConfig {
 }
 
 impl PostgresGateConfig {
+    /// The names that a client may ask for: the source's database, and the target's.
+    pub(crate) fn databases(&self) -> Vec<&str> {
+        let (source, target) = (self.source.database.as_str(), self.target.database.as_str());
+        if source == target { vec![source] } else { vec![source, target] }
+    }
+
+    /// Whether a client that asks for this database is led to the one that moves.
+    pub(crate) fn leads_to(&self, database: &str) -> bool {
+        self.databases().contains(&database)
+    }
+
     /// A gate with SCRAM, no users and 1000 clients.
     #[must_use]
     pub fn new(listen: SocketAddr, source: ServerConfig, target: ServerConfig) -> Self {

@@ -24,9 +24,6 @@ use crate::state::{Shared, WorkLabel};
 /// After a failed accept (out of file descriptors, say) there is no point in trying at once.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
-/// Connections that have not proven themselves yet, over and above the clients allowed.
-const STRANGERS: usize = 256;
-
 /// Serves clients that connect to `listener`, on the runtime it is called on, until `drain` is
 /// cancelled; then sessions end at their next safe boundary, and it returns when all have.
 ///
@@ -46,10 +43,9 @@ pub async fn serve(
             () = drain.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) if sessions.len() < gate.config.max_clients + STRANGERS => {
+            Ok((stream, peer)) => {
                 sessions.spawn(attend(gate.clone(), stream, peer));
             }
-            Ok((_, peer)) => tracing::warn!(%peer, "too many connections: one was dropped"),
             Err(error) => {
                 tracing::warn!(%error, "the PostgreSQL gate cannot accept a connection");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
@@ -73,10 +69,18 @@ impl Drop for Counted {
 
 async fn attend(gate: Gate, stream: TcpStream, peer: SocketAddr) {
     let mut client = Wire::new(stream);
-    let admitted = match tokio::time::timeout(LOGIN_TIME, admit(&mut client, &gate.config)).await {
-        Ok(admitted) => admitted,
-        Err(_) => Err(NotAdmitted::Wire(WireFault::Io(io::ErrorKind::TimedOut.into()))),
+    let stranger = gate.config.registry.stranger();
+    let admitted = tokio::select! {
+        admitted = admit(&mut client, &gate.config) => admitted,
+        () = stranger.displaced() => {
+            let why = "too many connections are logging in, and this one has been at it the longest";
+            Err(fatal("53300", why).into())
+        }
+        () = tokio::time::sleep(LOGIN_TIME) => {
+            Err(NotAdmitted::Wire(WireFault::Io(io::ErrorKind::TimedOut.into())))
+        }
     };
+    drop(stranger);
     let outcome = match admitted {
         Ok(Admission::Cancel(key)) => {
             cancel(key, &gate.config).await;

@@ -1,7 +1,7 @@
 //! What the cores of one PostgreSQL gate share: who may cancel what, the types of both servers,
 //! and how many sessions are yet to be parked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,10 @@ use tokio::sync::{Notify, Semaphore};
 use super::config::GateUser;
 use super::types::Types;
 use crate::state::{Shared, WorkGuard, WorkLabel};
+
+/// Connections that have not proven themselves yet, over and above the clients allowed. When there is
+/// one more, the oldest goes: who only opens connections keeps nobody from logging in.
+const STRANGERS: usize = 256;
 
 /// Sessions whose state is read, or which are moved while idle, at a time. More would only make
 /// each of them slower: the work is done by the servers' processors.
@@ -29,6 +33,7 @@ pub(crate) struct Registry {
     unread: Mutex<Unread>,
     types: Mutex<[Option<Arc<Types>>; 2]>,
     clients: AtomicUsize,
+    strangers: Mutex<VecDeque<Arc<Notify>>>,
     verifiers: Mutex<HashMap<String, Verifier>>,
     /// Makes the salts of roles that do not exist.
     decoy: [u8; 32],
@@ -49,6 +54,7 @@ impl Default for Registry {
             unread: Mutex::default(),
             types: Mutex::default(),
             clients: AtomicUsize::new(0),
+            strangers: Mutex::default(),
             verifiers: Mutex::default(),
             decoy: rand::random(),
             asking: Semaphore::new(AT_A_TIME),
@@ -93,12 +99,46 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A connection that has not proven itself yet, while this lives.
+#[derive(Debug)]
+pub(crate) struct Stranger {
+    registry: Arc<Registry>,
+    place: Arc<Notify>,
+}
+
+impl Stranger {
+    /// Resolves when it must go.
+    pub(crate) async fn displaced(&self) {
+        self.place.notified().await;
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut strangers = lock(&self.registry.strangers);
+        strangers.retain(|place| !Arc::ptr_eq(place, &self.place));
+    }
+}
+
 impl Registry {
     /// Counts a client in, unless there are `most` already.
     pub(crate) fn admit(&self, most: usize) -> bool {
         self.clients
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < most).then_some(n + 1))
             .is_ok()
+    }
+
+    /// Counts a connection that has not proven itself yet; is notified when it has to go for another.
+    pub(crate) fn stranger(self: &Arc<Self>) -> Stranger {
+        let place = Arc::new(Notify::new());
+        let mut strangers = lock(&self.strangers);
+        strangers.push_back(Arc::clone(&place));
+        if strangers.len() > STRANGERS
+            && let Some(oldest) = strangers.pop_front()
+        {
+            oldest.notify_one();
+        }
+        Stranger { registry: Arc::clone(self), place }
     }
 
     pub(crate) fn leave(&self) {

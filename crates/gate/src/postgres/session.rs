@@ -243,11 +243,13 @@ impl Session {
     /// What is due, now that the sockets have nothing more for us.
     fn turn(&self) -> Option<Turn> {
         if !self.at_boundary() {
-            // A client that hung up in the middle of something takes its server session along.
-            let gone = self.up.closed && self.up.released == 0;
+            // A client that hung up in the middle of something takes its server session along; one
+            // that has only stopped to send, and is owed a reply, gets it, as from a server.
+            let owed = self.tracker.awaits_reply();
+            let gone = self.up.closed && self.up.released == 0 && !owed;
             return gone.then_some(Turn::Leave);
         }
-        if self.said_bye || self.up.closed {
+        if self.said_bye || (self.up.closed && self.park.is_none()) {
             return Some(Turn::Leave);
         }
         if self.gate.drain.is_cancelled() {

@@ -230,7 +230,7 @@ pub(super) async fn direct(cluster: &Cluster, database: &str) -> Client {
 }
 
 pub(super) fn address(gate: &TestGate) -> String {
-    format!("host=127.0.0.1 port={} dbname=shop", gate.address.port())
+    format!("host=127.0.0.1 port={} dbname=blue", gate.address.port())
 }
 
 pub(super) async fn through(gate: &TestGate, parameters: &str) -> Client {
@@ -267,7 +267,7 @@ impl Raw {
     /// Logged in to a gate that trusts.
     pub(super) async fn connect(gate: &TestGate, user: &str) -> Raw {
         let mut out = BytesMut::new();
-        frontend::startup(&mut out, [("user", user), ("database", "shop")]);
+        frontend::startup(&mut out, [("user", user), ("database", "blue")]);
         let mut raw = Raw::open(gate).await;
         raw.send(&out).await;
         raw.until(b'Z').await;
@@ -282,6 +282,11 @@ impl Raw {
 
     pub(super) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Closes the sending half.
+    pub(super) async fn stop_sending(&mut self) {
+        self.stream.shutdown().await.unwrap();
     }
 
     /// The next message.

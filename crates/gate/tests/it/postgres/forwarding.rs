@@ -61,7 +61,7 @@ async fn psql_copies_in_and_out() {
     let output = tokio::task::spawn_blocking(move || {
         Command::new(psql)
             .args(["-X", "-At", "-h", "127.0.0.1", "-U", "postgres", "-p", &port.to_string()])
-            .args(["-f", &folder.to_string_lossy(), "shop"])
+            .args(["-f", &folder.to_string_lossy(), "blue"])
             .output()
             .unwrap()
     })

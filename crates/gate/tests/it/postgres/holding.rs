@@ -147,7 +147,7 @@ async fn a_parked_pipeline_is_cancelled_up_to_its_sync() {
     let bench = Bench::new().await;
     let mut raw = Raw::open(&bench.gate).await;
     let mut out = BytesMut::new();
-    frontend::startup(&mut out, [("user", "postgres"), ("database", "shop")]);
+    frontend::startup(&mut out, [("user", "postgres"), ("database", "blue")]);
     raw.send(&out).await;
     let (pid, key) = loop {
         if let BackendMessage::BackendKeyData { pid, key } = raw.message().await {

@@ -71,15 +71,17 @@ async fn the_servers_own_errors_reach_the_client() {
         config
     })
     .await;
-    let error = connect(&format!("{} user=postgres", address(&bench.gate))).await.unwrap_err();
+    let address = address(&bench.gate).replace("blue", "green");
+    let error = connect(&format!("{} user=postgres", address)).await.unwrap_err();
     assert_eq!(code(&error), "3D000");
     bench.gate.route(Side::Target, 2);
-    let error = connect(&format!("{} user=nobody", address(&bench.gate))).await.unwrap_err();
+    let error = connect(&format!("{} user=nobody", address)).await.unwrap_err();
     assert_eq!(code(&error), "28000");
     let options = "user=postgres options='-c nonsense=1'";
-    let error = connect(&format!("{} {options}", address(&bench.gate))).await.unwrap_err();
+    let error = connect(&format!("{} {options}", address)).await.unwrap_err();
     assert_eq!(code(&error), "42704");
-    assert_eq!(place(&bench.client().await).await, "green");
+    let client = connect(&format!("{address} user=postgres")).await.unwrap();
+    assert_eq!(place(&client).await, "green");
 }
 
 #[tokio::test]
@@ -92,7 +94,7 @@ async fn odd_first_packets_are_answered_or_refused() {
     assert_eq!(raw.byte().await, b'N');
     // Protocol 3.2, with an option: 3.0 is offered, and it goes on.
     out.clear();
-    frontend::startup(&mut out, [("user", "postgres"), ("_pq_.wish", "1"), ("database", "x")]);
+    frontend::startup(&mut out, [("user", "postgres"), ("_pq_.wish", "1"), ("database", "green")]);
     out[7] = 2;
     raw.send(&out).await;
     match raw.message().await {
@@ -145,4 +147,75 @@ async fn clients_and_servers_that_vanish_are_noticed() {
     assert_eq!(place(&client).await, "blue");
     let server = bench.source.port();
     crate::keepalive::probed_on_both_legs(bench.gate.address, server).await;
+}
+
+#[tokio::test]
+async fn another_database_than_the_one_that_moves_is_refused() {
+    let bench = Bench::new().await;
+    let at = |database: &str| {
+        format!("host=127.0.0.1 port={} user=postgres {database}", bench.gate.address.port())
+    };
+    let here = connect(&at("dbname=blue")).await.unwrap();
+    // The other side's name is right before and after the move.
+    let there = connect(&at("dbname=green")).await.unwrap();
+    assert_eq!((place(&here).await, place(&there).await), ("blue".into(), "blue".into()));
+    // Without a name it is the user's, as for a server.
+    for other in ["dbname=nosuchdb", "dbname=postgres", "dbname=BLUE", ""] {
+        let error = connect(&at(other)).await.unwrap_err();
+        assert_eq!(code(&error), "3D000", "{other}");
+        let text = error.as_db_error().unwrap().message().to_owned();
+        assert!(text.contains("\"blue\", \"green\""), "{text}");
+    }
+    bench.flip(Side::Target, 2).await;
+    assert_eq!((place(&here).await, place(&there).await), ("green".into(), "green".into()));
+    assert_eq!(place(&connect(&at("dbname=blue")).await.unwrap()).await, "green");
+}
+
+#[tokio::test]
+async fn strangers_that_say_nothing_keep_nobody_out() {
+    let bench = Bench::new().await;
+    let mut strangers = Vec::new();
+    for _ in 0..600 {
+        strangers.push(Raw::open(&bench.gate).await);
+    }
+    let began = std::time::Instant::now();
+    assert_eq!(place(&bench.client().await).await, "blue");
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+    // The oldest were told why they went; the newest are still welcome.
+    let BackendMessage::ErrorResponse(error) = strangers[0].message().await else {
+        panic!("the oldest stranger was told something else");
+    };
+    assert_eq!(error.sqlstate, "53300");
+    let mut out = BytesMut::new();
+    frontend::startup(&mut out, [("user", "postgres"), ("database", "blue")]);
+    let newest = strangers.last_mut().unwrap();
+    newest.send(&out).await;
+    newest.until(b'Z').await;
+}
+
+#[tokio::test]
+async fn a_client_that_has_stopped_sending_gets_its_answers() {
+    let bench = Bench::new().await;
+    let query = |sql: &str| {
+        let mut out = BytesMut::new();
+        frontend::query(&mut out, sql);
+        out
+    };
+    let mut at_once = Raw::connect(&bench.gate, "postgres").await;
+    at_once.send(&query("select 1")).await;
+    at_once.stop_sending().await;
+    assert_eq!(at_once.until(b'Z').await, b"TDCZ");
+    let mut slow = Raw::connect(&bench.gate, "postgres").await;
+    slow.send(&query("select pg_sleep(0.5)")).await;
+    slow.stop_sending().await;
+    assert_eq!(slow.until(b'Z').await, b"TDCZ");
+    // So does one whose work waits for the end of a hold.
+    let mut parked = Raw::connect(&bench.gate, "postgres").await;
+    bench.gate.hold(20_000);
+    bench.gate.quiet().await;
+    parked.send(&query("select 3")).await;
+    parked.stop_sending().await;
+    bench.gate.parked(1).await;
+    bench.gate.release();
+    assert_eq!(parked.until(b'Z').await, b"TDCZ");
 }

@@ -18,6 +18,7 @@
 mod apply;
 mod decide;
 mod due;
+pub mod known;
 mod state;
 
 pub use apply::{Event, apply};

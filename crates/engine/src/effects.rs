@@ -9,6 +9,7 @@ mod cutover;
 pub(crate) mod data;
 mod definitions;
 mod following;
+mod known;
 mod retire;
 pub(crate) mod tasks;
 mod traffic;
@@ -197,7 +198,7 @@ impl Effects {
                     next: "changeover status".to_owned(),
                 },
             },
-            Command::RetireAborted => self.retire_aborted().await,
+            Command::RetireAborted => self.retire_aborted(state).await,
             Command::RetireFinished => self.retire_finished().await,
         }
     }

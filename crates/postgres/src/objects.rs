@@ -8,6 +8,7 @@
 mod ask;
 mod commit;
 mod ddl;
+mod known;
 mod text;
 
 use changeover_types::{
@@ -22,6 +23,7 @@ pub(crate) use ask::{foreign, proves_no_commit, rows, run, value};
 
 pub(crate) use commit::{CommitFailure, Guarded, UNFIT, commit, flushed};
 pub(crate) use ddl::INSTALL;
+pub use known::known;
 pub(crate) use text::{BEGIN, advisory_lock, do_block, lock_epochs, regclasses, token_bytes};
 
 /// A moved relation.

@@ -276,7 +276,7 @@ pub fn decide(
         Input::Skip { step, who, why } => skip::skip(state, plan, step, who, why)?,
         Input::Approve { who, facts } => entrance::approve(state, plan, who, facts, now)?,
         Input::Reject { who, facts, why } => entrance::reject(state, plan, who, facts, why)?,
-        Input::RollBack { why, by } => operator::roll_back(state, why, by.as_ref(), now)?,
+        Input::RollBack { why, by } => operator::roll_back(state, plan, why, by.as_ref(), now)?,
         Input::Unmovable { policy, by } if state.unmovable != Some(*policy) => {
             vec![Event::UnmovableSet { unmovable: *policy, by: by.clone() }]
         }

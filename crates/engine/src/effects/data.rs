@@ -141,6 +141,16 @@ impl Effects {
             let scope = moved.scope.on(session.side());
             objects::install(session).await?;
             let newest = objects::genesis(session, &scope, &self.run_id).await?;
+            if newest.run != self.run_id {
+                return Err(Error::refused(
+                    session.side(),
+                    format!(
+                        "another run, {}, has this migration since {}; go on from the host and \
+                         --state-dir that it was begun with",
+                        newest.run, newest.at
+                    ),
+                ));
+            }
             if newest.epoch != GENESIS {
                 return Err(Error::refused(
                     session.side(),

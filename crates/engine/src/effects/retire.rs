@@ -7,7 +7,7 @@ use changeover_postgres::error::{Error, ErrorKind};
 use changeover_postgres::retire::{self, AbortOptions, Retired};
 use changeover_postgres::schema;
 use changeover_postgres::session::Session;
-use changeover_run::Input;
+use changeover_run::{Input, State};
 use changeover_types::Side;
 use tokio::time::{Instant, sleep};
 
@@ -23,7 +23,12 @@ const IN_USE: Duration = Duration::from_secs(20);
 const AGAIN: Duration = Duration::from_millis(500);
 
 impl Effects {
-    pub(super) async fn retire_aborted(&mut self) -> Input {
+    pub(super) async fn retire_aborted(&mut self, state: &State) -> Input {
+        // Two that were begun at the same moment: only one of them has the databases.
+        if let Some(doubt) = self.another_lives(state).await {
+            let next = "changeover status".to_owned();
+            return Input::Failed { why: format!("nothing is removed: {doubt}"), next };
+        }
         self.retire("removing everything of ours", true).await
     }
 

@@ -109,11 +109,18 @@ pub(super) fn resume(state: &State, who: &Who) -> Vec<Event> {
 
 pub(super) fn roll_back(
     state: &State,
+    plan: &Plan,
     why: &str,
     by: Option<&Who>,
     now: WallMs,
 ) -> Result<Vec<Event>, Refusal> {
     match &state.mode {
+        // A state folder that knows nothing knows nothing of where the service is, either.
+        Mode::Forward if plan.moves_data() && never_began(state) => {
+            let why = "this state folder knows of nothing that was begun, so there is nothing to go \
+                       back from; if a run was begun elsewhere, use its host and --state-dir";
+            Err(not_now("rollback", why))
+        }
         Mode::Forward | Mode::Done => {
             let mut events = call_off(state, why, now);
             // The copy is not gone on with; what it left is removed before the next one.
@@ -256,4 +263,9 @@ pub(super) fn call_off(state: &State, why: &str, now: WallMs) -> Vec<Event> {
         .into_iter()
         .map(|event| Event::Cutover { event })
         .collect()
+}
+
+/// Whether nothing of ours is in the databases, as far as the journal knows, and nothing has moved.
+fn never_began(state: &State) -> bool {
+    state.data == DataStage::Nothing && !state.has_moved_something()
 }

@@ -4,20 +4,15 @@
 //! Clients stay connected through a cutover. Their messages are forwarded without parsing SQL and
 //! without collecting them; the gate only follows the headers ([`tracker`]) to know when a session
 //! is at a *safe boundary*. There a hold parks it, its state is read off the old server
-//! ([`capture`]) and, when authority has moved, made anew on the new one ([`replay`]), type
-//! numbers included ([`types`]). What cannot be made anew (temporary tables, advisory locks, …)
+//! ([`capture`]) and, when authority has moved, made anew on the new one ([`replay`]). All sessions
+//! see one set of type numbers ([`types`]). What cannot be made anew (temporary tables, advisory locks, …)
 //! *pins* a session: it is listed as open work, so that the cutover waits for it or is called off.
 //!
 //! Reading order: [`config`], [`listen`] (a connection's way in), [`session`] (its life),
 //! [`tracker`] (the rules), [`authority`] (a gate that does not know whom to serve).
 //!
-//! Type numbers that are *data* are not translated: a driver that asks the catalogue for a type by
-//! its number in the very moment of the move, or that read all types when it connected and meets
-//! one for the first time afterwards, is answered with the new server's numbers.
-//!
 //! What it cannot do: TLS, MD5 and GSS on either leg; `currval`, `lastval`, `setseed` and the
-//! global data of procedural languages do not move along; a binary value that carries type
-//! numbers inside (an array of an enum, say) pins its session where the numbers differ.
+//! global data of procedural languages do not move along.
 
 mod admit;
 mod authority;
@@ -35,3 +30,4 @@ mod wire;
 pub use authority::{keep_authority, read_authority};
 pub use config::{ClientAuth, GateUser, Password, PostgresGateConfig, ServerConfig};
 pub use listen::serve;
+pub use types::keep_numbers;

@@ -311,7 +311,11 @@ async fn mind(
     };
     let doubt = async {
         match ask {
-            Some(config) => crate::postgres::keep_authority(config, Arc::clone(&shared)).await,
+            Some(config) => {
+                let numbers =
+                    crate::postgres::keep_numbers(Arc::clone(&config), Arc::clone(&shared));
+                tokio::join!(crate::postgres::keep_authority(config, Arc::clone(&shared)), numbers);
+            }
             // Without databases to ask, only the run's release ends a doubt.
             None => std::future::pending().await,
         }

@@ -145,6 +145,11 @@ impl Shared {
         }
     }
 
+    /// Where what must survive the process lies.
+    pub(crate) fn state_dir(&self) -> &Path {
+        self.file.folder()
+    }
+
     /// The migration this gate serves.
     pub fn migration(&self) -> &MigrationName {
         &self.migration

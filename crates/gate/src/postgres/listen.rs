@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use changeover_pgwire::request::Startup;
@@ -18,11 +18,15 @@ use super::admit::{Admission, LOGIN_TIME, NotAdmitted, admit, cancel, fatal};
 use super::config::PostgresGateConfig;
 use super::server::Server;
 use super::session::{Client, Gate, Session};
+use super::types::numbers_for;
 use super::wire::{Wire, WireFault};
 use crate::state::{Shared, WorkLabel};
 
 /// After a failed accept (out of file descriptors, say) there is no point in trying at once.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// A new session whose server's type numbers are not known by then is refused.
+const NUMBERS_TIME: Duration = Duration::from_secs(10);
 
 /// Serves clients that connect to `listener`, on the runtime it is called on, until `drain` is
 /// cancelled; then sessions end at their next safe boundary, and it returns when all have.
@@ -132,13 +136,25 @@ async fn begin(
     peer: SocketAddr,
 ) -> Result<(Client, Server), Box<ServerError>> {
     let user = startup.user().unwrap_or_default().to_owned();
-    let side = wait_for_side(gate, client).await?;
     let password = gate.config.password_of(&user);
     let parameters = startup.parameters;
     let counters = Some(&gate.counters);
-    let server = Server::connect(&gate.config, side, &parameters, password, counters)
-        .await
-        .map_err(|fault| fault.for_client())?;
+    let deadline = Instant::now() + NUMBERS_TIME;
+    let server = loop {
+        let side = wait_for_side(gate, client).await?;
+        let mut server = Server::connect(&gate.config, side, &parameters, password, counters)
+            .await
+            .map_err(|fault| fault.for_client())?;
+        match numbers_for(&gate.config, side).await {
+            Ok(numbers) => {
+                server.numbers = numbers;
+                break server;
+            }
+            // Authority may have gone on in the meantime.
+            Err(fault) if Instant::now() > deadline => return Err(fault.for_client()),
+            Err(_) => server.say_farewell(),
+        }
+    };
     let application = parameters
         .iter()
         .rev()

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use changeover_pgwire::scram::{DEFAULT_ITERATIONS, Verifier};
 use changeover_types::Side;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::config::GateUser;
-use super::types::Types;
+use super::types::{Published, Types};
 use crate::state::{Shared, WorkGuard, WorkLabel};
 
 /// Connections that have not proven themselves yet, over and above the clients allowed. When there is
@@ -32,6 +32,10 @@ pub(crate) struct Registry {
     cancels: Mutex<HashMap<CancelKey, Arc<Peer>>>,
     unread: Mutex<Unread>,
     types: Mutex<[Option<Arc<Types>>; 2]>,
+    /// What sessions on the side that has authority translate type numbers by.
+    pub(crate) published: watch::Sender<Option<Published>>,
+    /// Somebody waits for that.
+    pub(crate) wanted: Notify,
     clients: AtomicUsize,
     strangers: Mutex<VecDeque<Arc<Notify>>>,
     verifiers: Mutex<HashMap<String, Verifier>>,
@@ -53,6 +57,8 @@ impl Default for Registry {
             cancels: Mutex::default(),
             unread: Mutex::default(),
             types: Mutex::default(),
+            published: watch::Sender::new(None),
+            wanted: Notify::new(),
             clients: AtomicUsize::new(0),
             strangers: Mutex::default(),
             verifiers: Mutex::default(),

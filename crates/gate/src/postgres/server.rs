@@ -15,6 +15,7 @@ use changeover_types::Side;
 
 use super::admit::{fatal, nonce};
 use super::config::{Password, PostgresGateConfig};
+use super::types::Numbers;
 use super::wire::{Wire, WireFault};
 use crate::state::CoreCounters;
 
@@ -46,6 +47,9 @@ pub(crate) enum ServerFault {
     /// The connection broke.
     #[error("the connection to {0} failed")]
     Wire(Side, #[source] WireFault),
+    /// What its type numbers stand for is not known.
+    #[error("it is not known yet which types the numbers of {0} stand for")]
+    Numbers(Side),
     /// It took too long.
     #[error("{0} did not answer within {CONNECT_TIME:?}")]
     Late(Side),
@@ -59,7 +63,7 @@ impl ServerFault {
             ServerFault::Unreachable { source, .. } => fatal("08006", format!("{self}: {source}")),
             ServerFault::Login(_, source) => fatal("08006", format!("{self}: {source}")),
             ServerFault::Wire(_, source) => fatal("08006", format!("{self}: {source}")),
-            ServerFault::Late(_) => fatal("08006", self.to_string()),
+            ServerFault::Late(_) | ServerFault::Numbers(_) => fatal("08006", self.to_string()),
         }
     }
 
@@ -86,6 +90,8 @@ pub(crate) struct Server {
     /// The settings reported at start-up, and later by hidden statements.
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) notices: Vec<ServerError>,
+    /// What type numbers are translated by, for a client that knows others.
+    pub(crate) numbers: Option<Numbers>,
     counters: Option<Arc<CoreCounters>>,
 }
 
@@ -140,6 +146,7 @@ impl Server {
             key: told.key,
             parameters: told.parameters,
             notices: told.notices,
+            numbers: None,
             counters: counters.cloned(),
         })
     }

@@ -5,7 +5,9 @@
 //! rules are those of [`super::tracker`].
 
 mod boundary;
+mod editing;
 mod forward;
+mod translating;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -29,9 +31,9 @@ use super::config::PostgresGateConfig;
 use super::registry::{Backend, CancelKey, Peer};
 use super::server::{Server, ServerFault};
 use super::tracker::SessionTracker;
-use super::types::{Known, Translation};
 use crate::state::{CoreCounters, ParkGuard, ServedGuard, Shared, WorkGuard, WorkLabel};
 use forward::Lane;
+use translating::Results;
 
 /// A client whose session has ended is given so long to read why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -86,6 +88,8 @@ enum Turn {
     Look,
     /// Read the session's state.
     Capture,
+    /// Read the types of its server again.
+    Learn,
     /// Go to this side's server.
     Move(Side),
     /// The client said good bye, or hung up.
@@ -117,8 +121,8 @@ pub(super) struct Session {
     unread: bool,
     captured: Captured,
     pinned: bool,
-    known: Known,
-    translation: Translation,
+    /// Of a server whose type numbers are translated.
+    results: Results,
     /// A connection to the other side, opened while a seal is under way.
     warm: Option<Server>,
     warming: Option<Opening>,
@@ -159,8 +163,7 @@ impl Session {
             up: Lane::new(rx),
             down: Lane::new(BytesMut::new()),
             captured: Captured::default(),
-            known: Known::default(),
-            translation: Translation::default(),
+            results: Results::default(),
             unread: false,
             pinned: false,
             warm: None,
@@ -196,6 +199,7 @@ impl Session {
                     Ok(())
                 }
                 Turn::Capture => self.read_state().await,
+                Turn::Learn => self.learn_types().await,
                 Turn::Move(side) => self.relocate(side).await,
                 Turn::Leave => Err(End::Client),
                 Turn::Drain => {
@@ -242,6 +246,9 @@ impl Session {
 
     /// What is due, now that the sockets have nothing more for us.
     fn turn(&self) -> Option<Turn> {
+        if !self.results.strange.is_empty() {
+            return Some(Turn::Learn);
+        }
         if !self.at_boundary() {
             // A client that hung up in the middle of something takes its server session along; one
             // that has only stopped to send, and is owed a reply, gets it, as from a server.

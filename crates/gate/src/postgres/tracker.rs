@@ -1,8 +1,9 @@
 //! What the gate knows of a session from the headers of the messages that pass.
 //!
 //! No SQL is parsed and no message is kept, but for the few whose content is part of the session:
-//! Parse (a prepared statement is replayed on the new server), Close, ParameterStatus, and the
-//! type numbers in row and parameter descriptions. The caller hands over each message header in
+//! Parse (a prepared statement is replayed on the new server), Close and ParameterStatus. Where type
+//! numbers are translated (`session/translating.rs`) more is looked at, and kept in the queue of
+//! expectations beside the message that it is about. The caller hands over each message header in
 //! the order of the wire, one direction at a time; see [`SessionTracker::frontend`] and
 //! [`SessionTracker::backend`].
 //!
@@ -25,8 +26,9 @@ mod statements;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use expect::Copy;
-use expect::{Expect, Expectations};
-pub(crate) use statements::{Statement, Statements};
+use expect::Expectations;
+pub(crate) use expect::{Bound, Expect, Step};
+pub(crate) use statements::{Described, Statement, Statements};
 
 /// More than so many unanswered messages are not forwarded: the client must read first.
 const MAX_EXPECTATIONS: usize = 16 * 1024;
@@ -36,12 +38,6 @@ pub(crate) const MAX_KEPT_PARSE: usize = 256 * 1024;
 
 /// So much of a query is looked at, for a `SET` of a custom setting.
 pub(crate) const GLIMPSE: usize = 512;
-
-/// User-defined types have numbers from here on.
-pub(crate) const FIRST_USER_TYPE: u32 = 16_384;
-
-/// More user types than this are not remembered; the session then cannot be moved.
-const MAX_USED_TYPES: usize = 4096;
 
 /// More reported settings than any server has.
 const MAX_PARAMETERS: usize = 256;
@@ -86,10 +82,6 @@ pub(crate) struct SessionTracker {
     statements: Statements,
     /// Last value of each setting the server reported and the client was told.
     parameters: BTreeMap<String, String>,
-    /// User types named in descriptions and Parse messages; true if their values may have
-    /// travelled in binary form.
-    used_types: BTreeMap<u32, bool>,
-    too_many_types: bool,
     /// Custom settings seen in the first words of a statement.
     noticed: BTreeSet<String>,
 }
@@ -102,8 +94,6 @@ impl SessionTracker {
             expect: Expectations::default(),
             statements: Statements::default(),
             parameters,
-            used_types: BTreeMap::new(),
-            too_many_types: false,
             noticed: BTreeSet::new(),
         }
     }
@@ -143,7 +133,7 @@ impl SessionTracker {
 
     /// Whether [`Self::backend`] wants the body.
     pub(crate) fn wants_backend_body(tag: u8) -> bool {
-        matches!(tag, b'Z' | b'C' | b'S' | b'T' | b't')
+        matches!(tag, b'Z' | b'C' | b'S')
     }
 
     /// A frontend message is being forwarded. `body` is there if it was wanted and is not too
@@ -151,27 +141,48 @@ impl SessionTracker {
     pub(crate) fn frontend(&mut self, tag: u8, body: Option<&[u8]>, glimpse: &[u8]) {
         match tag {
             b'Q' => {
-                self.notice(glimpse);
-                self.expect.push(Expect::Query);
+                self.frontend_query(glimpse, false);
             }
             b'F' => self.expect.push(Expect::Call),
             b'S' => self.expect.push(Expect::Sync),
-            b'P' => {
-                let statement = body.and_then(Statement::from_parse);
-                if let Some(statement) = &statement {
-                    self.use_types(Some(statement.types()), true);
-                    self.notice(statement.query());
-                }
-                self.expect.push(Expect::Parse(statement.map(Box::new)));
-            }
+            b'P' => self.frontend_parse(body.and_then(Statement::from_parse)),
             b'C' => {
                 let name = body.and_then(|b| b.strip_prefix(b"S")).and_then(until_nul);
                 self.expect.push(Expect::Close(name.map(Box::from)));
             }
-            b'B' | b'D' | b'E' => self.expect.push(Expect::Step),
+            b'B' | b'D' | b'E' => self.expect.push(Expect::Step(None)),
             b'c' | b'f' => self.expect.push(Expect::CopyEnd),
             _ => {}
         }
+    }
+
+    /// A simple query is being forwarded.
+    pub(crate) fn frontend_query(&mut self, glimpse: &[u8], asks_for_types: bool) {
+        self.notice(glimpse);
+        self.expect.push(Expect::Query(asks_for_types));
+    }
+
+    /// A Parse is being forwarded; `None` if it is too long to keep.
+    pub(crate) fn frontend_parse(&mut self, statement: Option<Statement>) {
+        if let Some(statement) = &statement {
+            self.notice(statement.query());
+        }
+        self.expect.push(Expect::Parse(statement.map(Box::new)));
+    }
+
+    /// A Bind, Describe or Execute is being forwarded of which more is known.
+    pub(crate) fn frontend_step(&mut self, step: Step) {
+        self.expect.push(Expect::Step(Some(Box::new(step))));
+    }
+
+    /// What the server's next message answers.
+    pub(crate) fn next(&self) -> Option<&Expect> {
+        self.expect.next()
+    }
+
+    /// What was sent last and is not answered, newest first.
+    pub(crate) fn latest(&self) -> impl Iterator<Item = &Expect> {
+        self.expect.latest()
     }
 
     /// A backend message is being forwarded; `body` is there if it was wanted and not too long.
@@ -203,13 +214,7 @@ impl SessionTracker {
                 }
                 self.expect.step();
             }
-            b'T' => {
-                // Simple queries answer in text; of Describe the format is not known yet.
-                let extended = self.expect.step().is_some();
-                self.use_types(row_types(body), extended);
-            }
-            b't' => self.use_types(parameter_types(body), true),
-            b'2' | b'I' | b's' | b'n' => {
+            b'2' | b'I' | b's' | b'n' | b'T' => {
                 self.expect.step();
             }
             b'S' => self.report(body),
@@ -251,11 +256,6 @@ impl SessionTracker {
         }
     }
 
-    /// The user types the client may know numbers of; `None` if there were too many.
-    pub(crate) fn used_types(&self) -> Option<&BTreeMap<u32, bool>> {
-        (!self.too_many_types).then_some(&self.used_types)
-    }
-
     /// Custom settings seen.
     pub(crate) fn noticed(&self) -> &BTreeSet<String> {
         &self.noticed
@@ -283,20 +283,6 @@ impl SessionTracker {
         }
     }
 
-    fn use_types(&mut self, types: Option<impl Iterator<Item = u32>>, binary: bool) {
-        let Some(types) = types else {
-            self.too_many_types = true;
-            return;
-        };
-        for oid in types.filter(|oid| *oid >= FIRST_USER_TYPE) {
-            if self.used_types.len() < MAX_USED_TYPES || self.used_types.contains_key(&oid) {
-                *self.used_types.entry(oid).or_default() |= binary;
-            } else {
-                self.too_many_types = true;
-            }
-        }
-    }
-
     fn notice(&mut self, query: &[u8]) {
         for name in custom_settings(query) {
             if self.noticed.len() < MAX_PARAMETERS {
@@ -308,39 +294,6 @@ impl SessionTracker {
 
 fn until_nul(body: &[u8]) -> Option<&[u8]> {
     body.iter().position(|b| *b == 0).map(|end| &body[..end])
-}
-
-/// Offsets, within a RowDescription's body, of its type numbers.
-pub(crate) fn row_type_offsets(body: &[u8]) -> Option<Vec<usize>> {
-    let columns = u16::from_be_bytes(body.first_chunk().copied()?);
-    let mut at = 2;
-    let mut offsets = Vec::with_capacity(usize::from(columns));
-    for _ in 0..columns {
-        let name = body.get(at..)?.iter().position(|b| *b == 0)?;
-        // After the name: table (4), column (2), type (4), size (2), modifier (4), format (2).
-        offsets.push(at + name + 1 + 6);
-        at += name + 1 + 18;
-    }
-    (at <= body.len()).then_some(offsets)
-}
-
-/// The type numbers of a RowDescription.
-fn row_types(body: Option<&[u8]>) -> Option<impl Iterator<Item = u32>> {
-    let body = body?;
-    let columns = u16::from_be_bytes(body.first_chunk().copied()?);
-    let mut rest = &body[2..];
-    Some((0..columns).map_while(move |_| {
-        let name = rest.iter().position(|b| *b == 0)?;
-        let oid = u32::from_be_bytes(rest.get(name + 7..)?.first_chunk().copied()?);
-        rest = rest.get(name + 19..)?;
-        Some(oid)
-    }))
-}
-
-/// The type numbers of a ParameterDescription.
-fn parameter_types(body: Option<&[u8]>) -> Option<impl Iterator<Item = u32>> {
-    let (oids, _) = body?.get(2..)?.as_chunks::<4>();
-    Some(oids.iter().map(|oid| u32::from_be_bytes(*oid)))
 }
 
 /// The dotted settings that a query sets, where the first words of one of its statements say so

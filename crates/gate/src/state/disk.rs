@@ -58,6 +58,11 @@ impl RouteFile {
         RouteFile { folder: folder.to_owned(), path: folder.join("route.json") }
     }
 
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What was saved; `None` if nothing ever was.
     ///
     /// # Errors

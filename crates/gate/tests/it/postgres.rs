@@ -5,4 +5,5 @@ mod forwarding;
 mod holding;
 mod login;
 mod moving;
+mod numbers;
 mod unsure;

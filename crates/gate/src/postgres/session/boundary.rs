@@ -13,20 +13,19 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::super::admit::fatal;
 use super::super::capture::capture;
-use super::super::config::PostgresGateConfig;
-use super::super::replay::{ReplayFault, replay};
+use super::super::replay::{DescribedByName, ReplayFault, replay};
 use super::super::server::{Server, ServerFault};
-use super::super::types::{Known, Translation, Types};
+use super::super::types::{Types, numbers_for};
 use super::{End, Session};
 
 /// A client is held so long while its new server cannot be reached.
 const MOVE_TIME: Duration = Duration::from_secs(30);
 
 /// A server that does not say by then how a session stands is taken for dead: others wait.
-const CAPTURE_TIME: Duration = Duration::from_secs(10);
+pub(super) const CAPTURE_TIME: Duration = Duration::from_secs(10);
 
 /// Between two tries to reach it.
-const TRY_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 impl Session {
     /// Reads the session's state off its server, and whether it can be moved at all.
@@ -62,12 +61,9 @@ impl Session {
         if self.tracker.statements().lost() {
             self.captured.pins.insert("a prepared statement too long to keep".to_owned());
         }
-        match catalogue {
-            Ok(_) => self.name_types(self.server.side.other()).await,
-            Err(fault) => {
-                let pin = format!("the catalogue is unknown: {}", fault.for_client().message);
-                self.captured.pins.insert(pin);
-            }
+        if let Err(fault) = catalogue {
+            let pin = format!("the catalogue is unknown: {}", fault.for_client().message);
+            self.captured.pins.insert(pin);
         }
         drop(permit);
         self.pinned = !self.captured.pins.is_empty();
@@ -96,40 +92,6 @@ impl Session {
             pins.join(", ")
         );
         End::Tell(fatal("57P01", why))
-    }
-
-    /// Puts names to the type numbers the client has seen, and pins the session if one of them
-    /// could not be translated for the server of `to`.
-    async fn name_types(&mut self, to: Side) {
-        let Some(used) = self.tracker.used_types() else {
-            self.captured.pins.insert("too many user-defined types".to_owned());
-            return;
-        };
-        if used.is_empty() {
-            return;
-        }
-        let config = &self.gate.config;
-        let new: Vec<u32> =
-            used.keys().filter(|oid| !self.known.contains_key(oid)).copied().collect();
-        let here = Types::of(config, self.server.side, |types| {
-            new.iter().all(|oid| types.name(*oid).is_some())
-        });
-        let pin = match here.await {
-            Err(fault) => Some(format!("its types are unknown: {}", fault.for_client().message)),
-            Ok(here) => {
-                for oid in new {
-                    // One that is not there was dropped; nobody can use it any more.
-                    if let Some(name) = here.name(oid) {
-                        self.known.insert(oid, (Arc::clone(name), false));
-                    }
-                }
-                for (oid, (_, binary)) in &mut self.known {
-                    *binary |= used.get(oid).copied().unwrap_or_default();
-                }
-                plan_translation(config, &self.known, to).await.err()
-            }
-        };
-        self.captured.pins.extend(pin);
     }
 
     /// While a seal is under way: connects to the other side ahead of the move.
@@ -198,11 +160,9 @@ impl Session {
         Ok(())
     }
 
-    async fn rebuild(&mut self, side: Side) -> Result<(Server, Translation), ReplayFault> {
-        let translation = plan_translation(&self.gate.config, &self.known, side)
-            .await
-            .map_err(ReplayFault::Refused)?;
+    async fn rebuild(&mut self, side: Side) -> Result<(Server, DescribedByName), ReplayFault> {
         let config = &self.gate.config;
+        let numbers = numbers_for(config, side).await?;
         let opened = match (self.warm.take(), self.warming.take()) {
             (Some(server), _) if server.side == side => Some(Ok(server)),
             (None, Some(opening)) => Some(opening.await),
@@ -210,27 +170,33 @@ impl Session {
         };
         let state = (&self.captured, self.tracker.statements());
         if let Some(Ok(mut server)) = opened.filter(|o| o.as_ref().is_ok_and(|s| s.side == side)) {
-            match replay(&mut server, state.0, state.1, &translation).await {
+            server.numbers.clone_from(&numbers);
+            match replay(&mut server, state.0, state.1).await {
                 // It may have died while it waited; a fresh one is tried.
                 Err(ReplayFault::Server(fault)) => {
                     tracing::info!(%side, fault = %fault.for_client(), "a warm connection was dead");
                 }
                 Err(refused) => return Err(refused),
-                Ok(()) => return Ok((server, translation)),
+                Ok(described) => return Ok((server, described)),
             }
         }
         let password = config.password_of(&self.client.user);
         let parameters = &self.client.parameters;
         let counters = Some(&self.gate.counters);
         let mut server = Server::connect(config, side, parameters, password, counters).await?;
-        replay(&mut server, state.0, state.1, &translation).await?;
-        Ok((server, translation))
+        server.numbers = numbers;
+        let described = replay(&mut server, state.0, state.1).await?;
+        Ok((server, described))
     }
 
-    fn adopt(&mut self, (server, translation): (Server, Translation)) {
+    fn adopt(&mut self, (server, mut described): (Server, DescribedByName)) {
         let mut old = std::mem::replace(&mut self.server, server);
         old.say_farewell();
-        self.translation = translation;
+        self.forget_results();
+        for statement in self.tracker.statements_mut().iter_mut() {
+            (statement.meaning, statement.described) =
+                described.remove(statement.name()).unwrap_or_default();
+        }
         self.last_was_error = false;
         for (name, value) in &self.server.parameters {
             if self.tracker.parameters().get(name) != Some(value) {
@@ -252,19 +218,4 @@ fn not_reached(side: Side, fault: &ServerFault) -> End {
         fault.for_client().message
     );
     End::Tell(fatal("57P01", why))
-}
-
-async fn plan_translation(
-    config: &PostgresGateConfig,
-    known: &Known,
-    to: Side,
-) -> Result<Translation, String> {
-    if known.is_empty() {
-        return Ok(Translation::default());
-    }
-    let knows_all = |types: &Types| Translation::between(known, types).is_ok();
-    let there = Types::of(config, to, knows_all).await.map_err(|fault| {
-        format!("the types of {to} are unknown: {}", fault.for_client().message)
-    })?;
-    Translation::between(known, &there)
 }

@@ -18,7 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::super::admit::fatal;
-use super::super::tracker::{Backend, GLIMPSE, MAX_KEPT_PARSE, SessionTracker, Statement};
+use super::super::tracker::{Backend, GLIMPSE, MAX_KEPT_PARSE, SessionTracker};
+use super::translating::Passage;
 use super::{End, Session};
 
 /// A connection at rest reads this much at a time.
@@ -29,10 +30,10 @@ const SMALLEST_READ: usize = 4 * 1024;
 const LARGEST_READ: usize = 64 * 1024;
 
 /// A message longer than this whose content matters is not looked into.
-const MAX_INSPECTED: usize = 1024 * 1024;
+pub(super) const MAX_INSPECTED: usize = 1024 * 1024;
 
-/// A Parse of a session whose type numbers are translated may be this long.
-const MAX_TRANSLATED_PARSE: usize = 16 * 1024 * 1024;
+/// A message in which type numbers must be translated may be this long.
+pub(super) const MAX_TRANSLATED: usize = 64 * 1024 * 1024;
 
 /// One direction.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub(super) struct Lane {
     /// So many bytes of the present message are still to come after the released ones.
     remaining: usize,
     /// So much must be in the buffer before the next message can be looked into.
-    need: usize,
+    pub(super) need: usize,
     read_size: usize,
     pub(super) closed: bool,
 }
@@ -117,17 +118,17 @@ impl Lane {
     }
 
     /// Whether the message that comes next is all there; asks for the rest if not.
-    fn has_whole(&mut self, header: Header) -> bool {
+    pub(super) fn has_whole(&mut self, header: Header) -> bool {
         self.need = self.released + header.frame_len();
         self.rx.len() >= self.need
     }
 
-    fn body(&mut self, header: Header) -> &mut [u8] {
+    pub(super) fn body(&mut self, header: Header) -> &mut [u8] {
         let start = self.released + HEADER_LEN;
         &mut self.rx[start..start + header.body_len]
     }
 
-    fn release(&mut self, header: Header) {
+    pub(super) fn release(&mut self, header: Header) {
         self.need = 0;
         self.remaining = header.frame_len();
     }
@@ -233,26 +234,22 @@ impl Session {
 
     /// Lets a frontend message pass; false if more of it must be there first.
     fn take_up(&mut self, header: Header) -> Result<bool, End> {
-        let translates = header.tag == b'P' && !self.translation.is_empty();
-        let longest = if translates { MAX_TRANSLATED_PARSE } else { MAX_KEPT_PARSE };
+        match self.server.numbers.clone() {
+            None => self.take_plainly(header),
+            Some(numbers) => self.translate_up(header, &numbers),
+        }
+    }
+
+    /// The same, for a message without type numbers.
+    pub(super) fn take_plainly(&mut self, header: Header) -> Result<bool, End> {
         let wanted = SessionTracker::wants_frontend_body(header.tag);
-        if wanted && header.body_len <= longest {
+        if wanted && header.body_len <= MAX_KEPT_PARSE {
             if !self.up.has_whole(header) {
                 return Ok(false);
             }
-            let translation = &self.translation;
-            let body = self.up.body(header);
-            let kept = (body.len() <= MAX_KEPT_PARSE).then_some(&*body);
-            self.tracker.frontend(header.tag, kept, &[]);
-            if translates && let Some(statement) = Statement::from_parse(body) {
-                translation.parse(body, statement.types_at());
-            }
+            let body = &*self.up.body(header);
+            self.tracker.frontend(header.tag, Some(body), &[]);
         } else {
-            if translates {
-                let why = "a statement this long cannot be prepared in a session that has moved; \
-                           reconnect";
-                return Err(End::Tell(fatal("54000", why)));
-            }
             let glimpsed = Header { body_len: header.body_len.min(GLIMPSE), ..header };
             if header.tag == b'Q' && !self.up.has_whole(glimpsed) {
                 return Ok(false);
@@ -355,16 +352,21 @@ impl Session {
             if !self.inject.is_empty() && self.down.released == 0 {
                 return Ok(());
             }
-            let Some(header) = self.down.header(Phase::ServerReady)? else { return Ok(()) };
+            let Some(mut header) = self.down.header(Phase::ServerReady)? else { return Ok(()) };
             let wanted = SessionTracker::wants_backend_body(header.tag);
             let inspected = wanted && header.body_len <= MAX_INSPECTED;
             if inspected && !self.down.has_whole(header) {
                 return Ok(());
             }
-            self.last_was_error = header.tag == b'E';
-            if inspected && matches!(header.tag, b'T' | b't') && !self.translation.is_empty() {
-                self.translate_down(header)?;
+            let mut dropped = false;
+            if let Some(numbers) = self.server.numbers.clone() {
+                match self.translate_down(header, &numbers)? {
+                    Passage::Wait => return Ok(()),
+                    Passage::Pass(new) => header = new,
+                    Passage::Drop(new) => (header, dropped) = (new, true),
+                }
             }
+            self.last_was_error = header.tag == b'E';
             let body = inspected.then(|| &*self.down.body(header));
             let counters = self.gate.counters.postgres(self.server.side);
             match self.tracker.backend(header.tag, body) {
@@ -377,25 +379,11 @@ impl Session {
                 Ok(Backend::Other) => {}
                 Err(violation) => return Err(End::Tell(fatal("08P01", violation.to_string()))),
             }
-            self.down.release(header);
+            if dropped {
+                self.down.drop_next(header);
+            } else {
+                self.down.release(header);
+            }
         }
-    }
-
-    fn translate_down(&mut self, header: Header) -> Result<(), End> {
-        let body = self.down.body(header);
-        let translated = match header.tag {
-            b'T' => self.translation.row(body),
-            _ => self.translation.parameters(body),
-        };
-        translated.map_err(|clash| {
-            End::Tell(fatal(
-                "57P01",
-                format!(
-                    "this session was moved to another server, where type number {} means another \
-                     type than before; reconnect",
-                    clash.0
-                ),
-            ))
-        })
     }
 }

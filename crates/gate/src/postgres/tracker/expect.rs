@@ -4,11 +4,34 @@ use std::collections::VecDeque;
 
 use super::Statement;
 
+/// What the gate knows of an extended message, in a session whose type numbers are translated.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A Bind.
+    Bind(Bound),
+    /// A Describe of a statement.
+    Statement(Box<[u8]>),
+    /// A Describe of a portal; true if it is the gate's own, whose answer is not for the client.
+    Portal(Box<[u8]>, bool),
+    /// An Execute of a portal.
+    Execute(Box<[u8]>),
+}
+
+/// A portal that is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub(crate) portal: Box<[u8]>,
+    pub(crate) statement: Box<[u8]>,
+    /// The formats of its results; `None` if the message was too long to look into.
+    pub(crate) formats: Option<Box<[i16]>>,
+}
+
 /// A frontend message that has not been answered.
 #[derive(Debug)]
-pub(super) enum Expect {
-    /// A simple query: ends in ReadyForQuery, also when it fails.
-    Query,
+pub(crate) enum Expect {
+    /// A simple query: ends in ReadyForQuery, also when it fails. True if it asks the catalogue of
+    /// types, as far as that was looked at.
+    Query(bool),
     /// A function call: likewise.
     Call,
     /// Ends in ReadyForQuery.
@@ -18,18 +41,18 @@ pub(super) enum Expect {
     /// CloseComplete; the name, if it closes a prepared statement.
     Close(Option<Box<[u8]>>),
     /// Bind, Describe, Execute: one final reply.
-    Step,
+    Step(Option<Box<Step>>),
     /// CopyDone or CopyFail: no reply, but it ends a copy that began before it in the queue.
     CopyEnd,
 }
 
 impl Expect {
     fn is_extended(&self) -> bool {
-        matches!(self, Expect::Parse(_) | Expect::Close(_) | Expect::Step)
+        matches!(self, Expect::Parse(_) | Expect::Close(_) | Expect::Step(_))
     }
 
     fn is_ready(&self) -> bool {
-        matches!(self, Expect::Query | Expect::Call | Expect::Sync)
+        matches!(self, Expect::Query(_) | Expect::Call | Expect::Sync)
     }
 }
 
@@ -59,6 +82,16 @@ pub(super) struct Expectations {
 impl Expectations {
     pub(super) fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// What the server's next message answers; ends of copies are not answered.
+    pub(super) fn next(&self) -> Option<&Expect> {
+        self.queue.iter().find(|expect| !matches!(expect, Expect::CopyEnd))
+    }
+
+    /// What was sent last, newest first.
+    pub(super) fn latest(&self) -> impl Iterator<Item = &Expect> {
+        self.queue.iter().rev()
     }
 
     pub(super) fn copy(&self) -> Copy {
@@ -99,7 +132,7 @@ impl Expectations {
                 }
             }
             _ if self.skipping => {}
-            Expect::Query | Expect::Call => {
+            Expect::Query(_) | Expect::Call => {
                 // It ends the implicit transaction of extended messages before it.
                 self.extended = false;
                 self.queue.push_back(expect);
@@ -131,12 +164,12 @@ impl Expectations {
         }
         while let Some(expect) = self.queue.pop_front() {
             match expect {
-                Expect::Query | Expect::Call | Expect::Sync => {
+                Expect::Query(_) | Expect::Call | Expect::Sync => {
                     self.drop_stray_ends();
                     if self.copy == Copy::Simple {
                         self.copy = Copy::None;
                     }
-                    return matches!(expect, Expect::Query);
+                    return matches!(expect, Expect::Query(_));
                 }
                 _ => {}
             }
@@ -188,7 +221,7 @@ impl Expectations {
     pub(super) fn copy_in(&mut self) {
         self.drop_stray_ends();
         let kind = match self.queue.front() {
-            Some(Expect::Query) => Copy::Simple,
+            Some(Expect::Query(_)) => Copy::Simple,
             _ => Copy::Extended,
         };
         let mut ended = false;

@@ -1,6 +1,9 @@
 //! The prepared statements a session has on its server, kept so that they can be made anew.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::types::{Meaning, RowPlan};
 
 /// All of a session's kept statements together may be this long.
 const MAX_KEPT: usize = 16 * 1024 * 1024;
@@ -11,6 +14,17 @@ pub(crate) struct Statement {
     body: Box<[u8]>,
     query_at: usize,
     types_at: usize,
+    /// What its text tells of type numbers, where they are translated and it asks for types.
+    pub(crate) meaning: Option<Arc<Meaning>>,
+    pub(crate) described: Described,
+}
+
+/// What a server said of a statement, where type numbers are translated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Described {
+    /// The parameters' types in the server's numbers.
+    pub(crate) parameters: Option<Arc<[u32]>>,
+    pub(crate) rows: Option<Arc<RowPlan>>,
 }
 
 impl Statement {
@@ -20,7 +34,13 @@ impl Statement {
         let types_at = query_at + body[query_at..].iter().position(|b| *b == 0)? + 1;
         let count = u16::from_be_bytes(body.get(types_at..)?.first_chunk().copied()?);
         let whole = body.len() == types_at + 2 + 4 * usize::from(count);
-        whole.then(|| Statement { body: body.into(), query_at, types_at: types_at + 2 })
+        whole.then(|| Statement {
+            body: body.into(),
+            query_at,
+            types_at: types_at + 2,
+            meaning: None,
+            described: Described::default(),
+        })
     }
 
     /// The name; empty for the unnamed statement.
@@ -103,6 +123,21 @@ impl Statements {
     /// Whether the server may hold a statement that was not kept.
     pub(crate) fn lost(&self) -> bool {
         self.lost
+    }
+
+    /// The statement of this name.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Statement> {
+        self.by_name.get(name)
+    }
+
+    /// The statement of this name.
+    pub(crate) fn get_mut(&mut self, name: &[u8]) -> Option<&mut Statement> {
+        self.by_name.get_mut(name)
+    }
+
+    /// All of them, the unnamed first.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Statement> {
+        self.by_name.values_mut()
     }
 
     /// All of them, the unnamed first.

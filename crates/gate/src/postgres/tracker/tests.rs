@@ -383,7 +383,6 @@ proptest! {
                 tracker.backend(tag, Some(&body)).ok();
             }
             tracker.at_boundary();
-            row_type_offsets(&body);
         }
     }
 }
@@ -412,25 +411,4 @@ fn a_statement_too_long_to_keep_is_lost_until_all_are_discarded() {
     assert!(!tracker.statements().lost());
     tracker.frontend(b'S', None, b"");
     assert!(tracker.backend(b'Z', Some(b"X")).is_err());
-}
-
-#[test]
-fn types_are_remembered_with_the_way_they_travelled() {
-    let mut tracker = tracker();
-    let row = |oid: u32| {
-        let mut body = vec![0, 1, b'm', 0, 0, 0, 0, 0, 0, 0];
-        body.extend(oid.to_be_bytes());
-        body.extend([0; 8]);
-        body
-    };
-    tracker.frontend(b'Q', None, b"");
-    tracker.backend(b'T', Some(&row(20_000))).unwrap();
-    tracker.backend(b'Z', Some(b"I")).unwrap();
-    assert_eq!(tracker.used_types(), Some(&BTreeMap::from([(20_000, false)])));
-    tracker.frontend(b'D', None, b"");
-    tracker.backend(b't', Some(&[0, 1, 0, 0, 0x4e, 0x21])).unwrap();
-    tracker.backend(b'T', Some(&row(20_000))).unwrap();
-    assert_eq!(tracker.used_types(), Some(&BTreeMap::from([(20_000, true), (20_001, true)])));
-    tracker.backend(b'T', None).unwrap();
-    assert_eq!(tracker.used_types(), None);
 }

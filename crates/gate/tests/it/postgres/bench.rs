@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use bytes::BytesMut;
 use changeover_gate::postgres::{
-    ClientAuth, PostgresGateConfig, ServerConfig, keep_authority, serve,
+    ClientAuth, PostgresGateConfig, ServerConfig, keep_authority, keep_numbers, serve,
 };
 use changeover_gate::state::Shared;
 use changeover_pgwire::backend::BackendMessage;
@@ -50,7 +50,8 @@ impl TestGate {
                 tokio::select! {
                     () = serve(listener, Arc::clone(&config), Arc::clone(&for_thread), stop) => {}
                     () = for_thread.keep_time() => {}
-                    () = keep_authority(config, Arc::clone(&for_thread)) => {}
+                    () = keep_authority(Arc::clone(&config), Arc::clone(&for_thread)) => {}
+                    () = keep_numbers(config, Arc::clone(&for_thread)) => {}
                 }
             });
         });

@@ -81,8 +81,6 @@ async fn works(client: &Client, number: i32, go_on: impl Fn() -> bool, places: &
         .await
         .unwrap();
     let mut done = 0;
-    // Only now, for a driver asks for a type by its number while it prepares, and that number is
-    // data: it is not translated.
     places.ready.fetch_add(1, Ordering::Relaxed);
     while go_on() {
         client.execute(&insert, &[&number, &done, &Mood("gay".into())]).await.unwrap();
@@ -235,24 +233,31 @@ async fn idle_sessions_move_by_themselves_and_statements_dropped_stay_dropped() 
 }
 
 #[tokio::test]
-async fn a_type_without_a_counterpart_pins_its_session() {
+async fn a_type_without_a_counterpart_is_missing_and_nothing_else() {
     let bench = Bench::new().await;
     let admin = direct(&bench.source, "blue").await;
     admin.batch_execute("create type lonely as enum ('x')").await.unwrap();
     let client = bench.client().await;
-    client.prepare("select 'x'::lonely").await.unwrap();
-    bench.gate.hold(20_000);
-    bench.gate.open("pinned: type public.lonely is missing").await;
-    bench.gate.release();
-    assert_eq!(place(&client).await, "blue");
-    // It is created there meanwhile: no longer pinned.
-    direct(&bench.target, "green")
-        .await
-        .batch_execute("create type lonely as enum ('x')")
-        .await
-        .unwrap();
+    let statement = client.prepare("select 'x'::lonely").await.unwrap();
+    let number = one(&client, "select 'lonely'::regtype::oid").await;
+    // The target has given its number to another type.
+    let other = "create type other as enum ('x')";
+    let green = direct(&bench.target, "green").await;
+    eventually("the same number", async || {
+        green.batch_execute("drop type if exists other").await.unwrap();
+        green.batch_execute(other).await.unwrap();
+        let found = one(&green, "select 'other'::regtype::oid").await;
+        assert!(found.parse::<u32>().unwrap() <= number.parse().unwrap());
+        (found == number).then_some(())
+    })
+    .await;
     bench.flip(Side::Target, 2).await;
     assert_eq!(place(&client).await, "green");
+    assert_eq!(code(&client.query(&statement, &[]).await.unwrap_err()), "26000");
+    assert_ne!(one(&client, "select 'other'::regtype::oid").await, number);
+    let by_number = "select typname::text from pg_type where oid = $1";
+    let number: u32 = number.parse().unwrap();
+    assert!(client.query_opt(by_number, &[&number]).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -71,6 +71,8 @@ pub struct Options {
     pub sequence_margin: u64,
     /// How many of the target's numbers may be used up so that types get the source's.
     pub type_numbers_budget: u64,
+    /// Clients go through a PostgreSQL gate, which translates type numbers.
+    pub postgres_gate: bool,
     /// What this run itself has placed on the target, as the objects of [`SideFacts`] are called.
     pub placed: std::collections::BTreeSet<String>,
     /// Whether the schema is tried on the target.
@@ -89,6 +91,7 @@ impl Default for Options {
             now: WallMs(0),
             sequence_margin: 10_000,
             type_numbers_budget: 20_000_000,
+            postgres_gate: false,
             placed: std::collections::BTreeSet::new(),
             trying: Trying::No,
         }

@@ -56,6 +56,7 @@ pub(crate) fn declared(plan: &Plan) -> preflight::Options {
         now: crate::now(),
         sequence_margin: plan.data.sequence_margin,
         type_numbers_budget: plan.data.type_numbers_budget,
+        postgres_gate: plan.gates.postgres.is_some(),
         ..preflight::Options::default()
     }
 }

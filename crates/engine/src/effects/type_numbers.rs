@@ -89,7 +89,8 @@ impl Effects {
         if found.all == 0 {
             return Ok(());
         }
-        let kind = match found.others.is_empty() {
+        // Through the gate, clients see the source's numbers even so.
+        let kind = match found.others.is_empty() || self.plan.gates.postgres.is_some() {
             true => EventKind::Progress,
             false => EventKind::Warning,
         };

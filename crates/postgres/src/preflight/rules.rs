@@ -144,6 +144,7 @@ pub const RULES: &[Rule] = &[
     must("token", Blocker, "changeover.token is set by default"),
     must("tools", Blocker, "pg_dump and pg_restore cannot be used"),
     may("type_numbers", High, "types have other numbers on the target, which drivers remember"),
+    may("type_numbers_shown", Low, "the PostgreSQL gate shows the source's type numbers"),
     may("type_numbers_kept", Low, "types get the source's numbers on the target"),
     must("unlogged", Blocker, "a moved table is unlogged"),
     must("version", Blocker, "a server is older than PostgreSQL 12"),

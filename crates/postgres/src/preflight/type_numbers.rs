@@ -50,7 +50,12 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Findings) {
     if placing.missed.is_empty() {
         kept(facts, next, &placing, findings);
     } else {
-        lost(facts, next, &placing, findings);
+        let gate = evidence.options.postgres_gate;
+        let (severity, id) = match gate {
+            true => (Low, "type_numbers_shown"),
+            false => (High, "type_numbers"),
+        };
+        findings.add(severity, id, Side::Target, lost(facts, next, &placing, gate));
     }
 }
 
@@ -105,24 +110,38 @@ fn kept(facts: &TypeNumbers, next: u32, placing: &Placing, findings: &mut Findin
     findings.add(Low, "type_numbers_kept", Side::Target, [what, why, String::new()]);
 }
 
-fn lost(facts: &TypeNumbers, next: u32, placing: &Placing, findings: &mut Findings) {
+/// Numbers that will be others on the target: what, why, and what to do.
+fn lost(facts: &TypeNumbers, next: u32, placing: &Placing, gate: bool) -> [String; 3] {
     let all: usize = facts.source.iter().map(|c| c.numbers.len()).sum();
     let names = placing.missed.iter().flat_map(|missed| &missed.numbers);
     let names: Vec<String> = names.map(|n| format!("{}.{}", n.schema, n.name)).collect();
+    let shown = match gate {
+        true => ", where the PostgreSQL gate shows the source's to all sessions",
+        false => "",
+    };
     let what = format!(
-        "{} of {all} type numbers will be others on the target: {}",
+        "{} of {all} type numbers will be others on the target{shown}: {}",
         names.len(),
         list(&names)
     );
     let mut whys: Vec<&String> = placing.missed.iter().map(|missed| &missed.why).collect();
     whys.dedup();
-    let why = format!(
-        "{}. Drivers remember type numbers for the life of their process and use them on every \
-         new connection (psycopg and Django: hstore, citext, enums; asyncpg; node-postgres \
-         setTypeParser; Npgsql; JDBC): after the cutover, and again after a rollback, they read \
-         values of these types wrongly, most often as plain text",
-        list(whys)
-    );
+    let drivers = "Drivers remember type numbers for the life of their process and use them on \
+                   every new connection (psycopg and Django: hstore, citext, enums; asyncpg; \
+                   node-postgres setTypeParser; Npgsql; JDBC)";
+    let then = match gate {
+        true => {
+            "the gate translates them in descriptions, parameters, binary arrays and rows, and in \
+             look-ups by plain columns of the catalogue. It does not translate numbers that are \
+             written out in the text of a statement, that became text or integers, or that lie \
+             inside COPY in binary format"
+        }
+        false => {
+            "after the cutover, and again after a rollback, they read values of these types \
+             wrongly, most often as plain text"
+        }
+    };
+    let why = format!("{}. {drivers}: {then}", list(whys));
     let whole = expected(facts, next, u64::MAX);
     let budget = match whole.missed.len() < placing.missed.len() {
         true => format!(
@@ -132,11 +151,17 @@ fn lost(facts: &TypeNumbers, next: u32, placing: &Placing, findings: &mut Findin
         ),
         false => String::new(),
     };
-    let fix = format!(
-        "Restart every process of the application right after the cutover, and after a rollback; \
-         or use a new target server, whose counter is lower{budget}"
-    );
-    findings.add(High, "type_numbers", Side::Target, [what, why, fix]);
+    let restart = match gate {
+        true => {
+            "Restart the processes that connect past the gate right after the cutover, and all \
+             others when the gate is taken out of their way"
+        }
+        false => {
+            "Restart every process of the application right after the cutover, and after a rollback"
+        }
+    };
+    let fix = format!("{restart}; or use a new target server, whose counter is lower{budget}");
+    [what, why, fix]
 }
 
 /// What using up so many numbers takes, at 1 µs as a superuser and 3 µs otherwise.

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type};
+
 use crate::stage::postgres_session::{block_on, connect, execute, query_one};
 use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, until};
 
@@ -31,6 +33,34 @@ const LEFT: &str = "
     SELECT concat_ws(', ', (SELECT string_agg(typname, ' ') FROM pg_type WHERE oid >= 16384),
         (SELECT string_agg(extname, ' ') FROM pg_extension WHERE extname <> 'plpgsql'),
         (SELECT string_agg(nspname, ' ') FROM pg_namespace WHERE nspname IN ('app', 'changeover')))";
+
+/// A value's bytes, whatever its type.
+#[derive(Debug, PartialEq)]
+struct Bytes(Vec<u8>);
+
+impl<'a> FromSql<'a> for Bytes {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Bytes(raw.to_vec()))
+    }
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+impl ToSql for Bytes {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut tokio_postgres::types::private::BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        out.extend_from_slice(&self.0);
+        Ok(IsNull::No)
+    }
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+    tokio_postgres::types::to_sql_checked!();
+}
 
 /// Uses up numbers of a server.
 fn use_up(url: &str, count: u32) {
@@ -79,7 +109,7 @@ fn types_keep_their_numbers() {
     assert_eq!(query_one(&stage.target, NUMBERS), query_one(&stage.source, NUMBERS));
     stage.expect("abort", 0);
     assert_eq!(query_one(&stage.target, LEFT), "", "{}", stage.report());
-    assert!(finding(&stage.verb("plan"), "type_numbers").is_some());
+    assert!(finding(&stage.verb("plan"), "type_numbers_shown").is_some());
 
     // The same again with numbers that are not used up, all the way.
     use_up(&pair.blue.url("postgres"), 40_000);
@@ -198,4 +228,72 @@ fn a_run_that_dies_while_it_places_goes_on() {
     stage.expect("abort", 0);
     let left = query_one(&stage.target, LEFT);
     assert_eq!(left, "hstore _hstore ghstore _ghstore, hstore", "{}", stage.report());
+}
+
+/// What a driver does that remembers numbers: looks types up, by name and by number, and reads and
+/// sends values that have such numbers inside.
+async fn check(client: &tokio_postgres::Client, known: &[u32]) {
+    let [hstore, _, mood, moods, ..] = *known else { panic!("{known:?}") };
+    let statement = client.prepare("SELECT h, c, m, ms, e, p, s FROM t").await.unwrap();
+    let shown: Vec<u32> = statement.columns().iter().map(|column| column.type_().oid()).collect();
+    assert_eq!(shown, known);
+    let row = client
+        .query_one("SELECT oid, typarray FROM pg_type WHERE typname = $1", &[&"mood"])
+        .await
+        .unwrap();
+    assert_eq!((row.get::<_, u32>(0), row.get::<_, u32>(1)), (mood, moods));
+    let row = client
+        .query_one("SELECT typname::text FROM pg_type WHERE oid = $1", &[&hstore])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, &str>(0), "hstore");
+    let kind = |name: &str, oid, kind| Type::new(name.into(), oid, kind, "public".into());
+    let array = Kind::Array(kind("mood", mood, Kind::Enum(vec!["sad".into()])));
+    let echo = client
+        .prepare_typed("SELECT ms, $1 FROM t WHERE ms = $1", &[kind("_mood", moods, array)])
+        .await
+        .unwrap();
+    let mut sent = [1, 0, mood, 1, 1, 3].map(u32::to_be_bytes).concat();
+    sent.extend(b"sad");
+    let sent = Bytes(sent);
+    let row = client.query_one(&echo, &[&sent]).await.unwrap();
+    assert_eq!((row.get::<_, Bytes>(0), row.get::<_, Bytes>(1)), (Bytes(sent.0.clone()), sent));
+}
+
+/// The target has given the wanted numbers to others: the gate shows the source's, to sessions that
+/// were there and to new ones, after the cutover and after the rollback.
+#[test]
+fn what_cannot_be_placed_is_shown_by_the_gate() {
+    let pair = Pair::start("numbers_shown");
+    use_up(&pair.green.url("postgres"), 40_000);
+    let plan = PlanText::new(Gate::Postgres).beside_others();
+    let mut stage = Stage::bare(&pair.blue, &pair.green, "shown", ["", ""], &plan);
+    execute(&stage.source, TYPES);
+    stage.start_gate();
+    let gate = stage.gate_url.clone().unwrap();
+    let known = seen(&gate);
+    let said = finding(&stage.verb("plan"), "type_numbers_shown").unwrap();
+    for word in ["public.mood", "written out in the text", "out of their way"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let [used, idle] = runtime.block_on(async {
+        let used = connect(&gate).await.unwrap();
+        check(&used, &known).await;
+        [used, connect(&gate).await.unwrap()]
+    });
+    for verb in ["apply", "rollback"] {
+        stage.expect(verb, 0);
+        let new = runtime.block_on(connect(&gate)).unwrap();
+        for client in [&new, &used, &idle] {
+            runtime.block_on(check(client, &known));
+        }
+        if verb == "apply" {
+            let numbers = &stage.status()["type_numbers"];
+            assert_eq!(numbers["same"].as_u64(), Some(0), "{numbers}");
+            assert_ne!(seen(&stage.target), known);
+        }
+    }
 }

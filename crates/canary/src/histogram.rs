@@ -49,6 +49,11 @@ impl Histogram {
         })
     }
 
+    /// Those that were not answered in time.
+    pub(crate) fn never(&self) -> u64 {
+        self.0.get(&LatencyBucket::NEVER).copied().unwrap_or_default()
+    }
+
     pub(crate) fn beyond(&self, limit: LatencyBucket) -> u64 {
         self.0.iter().filter(|(bucket, _)| **bucket > limit).map(|(_, count)| count).sum()
     }

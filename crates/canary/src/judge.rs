@@ -5,6 +5,8 @@ use std::time::Duration;
 use changeover_types::{Decided, DecidedSecond, LatencyBucket, Side, WallMs};
 use serde::{Deserialize, Serialize};
 
+mod objection;
+
 use crate::breaker::Breaker;
 use crate::harmless::Rate;
 use crate::histogram::Histogram;
@@ -12,7 +14,7 @@ use crate::limits::Limits;
 use crate::outside::{OutsideRule, Paired};
 use crate::rules::Rules;
 use crate::stream::{Stream, StreamName, failures, slower};
-use crate::verdict::{Alarm, Cause, Figures, Verdict};
+use crate::verdict::{Alarm, Cause, Figures, Verdict, on_target};
 
 /// Where hardly anything fails there is nothing to compare, and a proof of the target's own rate is
 /// accepted in its place. It is begun anew after so many failures on either side, so that it never
@@ -55,7 +57,23 @@ struct Seen {
     latency: Histogram,
 }
 
+impl Here {
+    /// Requests of the target, and of both sides.
+    fn counts(&self) -> (u64, u64) {
+        (self.target.requests, self.target.requests + self.source.requests)
+    }
+}
+
 impl Seen {
+    /// Of the bad ones, those that had no answer when they were decided.
+    fn late(&self) -> u64 {
+        self.latency.never().min(self.bad)
+    }
+
+    fn failures(&self) -> String {
+        on_target(self.bad, self.late(), self.requests)
+    }
+
     fn add(&mut self, decided: &Decided) {
         self.requests += decided.requests;
         self.bad += decided.bad;
@@ -168,7 +186,8 @@ impl Judge {
             if rules.sticky {
                 stream.note_counted(requests, counted);
             }
-            if stream.against() >= rules.alarm_at() && self.alarm.is_none() {
+            let against = stream.against() >= rules.alarm_at();
+            if against && self.alarm.is_none() && self.another_share(rules).is_none() {
                 self.alarm = Some(Alarm { cause: self.cause(at, rules), figures: self.figures() });
             }
         }
@@ -239,65 +258,26 @@ impl Judge {
             } else {
                 "a first request on the target".to_owned()
             };
-            return Verdict::NotYet { waiting_for };
+            return Verdict::NotYet { waiting_for, left: None };
         }
         if let Some(alarm) = self.broken_objective(rules) {
             return Verdict::Worse { alarm };
         }
-        if let Some(doubt) = self.doubt(rules) {
-            return Verdict::NotYet { waiting_for: doubt };
+        let rest = rules.at_least.saturating_sub(watched);
+        if let Some((waiting_for, left)) = self.objection(rules, watched) {
+            return Verdict::NotYet { waiting_for, left: left.map(|left| left.max(rest)) };
         }
-        let missing = self.missing(rules);
+        let missing = self.missing(rules, watched);
         if !missing.is_empty() {
-            return Verdict::NotYet { waiting_for: missing.join("; ") };
+            let (texts, left): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
+            let left = left.into_iter().try_fold(rest, |most, left| Some(most.max(left?)));
+            return Verdict::NotYet { waiting_for: texts.join("; "), left };
         }
-        if watched < rules.at_least {
-            let left = rules.at_least.saturating_sub(watched).as_secs_f64();
-            return Verdict::NotYet { waiting_for: format!("{left:.0} s more at this share") };
+        if !rest.is_zero() {
+            let waiting_for = format!("{:.0} s more at this share", rest.as_secs_f64());
+            return Verdict::NotYet { waiting_for, left: Some(rest) };
         }
         Verdict::Harmless { figures: self.figures() }
-    }
-
-    /// The objective is the plan's own word and needs no comparison, only enough requests to be
-    /// seen: five beyond the percentile.
-    fn broken_objective(&self, rules: &Rules) -> Option<Alarm> {
-        // Beyond the time of decision nothing is known about latency.
-        let objective = rules.latency_p99.filter(|objective| *objective <= rules.decide_after)?;
-        let limit_us = objective.as_micros() as f64;
-        let target = &self.here.target;
-        let limit = LatencyBucket::of_micros(limit_us as u64);
-        let beyond = target.latency.beyond(limit);
-        // More than twice the share that the objective allows: no matter of a second's luck.
-        let broken = target.requests >= 500 && beyond as f64 > 0.02 * target.requests as f64;
-        broken.then(|| Alarm {
-            cause: Cause::Objective { limit_us, beyond, requests: target.requests },
-            figures: self.figures(),
-        })
-    }
-
-    /// Nobody goes on with a target that there is evidence against, whatever else is proven.
-    fn doubt(&self, rules: &Rules) -> Option<String> {
-        let (stream, wealth) = self.strongest()?;
-        if wealth >= rules.proven_at() {
-            return Some(format!(
-                "doubt about {stream} to be settled: {wealth:.0} to 1 that there are more of them \
-                 on the target, {:.0} to 1 is the end",
-                rules.alarm_at()
-            ));
-        }
-        let (rule, wealth) = rules
-            .outside
-            .iter()
-            .zip(self.outside.iter().map(Paired::against))
-            .max_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        (wealth >= rules.proven_at()).then(|| {
-            format!(
-                "doubt about {} to be settled: {wealth:.0} to 1 that it is worse on the target, \
-                 {:.0} to 1 is the end",
-                rule.name,
-                rules.outside_alarm_at()
-            )
-        })
     }
 
     fn strongest(&self) -> Option<(StreamName, f64)> {
@@ -307,8 +287,8 @@ impl Judge {
             .max_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 
-    /// What is not proven yet, in words.
-    fn missing(&self, rules: &Rules) -> Vec<String> {
+    /// What is not proven yet, in words, and in how long it would be at the present rate.
+    fn missing(&self, rules: &Rules, watched: Duration) -> Vec<(String, Option<Duration>)> {
         let asked = rules.proven_at();
         let mut missing = Vec::new();
         for (at, stream) in self.streams.iter().enumerate() {
@@ -325,14 +305,15 @@ impl Judge {
                 if rules.sticky && stream.is_depleted() {
                     text += ", and most of its users were counted already";
                 }
-                missing.push(text);
+                let rate = if at == 0 { self.rate.wealth() } else { 1.0 };
+                missing.push((text, left_at_rate(stream.harmless().max(rate), asked, watched)));
             }
         }
         // They prove nothing; but what cannot be seen cannot object.
         for (rule, paired) in rules.outside.iter().zip(&self.outside) {
             if !paired.speaks() {
                 let why = paired.silence().map_or(String::new(), |it| format!(" ({})", it.why));
-                missing.push(format!("values of {} on both sides{why}", rule.name));
+                missing.push((format!("values of {} on both sides{why}", rule.name), None));
             }
         }
         missing
@@ -345,8 +326,10 @@ impl Judge {
             target_permille: self.permille,
             target_requests: self.here.target.requests,
             target_bad: self.here.target.bad,
+            target_late: self.here.target.late(),
             source_requests: self.here.source.requests,
             source_bad: self.here.source.bad,
+            source_late: self.here.source.late(),
             target_p99_us: self.here.target.quantile_us(0.99),
             source_p99_us: self.here.source.quantile_us(0.99),
             strongest: self.strongest(),
@@ -357,4 +340,15 @@ impl Judge {
             untracked: self.untracked,
         }
     }
+}
+
+/// In how long a proof that came so far would be there if it went on at this rate: its logarithm
+/// grows evenly. `None` if it gets nowhere.
+fn left_at_rate(wealth: f64, asked: f64, watched: Duration) -> Option<Duration> {
+    let come = wealth.ln();
+    let more = asked.ln() - come;
+    if come <= 0.0 || watched.is_zero() {
+        return None;
+    }
+    Duration::try_from_secs_f64(watched.as_secs_f64() * more.max(0.0) / come).ok()
 }

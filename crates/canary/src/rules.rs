@@ -28,6 +28,8 @@ pub struct Rules {
     pub at_least: Duration,
     /// Where there are too few bad requests to compare: the share of them that must be ruled out.
     pub allowed_failures: f64,
+    /// The objective's share of failures: over all requests at a weight it is not to be missed.
+    pub error_rate: Option<f64>,
     /// A p99 of the target above this is worse, whatever the source's is.
     pub latency_p99: Option<Duration>,
     /// Metrics from outside, each a stream of its own.

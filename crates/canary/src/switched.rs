@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::grid::Grid;
 use crate::limits::Limits;
+use crate::verdict::on_target;
 
 /// Failures of the source before the switch are taken for this many times as many: its rate then
 /// is an estimate, and traffic changes over the day.
@@ -46,6 +47,9 @@ pub struct Switched {
     slow_beyond: LatencyBucket,
     requests: u64,
     bad: u64,
+    /// Of the bad ones, those without an answer when they were decided.
+    #[serde(default)]
+    late: u64,
     beyond: u64,
 }
 
@@ -108,6 +112,7 @@ impl Switched {
             slow_beyond: slow_beyond.unwrap_or_default(),
             requests: 0,
             bad: 0,
+            late: 0,
             beyond: 0,
         }
     }
@@ -135,6 +140,9 @@ impl Switched {
             let beyond = target.latency.iter().filter(slow).map(|(_, count)| count).sum();
             self.requests += target.requests;
             self.bad += target.bad;
+            let never = |(bucket, _): &&(LatencyBucket, u64)| *bucket == LatencyBucket::NEVER;
+            let late: u64 = target.latency.iter().filter(never).map(|(_, count)| count).sum();
+            self.late += late.min(target.bad);
             self.beyond += beyond;
             self.failures.add(target.requests, target.bad, alarm_at);
             if let Some(exceeds) = &mut self.slow {
@@ -150,9 +158,8 @@ impl Switched {
         let percent = |share: f64| format!("{:.2} %", share * 100.0);
         if self.failures.alarm {
             return Some(format!(
-                "{} of {} requests on the target failed, where {} were to be expected at most",
-                self.bad,
-                self.requests,
+                "{}, where {} were to be expected at most",
+                self.failed(),
                 percent(self.failures.share)
             ));
         }
@@ -178,7 +185,11 @@ impl Switched {
             ),
             None => String::new(),
         };
-        format!("{} of {} requests on the target failed{slow}", self.bad, self.requests)
+        self.failed() + &slow
+    }
+
+    fn failed(&self) -> String {
+        on_target(self.bad, self.late, self.requests)
     }
 
     /// Requests decided on the target, and how many of them were bad.

@@ -1,6 +1,7 @@
 //! The judgement, and its reasons in numbers.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,9 @@ pub enum Verdict {
     NotYet {
         /// What is missing.
         waiting_for: String,
+        /// When it would be there at the present rate; `None` if that cannot be told.
+        #[serde(default)]
+        left: Option<Duration>,
     },
     /// Proven to be harmless at this weight.
     Harmless {
@@ -97,10 +101,16 @@ pub struct Figures {
     pub target_requests: u64,
     /// Of them bad.
     pub target_bad: u64,
+    /// Of the bad ones, those without an answer when they were decided.
+    #[serde(default)]
+    pub target_late: u64,
     /// Requests decided on the source.
     pub source_requests: u64,
     /// Of them bad.
     pub source_bad: u64,
+    /// Of the bad ones, those without an answer when they were decided.
+    #[serde(default)]
+    pub source_late: u64,
     /// The target's p99.
     pub target_p99_us: Option<f64>,
     /// The source's p99.
@@ -111,6 +121,19 @@ pub struct Figures {
     pub unjudged: Vec<StreamName>,
     /// Requests of users for whom the gate had no room: left out.
     pub untracked: u64,
+}
+
+/// So many bad requests of the target, and how many of them had no answer in time.
+#[must_use]
+pub(crate) fn on_target(bad: u64, late: u64, requests: u64) -> String {
+    format!("{bad} of {requests} requests on the target failed{}", of_them_late(late))
+}
+
+fn of_them_late(late: u64) -> String {
+    match late {
+        0 => String::new(),
+        _ => format!(" ({late} of them late)"),
+    }
 }
 
 /// What the bad requests of a stream are called.
@@ -149,7 +172,11 @@ impl fmt::Display for Alarm {
                      it were as good; {wealth:.0} to 1 against that (asked for: {alarm_at:.0})",
                     bad.target,
                     bad.target + bad.source,
-                )
+                )?;
+                match name {
+                    StreamName::Failures => write!(f, "; at this share {}", self.figures),
+                    StreamName::Slower { .. } => Ok(()),
+                }
             }
             Cause::Outside { name, seen, wealth, alarm_at } => write!(
                 f,
@@ -159,7 +186,8 @@ impl fmt::Display for Alarm {
             Cause::Breaker { target, target_bad, source, source_bad } => write!(
                 f,
                 "{target_bad} of {target} requests on the target failed within five seconds, \
-                 {source_bad} of {source} on the source"
+                 {source_bad} of {source} on the source; at this share {}",
+                self.figures
             ),
             Cause::Objective { limit_us, beyond, requests } => write!(
                 f,
@@ -175,8 +203,11 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} of {} requests on the target failed, {} of {} on the source",
-            self.target_bad, self.target_requests, self.source_bad, self.source_requests
+            "{}, {} of {} on the source{}",
+            on_target(self.target_bad, self.target_late, self.target_requests),
+            self.source_bad,
+            self.source_requests,
+            of_them_late(self.source_late)
         )?;
         if let (Some(target), Some(source)) = (self.target_p99_us, self.source_p99_us) {
             write!(f, "; p99 {:.1} ms against {:.1} ms", target / 1000.0, source / 1000.0)?;

@@ -159,13 +159,21 @@ fn show_canary(canary: &CanaryStatus) -> String {
     let waiting =
         canary.waiting_for.as_ref().map_or(String::new(), |what| format!("; waits for {what}"));
     let outside: String = canary.outside.iter().map(show_outside).collect();
+    let left = canary.left_ms.map_or(String::new(), |ms| {
+        format!("; about {} left at this share, as it goes now", seconds(ms.div_ceil(1000)))
+    });
+    let late = match canary.target_late {
+        0 => String::new(),
+        late => format!(" ({} of them late)", grouped(late)),
+    };
     let limit = match (canary.late, canary.until) {
         (true, _) => "; out of time".to_owned(),
         (false, Some(until)) => format!("; to be through by {}", show_instant(until)),
         (false, None) => String::new(),
     };
     format!(
-        "{}{of} on the target, {} requests there, {} failed{p99}{against}{outside}{waiting}{limit}",
+        "{}{of} on the target, {} requests there, {} failed{late}{p99}{against}{outside}{waiting}\
+         {left}{limit}",
         share(canary.weight_permille),
         grouped(canary.target_requests),
         grouped(canary.target_errors),

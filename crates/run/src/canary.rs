@@ -19,6 +19,10 @@ const DOUBT: f64 = 0.05;
 /// A target of fewer processes than this is judged with the guard.
 const GUARDED_BELOW: usize = 3;
 
+/// After so long without an end in sight, or with one so far away, the way on is told.
+const UNSETTLED_AFTER: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(3600);
+
 pub(crate) use clock::{begins, late, out_of_time};
 pub use outside::{OutsideSeen, outside_due, outside_seen};
 pub(crate) use outside::{asked, silenced};
@@ -72,6 +76,7 @@ pub fn watch_rules(plan: &Plan, step: usize, canary_index: usize) -> Option<Watc
                 sticky: gate.sticky_cookie.is_some(),
                 at_least: canary.at_least,
                 allowed_failures: plan.objectives.error_rate.unwrap_or(ALLOWED_FAILURES),
+                error_rate: plan.objectives.error_rate,
                 latency_p99: plan.objectives.latency_p99,
                 outside: canary.outside.iter().map(outside::rule).collect(),
             };
@@ -100,8 +105,10 @@ pub enum Watching {
 pub enum Judged {
     /// Not enough evidence or time.
     NotYet {
-        /// What is missing.
+        /// What is missing, and the way on if it may never come.
         waiting_for: String,
+        /// When this share would be passed at the present rate; `None` if that cannot be told.
+        left: Option<Duration>,
     },
     /// The target does as well as was asked.
     GoOn {
@@ -170,7 +177,10 @@ impl Watching {
         match (self, rules) {
             (Watching::Canary(judge), WatchRules::Canary { rules, target_permille }) => {
                 match judge.verdict(rules, *target_permille, watched) {
-                    Verdict::NotYet { waiting_for } => Judged::NotYet { waiting_for },
+                    Verdict::NotYet { waiting_for, left } => {
+                        let waiting_for = waiting_for + way_on(left, watched);
+                        Judged::NotYet { waiting_for, left }
+                    }
                     Verdict::Harmless { figures } => Judged::GoOn { why: figures.to_string() },
                     Verdict::Worse { alarm } => Judged::Back { why: alarm.to_string() },
                 }
@@ -180,20 +190,38 @@ impl Watching {
                 if let Some(why) = switched.why_back() {
                     Judged::Back { why }
                 } else if !switched.has_seen_requests() {
-                    Judged::NotYet { waiting_for: "a first request on the target".to_owned() }
+                    let waiting_for = "a first request on the target".to_owned();
+                    Judged::NotYet { waiting_for, left: None }
                 } else if left > Duration::ZERO {
                     let waiting_for =
                         format!("{:.0} s more; {}", left.as_secs_f64(), switched.seen());
-                    Judged::NotYet { waiting_for }
+                    Judged::NotYet { waiting_for, left: Some(left) }
                 } else {
                     Judged::GoOn { why: switched.seen() }
                 }
             }
             (Watching::Canary(_), WatchRules::Switched { .. })
             | (Watching::Switched(_), WatchRules::Canary { .. }) => {
-                Judged::NotYet { waiting_for: "a judge of this step".to_owned() }
+                Judged::NotYet { waiting_for: "a judge of this step".to_owned(), left: None }
             }
         }
+    }
+}
+
+/// A canary that has been watched for so long and has no end in sight is for a person to end: with
+/// too little traffic no proof comes, and evidence that stands is settled by the source's own bad
+/// requests alone.
+fn way_on(left: Option<Duration>, watched: Duration) -> &'static str {
+    let endless = match left {
+        None => watched >= UNSETTLED_AFTER,
+        Some(left) => left >= LONG,
+    };
+    if endless {
+        "; if that takes too long: changeover skip --reason TEXT leaves the canary out, and proof, \
+         at_least, weights, within and on_timeout may be changed in the plan (then changeover \
+         apply)"
+    } else {
+        ""
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) fn rules() -> Rules {
         sticky: false,
         at_least: Duration::from_secs(10),
         allowed_failures: 0.01,
+        error_rate: None,
         latency_p99: None,
         outside: vec![],
     }
@@ -54,7 +55,7 @@ impl Canary {
 
     /// Until there is a verdict, at most so many seconds; and after how many.
     fn until(&mut self, source: Service, target: Service, most: u64) -> (Verdict, u64) {
-        let mut verdict = Verdict::NotYet { waiting_for: String::new() };
+        let mut verdict = Verdict::NotYet { waiting_for: String::new(), left: None };
         for second in 1..=most {
             verdict = self.second(source, target);
             if !matches!(verdict, Verdict::NotYet { .. }) {
@@ -182,7 +183,7 @@ fn silence_is_never_success() {
     canary.at(50, 5.0);
     canary.world = World::new(5, 0);
     let (verdict, _) = canary.until(GOOD, GOOD, 3600);
-    let Verdict::NotYet { waiting_for } = verdict else { panic!("{verdict:?}") };
+    let Verdict::NotYet { waiting_for, .. } = verdict else { panic!("{verdict:?}") };
     assert_eq!(waiting_for, "a first request on the target");
 }
 
@@ -237,7 +238,7 @@ fn of_sticky_users_each_counts_once() {
     let figures = few.judge.figures();
     assert!(figures.target_bad > 200, "{figures:?}");
     let (verdict, _) = few.until(both, both, 1);
-    let Verdict::NotYet { waiting_for } = verdict else { panic!("{verdict:?}") };
+    let Verdict::NotYet { waiting_for, .. } = verdict else { panic!("{verdict:?}") };
     assert!(waiting_for.contains("most of its users were counted already"), "{waiting_for}");
 
     // Many users: a bad target is found as without the cookie.

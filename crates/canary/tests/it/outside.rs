@@ -40,7 +40,7 @@ fn verdict(judge: &Judge, rules: &Rules) -> Verdict {
 
 fn waits_for(judge: &Judge, rules: &Rules) -> String {
     match verdict(judge, rules) {
-        Verdict::NotYet { waiting_for } => waiting_for,
+        Verdict::NotYet { waiting_for, .. } => waiting_for,
         other => panic!("{other:?}"),
     }
 }
@@ -74,7 +74,7 @@ fn a_worse_metric_takes_back_a_target_whose_requests_are_all_good_and_is_named()
         match verdict(&judge, &rules) {
             Verdict::Worse { alarm } => break alarm,
             Verdict::Harmless { .. } => assert!(pairs < 9, "in doubt and let through: {pairs}"),
-            Verdict::NotYet { waiting_for } => {
+            Verdict::NotYet { waiting_for, .. } => {
                 assert!(waiting_for.contains("cpu"), "{waiting_for}")
             }
         }

@@ -160,6 +160,7 @@ impl Effects {
                 let figures = judge.figures();
                 (status.target_requests, status.target_errors) =
                     (figures.target_requests, figures.target_bad);
+                status.target_late = figures.target_late;
                 status.source_p99_us = figures.source_p99_us.map(|us| us as u64);
                 status.target_p99_us = figures.target_p99_us.map(|us| us as u64);
                 status.against = figures
@@ -183,7 +184,8 @@ impl Effects {
                 silent: it.silent,
             })
             .collect();
-        if let Judged::NotYet { waiting_for } = judged {
+        if let Judged::NotYet { waiting_for, left } = judged {
+            status.left_ms = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
             status.waiting_for = Some(waiting_for.clone());
         }
         self.board.show_canary(Some(status));

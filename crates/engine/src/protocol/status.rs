@@ -303,8 +303,15 @@ pub struct CanaryStatus {
     pub remaining_ms: u64,
     /// Requests that the target answered at this share.
     pub target_requests: u64,
-    /// Of them failed.
+    /// Of them failed, or late.
     pub target_errors: u64,
+    /// Of those, the ones without an answer when they were decided.
+    #[serde(default)]
+    pub target_late: u64,
+    /// When this share would be passed at the present rate, in milliseconds; absent if that cannot
+    /// be told.
+    #[serde(default)]
+    pub left_ms: Option<u64>,
     /// The source's p99, in microseconds.
     pub source_p99_us: Option<u64>,
     /// The target's p99, in microseconds.

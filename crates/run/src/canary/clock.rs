@@ -44,7 +44,7 @@ pub(crate) fn out_of_time(state: &State, plan: &Plan, now: WallMs) -> Vec<Event>
     let judged = state.watching.as_ref().zip(rules).zip(state.since);
     let judged = judged.map(|((watching, rules), since)| watching.judged(&rules, now.since(since)));
     let waiting = match judged {
-        Some(Judged::NotYet { waiting_for }) => format!("; it waited for {waiting_for}"),
+        Some(Judged::NotYet { waiting_for, .. }) => format!("; it waited for {waiting_for}"),
         _ => String::new(),
     };
     let why = format!(

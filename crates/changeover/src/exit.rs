@@ -16,7 +16,7 @@ pub(crate) const FINDINGS: u8 = 2;
 pub(crate) const ROLLED_BACK: u8 = 3;
 /// The run waits for an approval, and nobody wanted to wait along.
 pub(crate) const WAITING: u8 = 4;
-/// The run waits for its operator.
+/// The run waits for its operator, or is done and has alarms.
 pub(crate) const STUCK: u8 = 5;
 /// The plan changed since its run began, or what a saved plan relies on.
 pub(crate) const STALE: u8 = 6;
@@ -33,7 +33,7 @@ Exit codes:
   2    plan or assess found what --fail-on names; with plan --detailed-exitcode: changes are pending
   3    a check failed and everything went back cleanly
   4    the run waits for an approval (with --no-wait)
-  5    the run waits for its operator
+  5    the run waits for its operator; of status: all steps are done, and a guard is bad
   6    the plan changed since its run began; a saved plan was used, expired or its facts changed
   7    another process holds the migration, or it was fenced off
   64   usage
@@ -46,10 +46,18 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(if error.use_stderr() { USAGE } else { OK })
 }
 
+/// What `status` makes of the state.
+pub(crate) fn of_status(state: &RunState) -> u8 {
+    match state {
+        RunState::Done { alarms } if !alarms.is_empty() => STUCK,
+        _ => OK,
+    }
+}
+
 /// What `apply` makes of the state in which a run came to rest.
 pub(crate) fn of_apply(state: &RunState) -> u8 {
     match state {
-        RunState::Done | RunState::Finished | RunState::Resting { .. } => OK,
+        RunState::Done { .. } | RunState::Finished | RunState::Resting { .. } => OK,
         RunState::RolledBack { .. } => ROLLED_BACK,
         RunState::Waiting { .. } => WAITING,
         RunState::Paused { .. } | RunState::Failed { .. } => STUCK,

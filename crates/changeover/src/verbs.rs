@@ -25,6 +25,7 @@ mod verify;
 
 use changeover_engine::Report;
 use changeover_engine::protocol::{Ask, RunState, RunStatus};
+use changeover_plan::AfterDone;
 
 use crate::cli::{Cli, JournalAct, Verb};
 use crate::exit;
@@ -146,14 +147,35 @@ fn show_rest(
         Some(status) => output.line(view::lines(&view::table(status))),
         None => output.line(format!("{}: {}", target.name, view::state(state))),
     }
-    if matches!(state, RunState::Done) {
+    if matches!(state, RunState::Done { .. }) {
         output.line(format!(
             "\nall steps are done and the way back is open\n  \
              take back  changeover rollback {0}\n  \
-             end it     changeover finish {0}",
-            target.words()
+             end it     changeover finish {0}\n  \
+             watched    {1}",
+            target.words(),
+            watched(target, status)
         ));
     }
+}
+
+/// What goes on being looked at until `finish`, and what comes of it.
+fn watched(target: &Target, status: Option<&RunStatus>) -> String {
+    let guards = status.map(|it| it.control.guards.iter().map(|guard| guard.name.as_str()));
+    let names: Vec<&str> = guards.into_iter().flatten().collect();
+    if names.is_empty() {
+        return "by nobody: the plan has neither guards nor objectives for requests".to_owned();
+    }
+    let after_done = target.plan.as_ref().map(|it| it.plan.after_done).unwrap_or_default();
+    let back = match after_done {
+        AfterDone::Alarm => "",
+        AfterDone::Rollback => ", and what rolls back goes back",
+    };
+    format!(
+        "{}: until it is ended an alarm in changeover status, whose exit code is {} then{back}",
+        names.join(", "),
+        exit::STUCK
+    )
 }
 
 /// The exit code of a verb that wanted the run to come to rest in certain states.

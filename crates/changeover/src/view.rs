@@ -252,6 +252,9 @@ pub(crate) fn state(state: &RunState) -> String {
         RunState::RollingBack { why } | RunState::RolledBack { why } => {
             format!("{} ({why})", state.word())
         }
+        RunState::Done { alarms } if !alarms.is_empty() => {
+            format!("done, ALARM: {}", alarms.join("; "))
+        }
         RunState::Resting { phase } => format!("rests at the end of phase {phase}"),
         _ => state.word().to_owned(),
     }
@@ -264,6 +267,7 @@ pub(crate) fn next_command(state: &RunState) -> Option<String> {
         | RunState::Waiting { next_command, .. }
         | RunState::Failed { next_command, .. } => Some(next_command.clone()),
         RunState::Resting { .. } => Some("changeover apply".to_owned()),
+        RunState::Done { alarms } if !alarms.is_empty() => Some("changeover rollback".to_owned()),
         _ => None,
     }
 }

@@ -74,6 +74,7 @@ pub fn changes(old: &Plan, new: &Plan) -> Changes {
     found.free("declared", &old.answers.declared, &new.answers.declared);
     found.free("waivers", &old.answers.waivers, &new.answers.waivers);
     found.free("guards", &old.guards, &new.guards);
+    found.value("after_done", &old.after_done, &new.after_done);
     found.free("rehearsal", &old.rehearsal, &new.rehearsal);
     found.free("cost", &old.cost, &new.cost);
     phases(old, new, &mut found);

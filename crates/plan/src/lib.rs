@@ -51,10 +51,10 @@ pub use model::checks::{
     Text, TextExpect, Traffic,
 };
 pub use model::{
-    Against, Approve, ClientAuth, Data, Deadline, Entrance, Environment, GateUser, Gates, Guard,
-    HttpGate, HttpSide, Limit, Measure, Objectives, OnNoData, Opening, Outcome, Phase, PlacedStep,
-    Plan, PostgresGate, PostgresSide, Reaction, Rehearsal, SecretRef, Standbys, Step, Tablespaces,
-    Unmovable, Window,
+    AfterDone, Against, Approve, ClientAuth, Data, Deadline, Entrance, Environment, GateUser,
+    Gates, Guard, HttpGate, HttpSide, Limit, Measure, Objectives, OnNoData, Opening, Outcome,
+    Phase, PlacedStep, Plan, PostgresGate, PostgresSide, Reaction, Rehearsal, SecretRef, Standbys,
+    Step, Tablespaces, Unmovable, Window,
 };
 pub use outside::{Outside, WhenStuck};
 pub use program::{

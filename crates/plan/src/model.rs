@@ -18,8 +18,8 @@ use crate::canary::{BlueGreen, Canary, Phased};
 use crate::routes::HttpRoute;
 use checks::{Exec, Load, Mirror, OnFail, Smoke};
 pub use control::{
-    Approve, Deadline, Entrance, Guard, Limit, Measure, OnNoData, Opening, Outcome, Reaction,
-    Window,
+    AfterDone, Approve, Deadline, Entrance, Guard, Limit, Measure, OnNoData, Opening, Outcome,
+    Reaction, Window,
 };
 
 /// A sound plan: every value checked, every default filled in.
@@ -45,6 +45,8 @@ pub struct Plan {
     pub answers: Answers,
     /// What is watched all along; the objectives' own come last.
     pub guards: Vec<Guard>,
+    /// What they lead to once all steps are done, until `finish`.
+    pub after_done: AfterDone,
     /// What happens, in order. Never empty, nor is a phase.
     pub phases: Vec<Phase>,
     /// Where `changeover rehearse` tries it out.

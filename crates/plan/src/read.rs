@@ -105,6 +105,7 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
     let gates = gates::read(&mut fields, reader);
     let (data_place, data) = data::read(&mut fields, reader);
     let guards = guards::read(&mut fields, reader);
+    let after_done = guards::after_done(&mut fields, reader);
     let phases = phases::read(&mut fields, &objectives, reader);
     let answers = answers::sections(&mut fields, reader);
     fields.done(UNBUILT, reader);
@@ -146,6 +147,7 @@ pub(crate) fn plan(root: &Node, reader: &mut Reader) -> Option<Plan> {
         data,
         answers,
         guards,
+        after_done,
         phases,
         rehearsal,
         cost,

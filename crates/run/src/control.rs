@@ -156,6 +156,13 @@ impl Control {
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
+    /// The guards that were bad, or without data, for as long as the plan bears.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<String> {
+        let standing = self.guards.iter().filter(|(_, guard)| guard.acted);
+        standing.map(|(name, guard)| format!("guard {name}: {}", guard.why)).collect()
+    }
+
     /// What people said of another plan does not count for this one; a phase that is under way goes
     /// on, for what it has moved must be watched.
     pub(crate) fn plan_changed(&mut self, under_way: bool) {

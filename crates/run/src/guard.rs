@@ -1,6 +1,6 @@
 //! Whether a guard is good, and what its being so long otherwise leads to.
 
-use changeover_plan::{Guard, Limit, Measure, OnNoData, Plan, Reaction};
+use changeover_plan::{AfterDone, Guard, Limit, Measure, OnNoData, Plan, Reaction};
 use changeover_types::WallMs;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,8 @@ pub enum Reading {
 pub enum Consequence {
     /// It was said.
     Warned,
+    /// It was said when all steps were done: it stands in the status until the guard is good.
+    Alarmed,
     /// Nothing is begun until it is good again.
     Held,
     /// The run was paused.
@@ -149,13 +151,20 @@ pub(crate) fn looked(
         events.push(turned);
     }
     if let Some(entry) = after.control.guards.get(name) {
-        events.extend(acted(&after, guard, entry, &seen.1, now));
+        events.extend(acted(&after, plan, guard, entry, &seen.1, now));
     }
     events
 }
 
 /// The consequence, once it has been so for long enough and as soon as it is possible.
-fn acted(state: &State, guard: &Guard, entry: &GuardState, why: &str, now: WallMs) -> Vec<Event> {
+fn acted(
+    state: &State,
+    plan: &Plan,
+    guard: &Guard,
+    entry: &GuardState,
+    why: &str,
+    now: WallMs,
+) -> Vec<Event> {
     if entry.acted || now.since(entry.since) < guard.for_ {
         return vec![];
     }
@@ -169,9 +178,18 @@ fn acted(state: &State, guard: &Guard, entry: &GuardState, why: &str, now: WallM
         _ => why.to_owned(),
     };
     let reason = format!("guard {}: {why}", guard.name);
-    // Steps are what a guard can stop; when they are done, it can only say.
-    let wanted = if state.mode == Mode::Forward { wanted } else { Reaction::Warn };
+    // Steps are what a guard can stop; when they are done, it says so, or all goes back once.
+    let goes_back = wanted == Reaction::Rollback
+        && plan.after_done == AfterDone::Rollback
+        && state.pause.is_none()
+        && state.control.automatic_rollbacks == 0;
+    let wanted = match state.mode {
+        Mode::Forward => wanted,
+        _ if goes_back => Reaction::Rollback,
+        _ => Reaction::Warn,
+    };
     let (consequence, events) = match wanted {
+        Reaction::Warn if state.mode == Mode::Done => (Consequence::Alarmed, vec![]),
         Reaction::Warn => (Consequence::Warned, vec![]),
         Reaction::Hold => (Consequence::Held, vec![]),
         Reaction::Pause if state.pause.is_some() => (Consequence::Paused, vec![]),

@@ -278,7 +278,19 @@ fn holds_everywhere(plan: &Plan, mut look: impl FnMut(&State, &Input, &State)) {
 
 #[test]
 fn guards_may_turn_in_every_state() {
-    holds_everywhere(&plan(GUARDS), |_, _, _| {});
+    let back_when_done = |state: &State, next: &State| {
+        state.mode == Mode::Done
+            && matches!(next.mode, Mode::RollingBack { .. })
+            && next.control.automatic_rollbacks > state.control.automatic_rollbacks
+    };
+    let mut back = [0_u32; 2];
+    for (which, after_done) in ["alarm", "rollback"].into_iter().enumerate() {
+        let plan = plan(&format!("after_done: {after_done}{GUARDS}"));
+        holds_everywhere(&plan, |state, _, next| {
+            back[which] += u32::from(back_when_done(state, next));
+        });
+    }
+    assert!(back[0] == 0 && back[1] > 0, "{back:?}");
 }
 
 #[test]

@@ -63,7 +63,7 @@ async fn go_on(
         target.order_as(global.name.clone(), Ask::Apply).await?;
     }
     match (&status.state, &args.until) {
-        (RunState::Done, _) => output.note("this program is done: nothing to do"),
+        (RunState::Done { .. }, _) => output.note("this program is done: nothing to do"),
         (_, Some(phase)) => target.order(Ask::Until { phase: phase.clone() }).await?,
         // Without effect on one that goes on to its end.
         (_, None) => target.order(Ask::Retry).await?,

@@ -107,7 +107,7 @@ pub(super) fn show(
         Some(status) => output.line(view::status(status)),
         None => output.line(format!("{}: {}", target.name, crate::view::state(&state))),
     }
-    if matches!(state, RunState::Done) {
+    if matches!(state, RunState::Done { .. }) {
         output.line(format!(
             "\nall components have moved and every way back is open\n  \
              take back  changeover rollback {0}\n  \

@@ -136,7 +136,7 @@ mod tests {
             authority: Side::Target,
             target_permille: 1000,
             lag_bytes: Some(8_400),
-            ..component("users", Some(RunState::Done))
+            ..component("users", Some(RunState::Done { alarms: Vec::new() }))
         };
         let orders = ComponentStatus {
             steps_done: 2,

@@ -150,7 +150,7 @@ async fn go_on(args: &Apply, target: &Target, is_new: bool, output: &Output) -> 
         target.order(Ask::Unmovable { policy }).await?;
     }
     match (&status.state, &args.until) {
-        (RunState::Done, _) => output.note("this plan is done: nothing to do"),
+        (RunState::Done { .. }, _) => output.note("this plan is done: nothing to do"),
         // What a person stopped, a person resumes: the status says who and how.
         (RunState::Paused { .. }, _) if status.control.paused_by.is_some() => {}
         // What stops a run that this very verb began is news, not something to go on from.

@@ -128,7 +128,7 @@ impl Rehearsal<'_> {
             Act::Inspect => self.throwaway.inspect(&self.planned.plan, &self.planned.path).await,
             Act::Copy => {
                 self.copy.write(None)?;
-                self.copy.drive(None, |state| matches!(state, RunState::Done), output).await
+                self.copy.drive(None, |state| matches!(state, RunState::Done { .. }), output).await
             }
             Act::Duplicate => {
                 self.copy.stop().await?;

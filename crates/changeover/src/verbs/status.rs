@@ -1,6 +1,7 @@
 //! `status`: where a migration stands, from its daemon, or from its journal when that is gone.
 
 use changeover_engine::Report;
+use changeover_engine::protocol::RunStatus;
 
 use crate::cli::{Global, Status};
 use crate::migration::{self, Journalled, Target};
@@ -33,15 +34,14 @@ fn show(
     }
     follow::block_on(async {
         if args.watch {
-            let code = |_: &_| exit::OK;
-            return verbs::rest(target, output, None, |status| status.state.is_resting(), code)
-                .await;
+            let enough = |status: &RunStatus| status.state.is_resting();
+            return verbs::rest(target, output, None, enough, exit::of_status).await;
         }
         match target.status().await {
             Ok(status) => {
                 output.emit("status", &status);
                 output.line(view::lines(&view::table(&status)));
-                Ok(exit::OK)
+                Ok(exit::of_status(&status.state))
             }
             // What the journal says is worth more than nothing, so it comes before the fault.
             Err(report) => {

@@ -118,7 +118,7 @@ fn every_step_says_what_it_does() {
         next_command: "changeover verify".into(),
     };
     let mut done = running("x");
-    (done.step, done.phase, done.state) = (None, None, RunState::Done);
+    (done.step, done.phase, done.state) = (None, None, RunState::Done { alarms: Vec::new() });
     let all = [copying, indexes, catching_up, verifying, canary, cutover, paused, done];
     let shown: Vec<String> =
         all.iter().map(|s| format!("{} {:?}", activity(s), amount(s))).collect();

@@ -17,7 +17,8 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
         Event::StepDone => plain(EventKind::StepFinished, "the step is done"),
         Event::PlanDone { .. } => plain(
             EventKind::Ended,
-            "all steps are done; the way back is open until `changeover finish`",
+            "all steps are done; until `changeover finish` the way back is open and the guards are \
+             looked at",
         ),
         Event::Installed { .. } => {
             plain(EventKind::Progress, "our schema, genesis row and publication are in place")
@@ -243,6 +244,10 @@ fn told_of_condition(event: &Event) -> Option<Told> {
                 Consequence::Held => {
                     format!("guard {guard}: {why}; nothing is begun until it is good again")
                 }
+                Consequence::Alarmed => format!(
+                    "ALARM, guard {guard}: {why}; nothing goes back by itself: changeover rollback \
+                     does"
+                ),
                 _ => format!("guard {guard}: {why}"),
             },
             json!({"guard": guard, "why": why, "consequence": consequence}),

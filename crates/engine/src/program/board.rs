@@ -213,7 +213,7 @@ pub(super) fn run_state(state: &State) -> RunState {
     }
     match &state.mode {
         Mode::Forward => waits_for(&state.control).unwrap_or(RunState::Running),
-        Mode::Done => RunState::Done,
+        Mode::Done => RunState::Done { alarms: Vec::new() },
         Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
         Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },
         Mode::Aborting => RunState::Aborting,

@@ -99,8 +99,12 @@ pub enum RunState {
         /// What a person can do about it.
         next_command: String,
     },
-    /// All steps are done; the way back is open.
-    Done,
+    /// All steps are done; the way back is open, and the guards are looked at.
+    Done {
+        /// The guards that are bad, or without data, for as long as the plan bears, and why.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        alarms: Vec<String>,
+    },
     /// Going back to the source.
     RollingBack {
         /// Why.
@@ -143,7 +147,7 @@ impl From<&State> for RunState {
             // Its requests are led back to the target.
             Mode::Forward if state.before_rollback.is_some() => RunState::Running,
             Mode::Forward => control::waiting(&state.control).unwrap_or(RunState::Running),
-            Mode::Done => RunState::Done,
+            Mode::Done => RunState::Done { alarms: state.control.alarms() },
             Mode::RollingBack { why } => RunState::RollingBack { why: why.clone() },
             Mode::RolledBack { why } => RunState::RolledBack { why: why.clone() },
             Mode::Aborting => RunState::Aborting,
@@ -176,7 +180,7 @@ impl RunState {
             RunState::Resting { .. } => "resting",
             RunState::Waiting { .. } => "waiting",
             RunState::Paused { .. } => "paused",
-            RunState::Done => "done",
+            RunState::Done { .. } => "done",
             RunState::RollingBack { .. } => "rolling back",
             RunState::RolledBack { .. } => "rolled back",
             RunState::Aborting => "aborting",

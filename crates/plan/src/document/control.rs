@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::model::{Approve, Deadline, Entrance, Guard, Measure, OnNoData, Outcome, Plan};
+use crate::model::{
+    AfterDone, Approve, Deadline, Entrance, Guard, Measure, OnNoData, Outcome, Plan,
+};
 use crate::units::show_duration;
 use crate::window::{DAYS, Window, show_instant};
 
@@ -64,7 +66,10 @@ impl Control {
 pub(super) fn controls(plan: &Plan) -> Vec<Control> {
     let deadline = plan.objectives.deadline.iter().map(deadline);
     let entrances = plan.phases.iter().flat_map(|phase| before(&phase.name, &phase.entrance));
-    deadline.chain(entrances).chain(plan.guards.iter().map(guard)).collect()
+    deadline
+        .chain(entrances)
+        .chain(plan.guards.iter().map(|it| guard(it, plan.after_done)))
+        .collect()
 }
 
 /// What must be so before a phase begins, a sentence each.
@@ -133,7 +138,7 @@ fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-fn guard(guard: &Guard) -> Control {
+fn guard(guard: &Guard, after_done: AfterDone) -> Control {
     let without_data = match guard.on_no_data {
         OnNoData::Hold => "nothing is begun until there is data",
         OnNoData::Fail => "as if it were bad",
@@ -147,7 +152,11 @@ fn guard(guard: &Guard) -> Control {
             Measure::Prometheus { query, .. } => format!("{}: `{query}`", guard.rule()),
             _ => guard.rule(),
         },
-        otherwise: guard.consequence(),
+        otherwise: format!(
+            "{}; after the last step, until `finish`: {}",
+            guard.consequence(),
+            guard.consequence_after_done(after_done)
+        ),
         without_data: Some(without_data.to_owned() + idle),
     }
 }

@@ -136,6 +136,17 @@ pub enum Reaction {
     Warn,
 }
 
+/// What a guard leads to once all steps are done, until `finish`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AfterDone {
+    /// It is told, in `status` and its exit code, too.
+    #[default]
+    Alarm,
+    /// The same; and one whose `on_fail` is `rollback` takes everything back, once in a run.
+    Rollback,
+}
+
 /// What a guard without data leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -207,6 +218,15 @@ impl Guard {
         match self.for_ {
             Duration::ZERO => format!("the run {word}"),
             for_ => format!("after {} the run {word}", show_duration(for_)),
+        }
+    }
+
+    /// What happens when it is not, once all steps are done, in words.
+    #[must_use]
+    pub fn consequence_after_done(&self, after_done: AfterDone) -> &'static str {
+        match (self.on_fail, after_done) {
+            (Reaction::Rollback, AfterDone::Rollback) => "an alarm, and the run goes back",
+            _ => "an alarm, and nothing goes back by itself",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::FaultKind;
-use crate::model::{Guard, Limit, Measure, Objectives, OnNoData, Reaction};
+use crate::model::{AfterDone, Guard, Limit, Measure, Objectives, OnNoData, Reaction};
 use crate::reader::{Field, Fields, Reader};
 use crate::units;
 
@@ -38,6 +38,13 @@ pub(super) fn read(fields: &mut Fields<'_>, reader: &mut Reader) -> Vec<GuardDra
         guards.push(GuardDraft { place: item.place(), path: item.path.clone(), guard });
     }
     guards
+}
+
+/// What guards and objectives lead to when all steps are done.
+pub(super) fn after_done(fields: &mut Fields<'_>, reader: &mut Reader) -> AfterDone {
+    let words = [("alarm", AfterDone::Alarm), ("rollback", AfterDone::Rollback)];
+    let field = fields.get("after_done");
+    field.and_then(|field| reader.word(&field, &words)).unwrap_or_default()
 }
 
 /// What the objectives demand of the target once requests go there.

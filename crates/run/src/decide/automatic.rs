@@ -30,7 +30,7 @@ pub(crate) fn stop_here(
 /// Takes back what has moved: once in a run, for what makes a run go back twice is not understood.
 /// When nothing has moved, the operator decides.
 pub(crate) fn rollback(state: &State, why: &str, now: WallMs) -> Vec<Event> {
-    if state.mode != Mode::Forward {
+    if !matches!(state.mode, Mode::Forward | Mode::Done) {
         return vec![];
     }
     let moving = state.cutover.attempt.as_ref().is_some_and(|it| !it.stage.is_before_seal());

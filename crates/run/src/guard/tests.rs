@@ -1,6 +1,6 @@
 //! Tables: what a look means, and what it leads to in which state.
 
-use changeover_plan::Plan;
+use changeover_plan::{AfterDone, Plan};
 use changeover_types::{Side, WallMs};
 
 use super::*;
@@ -238,5 +238,46 @@ fn each_reaction_does_what_its_name_says() {
     let mut over = on_target();
     (over.at, over.mode) = (4, Mode::Done);
     let (done, state) = act("rollback", over);
-    assert_eq!((done, state.mode), (vec![Consequence::Warned], Mode::Done));
+    assert_eq!((done, state.mode), (vec![Consequence::Alarmed], Mode::Done));
+}
+
+/// Until the guard is good again there is an alarm; it goes back only if the plan says so, and once.
+#[test]
+fn when_all_steps_are_done_a_guard_alarms_or_takes_the_run_back() {
+    let after_done = |word: &str, on_fail: &str, before: u32| {
+        let mut plan = plan(&format!(
+            "{{name: g, metric: gate.error_rate, at_most: 1%, for: 2s, on_fail: {on_fail}}}"
+        ));
+        if word == "rollback" {
+            plan.after_done = AfterDone::Rollback;
+        }
+        let mut state = half_way();
+        (state.at, state.mode, state.target_permille) = (4, Mode::Done, 1000);
+        state.cutover.authority = Side::Target;
+        state.control.automatic_rollbacks = before;
+        let bad = [figure(0.5), figure(0.5), figure(0.5), figure(0.5)];
+        assert_eq!(consequences(&look(&mut state, &plan, &bad[..2])), [], "not for so long");
+        let acted = consequences(&look(&mut state, &plan, &bad));
+        (acted, state, plan)
+    };
+    for (word, on_fail, before) in [
+        ("alarm", "rollback", 0),
+        ("rollback", "rollback", 1),
+        ("rollback", "hold", 0),
+        ("rollback", "abort", 0),
+        ("alarm", "pause", 0),
+        ("alarm", "warn", 0),
+    ] {
+        let (acted, mut state, plan) = after_done(word, on_fail, before);
+        let as_it_was = (vec![Consequence::Alarmed], &Mode::Done, None);
+        assert_eq!((acted, &state.mode, state.pause.clone()), as_it_was, "{word} {on_fail}");
+        let [alarm] = &state.control.alarms()[..] else { panic!("{state:?}") };
+        assert!(alarm.starts_with("guard g: gate.error_rate is 50.00 %"), "{alarm}");
+        look(&mut state, &plan, &[figure(0.001)]);
+        assert_eq!(state.control.alarms(), [""; 0], "it is good again");
+    }
+    let (acted, state, _) = after_done("rollback", "rollback", 0);
+    assert_eq!(acted, [Consequence::RolledBack]);
+    assert!(matches!(state.mode, Mode::RollingBack { .. }), "{state:?}");
+    assert_eq!((state.control.way_back, state.control.automatic_rollbacks), (WayBack::ToProve, 1));
 }

@@ -52,7 +52,8 @@ impl Rehearsal<'_> {
 
     /// To the end of the step; also from where a rollback left it.
     async fn go_to(&mut self, station: &Station) -> Result<(), Report> {
-        let there = |state: &RunState| matches!(state, RunState::Resting { .. } | RunState::Done);
+        let there =
+            |state: &RunState| matches!(state, RunState::Resting { .. } | RunState::Done { .. });
         self.under_load(Some(Ask::Until { phase: phase(station.index) }), there).await
     }
 

@@ -137,3 +137,43 @@ fn a_killed_daemon_takes_a_guard_s_command_and_its_children_with_it() {
     let gone = until(PATIENCE, || pids.iter().all(|pid| is_gone(*pid)).then_some(()));
     assert!(gone.is_some(), "{pids:?} live on; {}", service.report());
 }
+
+/// After the last step somebody still looks: an alarm until it is good again; with `after_done:
+/// rollback` the run goes back.
+#[test]
+fn what_turns_bad_when_all_steps_are_done_alarms_or_goes_back() {
+    let guard = "guards: [{name: fine, exec: [test, -e, fine], for: 0s, every: 1s}]\n";
+    let steps = "phases: [{name: move, steps: [{shift: {to: 100%}}]}]\n";
+    let begin = |more: &str| {
+        let service = Service::start(&format!("{guard}{more}{steps}"));
+        fs::write(service.file("fine"), "").unwrap();
+        service.expect("apply", &[], 0);
+        service
+    };
+    let service = begin("");
+    let with_code = |code| {
+        let said = until(PATIENCE, || {
+            let said = service.verb("status", &[]);
+            (said.code == Some(code)).then_some(said)
+        });
+        last(&said.unwrap_or_else(|| panic!("{}", service.report())), "status")
+    };
+    assert_eq!(with_code(0)["state"], serde_json::json!({"is": "done"}));
+    fs::remove_file(service.file("fine")).unwrap();
+    let state = with_code(5)["state"].clone();
+    assert_eq!(state["is"], "done");
+    has(state["alarms"][0].as_str().unwrap(), &["guard fine", "exit code 1"]);
+    // It stands in the journal, and the next daemon knows it.
+    service.kill_daemon();
+    with_code(5);
+    assert_eq!(service.count(|event| acted(event, Consequence::Alarmed)), 1);
+    assert_eq!(service.state().target_permille, 1000, "nothing goes back by itself");
+    fs::write(service.file("fine"), "").unwrap();
+    with_code(0);
+
+    let service = begin("after_done: rollback\n");
+    fs::remove_file(service.file("fine")).unwrap();
+    let status = service.wait_for_state("rolled-back");
+    assert_eq!(status["target_permille"], 0);
+    has(status["state"]["why"].as_str().unwrap(), &["guard fine"]);
+}

@@ -121,7 +121,7 @@ fn seen(status: &RunStatus) -> Seen {
         RunState::Paused { reason, next_command } | RunState::Failed { reason, next_command } => {
             Is::Paused { why: reason.clone(), next: next_command.clone() }
         }
-        RunState::Done => Is::Done,
+        RunState::Done { .. } => Is::Done,
         RunState::RollingBack { why } => Is::RollingBack { why: why.clone() },
         RunState::RolledBack { why } => Is::RolledBack { why: why.clone() },
         RunState::Aborting => Is::Aborting,

@@ -101,7 +101,6 @@ impl Framing {
         };
         let (part, rest) = (&bytes[..end], &bytes[end + 1..]);
         let before = if end == 0 { self.last } else { part.last().copied() };
-        self.last = None;
         // A head's line may end so; in a body, where hyper would wait for more, it is a fault.
         if before != Some(b'\r') && !matches!(self.state, State::Head) {
             self.lose();
@@ -116,6 +115,8 @@ impl Framing {
             self.line = line;
             self.line.clear();
         }
+        // Of the line that has ended, not of the next one.
+        self.last = None;
         rest
     }
 

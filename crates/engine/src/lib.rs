@@ -69,6 +69,7 @@ pub fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<(), Repor
     let pid = state_dir.join("gate.pid");
     supervisor::write_pid(&pid);
     resolver::keep(plan_path, state_dir);
+    tracing::info!(plan = %plan_path.display(), migration = %plan.name, "a gate begins");
     let outcome = changeover_gate::process::run(config)
         .map_err(|e| Report::new("CO0140", "the gate cannot run").because(&e));
     supervisor::remove_pid(&pid);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use changeover_gate::postgres::{
     ClientAuth as GateAuth, GateUser, Password, PostgresGateConfig, ServerConfig,
 };
-use changeover_gate::state::{GateConfig, GateRoute, HttpGateConfig, Upstream};
+use changeover_gate::state::{GateConfig, GateRoute, HttpGateConfig, HttpLimits, Upstream};
 use changeover_plan::{ClientAuth, HttpRoute, Plan, PostgresSide, SecretRef, Step};
 use changeover_postgres::config::{ConnectConfig, Secret};
 use changeover_types::{MigrationName, RouteRule, Side};
@@ -159,7 +159,7 @@ pub(crate) fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<Ga
             target: upstreams(Side::Target)?,
             holds: plan.gates.postgres.is_none(),
             decide_after: gate.decide_after,
-            limits: Default::default(),
+            limits: http_limits(&gate.limits),
             routes: gate.routes.iter().map(route).collect(),
             warm_up: plan
                 .steps()
@@ -185,6 +185,19 @@ pub(crate) fn gate(plan: &Plan, plan_path: &Path, state_dir: &Path) -> Result<Ga
         http,
         postgres,
     })
+}
+
+fn http_limits(limits: &changeover_plan::HttpLimits) -> HttpLimits {
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    HttpLimits {
+        connections: count(limits.connections),
+        upstream_connections: count(limits.upstream_connections),
+        head: limits.head_timeout,
+        idle: limits.idle_timeout,
+        body: limits.body_timeout,
+        answer: limits.answer_timeout,
+        queue: limits.queue_timeout,
+    }
 }
 
 fn route(route: &HttpRoute) -> GateRoute {

@@ -4,7 +4,9 @@
 //! is in its way. The main thread keeps the hold's time, answers the control socket and asks the
 //! databases in doubt; traffic threads never write to disk.
 
+mod announce;
 mod bind;
+mod descriptors;
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,6 +46,17 @@ pub enum GateError {
         /// The cause.
         #[source]
         source: io::Error,
+    },
+    /// The system allows too few open files.
+    #[error(
+        "this process may have {limit} open files, and a gate needs {needed} at least: raise the hard \
+         limit (ulimit -Hn, LimitNOFILE=)"
+    )]
+    Descriptors {
+        /// How many it may have.
+        limit: u64,
+        /// How many it needs for the least.
+        needed: u64,
     },
     /// The state folder cannot be made.
     #[error("cannot make the state folder {}", path.display())]
@@ -94,7 +107,7 @@ impl Gate {
     ///
     /// # Errors
     /// What is in the way.
-    pub fn bind(config: GateConfig) -> Result<Gate, GateError> {
+    pub fn bind(mut config: GateConfig) -> Result<Gate, GateError> {
         if config.http.is_none() && config.postgres.is_none() {
             return Err(GateError::NothingToServe);
         }
@@ -108,6 +121,7 @@ impl Gate {
                 }
             }
         }
+        fit(&mut config)?;
         bind::state_dir(&config.state_dir)?;
         let control = Control::bind(&config.socket)?;
         let prove = config.postgres.is_some();
@@ -166,16 +180,17 @@ impl Gate {
                 drain.cancel();
             }
         };
-        self.serve(&runtime, signals, &drain)
+        self.serve(&runtime, signals, &drain, true)
     }
 
-    /// Serves until `drain` is cancelled, then drains. Installs no signal handler.
+    /// Serves until `drain` is cancelled, then drains. Installs no signal handler, and asks nobody
+    /// whether they answer.
     ///
     /// # Errors
     /// If the system gives no thread or runtime.
     pub fn run_until(self, drain: &CancellationToken) -> Result<(), GateError> {
         let runtime = runtime("the control runtime")?;
-        self.serve(&runtime, drain.clone().cancelled_owned(), drain)
+        self.serve(&runtime, drain.clone().cancelled_owned(), drain, false)
     }
 
     fn serve(
@@ -183,7 +198,9 @@ impl Gate {
         runtime: &Runtime,
         until: impl Future<Output = ()>,
         drain: &CancellationToken,
+        announces: bool,
     ) -> Result<(), GateError> {
+        let (http_address, postgres_address) = (self.http_address(), self.postgres_address());
         let Gate { shared, control, http, postgres, workers } = self;
         let ask = postgres.as_ref().map(|(config, _)| Arc::clone(config));
         let (http, mut http_listeners) = apart(http);
@@ -203,6 +220,12 @@ impl Gate {
                 .map_err(|source| GateError::System { what: "a traffic thread", source })?;
             threads.push(thread);
         }
+        let told = announce::announce(
+            Arc::clone(&shared),
+            http.clone().zip(http_address),
+            ask.clone().zip(postgres_address),
+        );
+        let told = announces.then(|| runtime.spawn(told));
         if let Some(config) = http {
             threads.push(mirror(config, Arc::clone(&shared), drain.clone())?);
         }
@@ -224,8 +247,35 @@ impl Gate {
             stop.cancel();
         };
         runtime.block_on(async { tokio::join!(minding, carrying) });
+        if let Some(told) = told {
+            told.abort();
+        }
         Ok(())
     }
+}
+
+/// Fits the limits of both gates into the file descriptors that there are.
+fn fit(config: &mut GateConfig) -> Result<(), GateError> {
+    let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let narrow = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let http = config.http.as_ref();
+    let upstreams = |http: &HttpGateConfig| {
+        let count = http.source.len() + http.target.len();
+        (wide(http.limits.upstream_connections), wide(count))
+    };
+    let fitted = descriptors::provide(descriptors::Wanted {
+        http: http.map_or(0, |http| wide(http.limits.connections)),
+        upstreams: http.map_or((0, 0), upstreams),
+        postgres: config.postgres.as_ref().map(|postgres| wide(postgres.max_clients)),
+    })?;
+    if let Some(http) = &mut config.http {
+        http.limits.connections = narrow(fitted.http);
+        http.limits.upstream_connections = narrow(fitted.upstreams.0);
+    }
+    if let Some((postgres, most)) = config.postgres.as_mut().zip(fitted.postgres) {
+        postgres.max_clients = narrow(most);
+    }
+    Ok(())
 }
 
 /// What one traffic thread runs.

@@ -85,7 +85,16 @@ pub fn changes(old: &Plan, new: &Plan) -> Changes {
 }
 
 fn gates(old: &Gates, new: &Gates, found: &mut Changes) {
-    found.bound("gates.http", &old.http, &new.http, STARTED_WITH);
+    match (&old.http, &new.http) {
+        (Some(was), Some(is)) => {
+            // A gate takes them up at its next start, and the run does not rest on them.
+            found.free("gates.http.limits", &was.limits, &is.limits);
+            let mut rest = was.clone();
+            rest.limits = is.limits;
+            found.bound("gates.http", &rest, is, STARTED_WITH);
+        }
+        (was, is) => found.bound("gates.http", was, is, STARTED_WITH),
+    }
     match (&old.postgres, &new.postgres) {
         (Some(was), Some(is)) => {
             found.value("gates.postgres.unmovable", &was.unmovable, &is.unmovable);

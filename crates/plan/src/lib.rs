@@ -52,9 +52,9 @@ pub use model::checks::{
 };
 pub use model::{
     AfterDone, Against, Approve, ClientAuth, Data, Deadline, Entrance, Environment, GateUser,
-    Gates, Guard, HttpGate, HttpSide, Limit, Measure, Objectives, OnNoData, Opening, Outcome,
-    Phase, PlacedStep, Plan, PostgresGate, PostgresSide, Reaction, Rehearsal, SecretRef, Standbys,
-    Step, Tablespaces, Unmovable, Window,
+    Gates, Guard, HttpGate, HttpLimits, HttpSide, Limit, Measure, Objectives, OnNoData, Opening,
+    Outcome, Phase, PlacedStep, Plan, PostgresGate, PostgresSide, Reaction, Rehearsal, SecretRef,
+    Standbys, Step, Tablespaces, Unmovable, Window,
 };
 pub use outside::{Outside, WhenStuck};
 pub use program::{

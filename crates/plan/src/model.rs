@@ -159,6 +159,49 @@ pub struct HttpGate {
     pub decide_after: Duration,
     /// In the order in which they are asked; what none takes is the rest.
     pub routes: Vec<HttpRoute>,
+    /// How many, and how long.
+    #[serde(skip_serializing_if = "HttpLimits::is_default")]
+    pub limits: HttpLimits,
+}
+
+/// What the HTTP gate allows, and how long it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct HttpLimits {
+    /// Clients' connections.
+    pub connections: u32,
+    /// Connections to each upstream.
+    pub upstream_connections: u32,
+    /// For a request's head, the first one counted from the connection's beginning.
+    pub head_timeout: Duration,
+    /// Between two requests.
+    pub idle_timeout: Duration,
+    /// Without a byte of a body, either way.
+    pub body_timeout: Duration,
+    /// For the head of an answer, without the time in which the client is awaited.
+    pub answer_timeout: Duration,
+    /// For one of the connections to an upstream.
+    pub queue_timeout: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        HttpLimits {
+            connections: 10_000,
+            upstream_connections: 1000,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(60),
+            answer_timeout: Duration::from_secs(60),
+            queue_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl HttpLimits {
+    /// Whether the plan might as well say nothing.
+    fn is_default(&self) -> bool {
+        *self == HttpLimits::default()
+    }
 }
 
 /// The PostgreSQL gate.

@@ -6,15 +6,16 @@ use std::time::Duration;
 use crate::address;
 use crate::defaults;
 use crate::fault::{FaultKind, Place};
-use crate::model::{ClientAuth, GateUser, Gates, HttpGate, PostgresGate, Unmovable};
+use crate::model::{ClientAuth, GateUser, Gates, HttpGate, HttpLimits, PostgresGate, Unmovable};
 use crate::reader::{Field, Fields, Reader};
 
 use super::{GatesDraft, duration, environment, routes};
 
 const UNBUILT: &[&str] = &["tcp", "mysql", "hosts"];
-const UNBUILT_HTTP: &[&str] = &["tls", "http2", "limits", "streams"];
+const UNBUILT_HTTP: &[&str] = &["tls", "http2", "streams"];
 const UNBUILT_POSTGRES: &[&str] = &["tls", "pool", "limits"];
 const USERS_MAX: usize = 256;
+const CONNECTIONS_MAX: u64 = 1_000_000;
 
 pub(super) fn read(fields: &mut Fields<'_>, reader: &mut Reader) -> GatesDraft {
     let place = fields.key_place("gates");
@@ -51,9 +52,40 @@ fn http(field: &Field<'_>, reader: &mut Reader) -> Option<HttpGate> {
     }
     let routes_field = fields.get("routes");
     let routes = routes_field.map(|field| routes::read(&field, decide_after, reader));
+    let limits = fields.get("limits").and_then(|field| http_limits(&field, reader));
     fields.done(UNBUILT_HTTP, reader);
-    let routes = routes.unwrap_or_default();
-    Some(HttpGate { listen: listen?, sticky_cookie, decide_after, routes })
+    let (routes, limits) = (routes.unwrap_or_default(), limits.unwrap_or_default());
+    Some(HttpGate { listen: listen?, sticky_cookie, decide_after, routes, limits })
+}
+
+fn http_limits(field: &Field<'_>, reader: &mut Reader) -> Option<HttpLimits> {
+    let mut fields = reader.map(field)?;
+    let mut limits = HttpLimits::default();
+    let counts = [
+        ("connections", &mut limits.connections),
+        ("upstream_connections", &mut limits.upstream_connections),
+    ];
+    for (key, count) in counts {
+        let read = fields.get(key).and_then(|field| reader.number(&field, 1, CONNECTIONS_MAX));
+        if let Some(read) = read.and_then(|read| u32::try_from(read).ok()) {
+            *count = read;
+        }
+    }
+    let times = [
+        ("head_timeout", &mut limits.head_timeout),
+        ("idle_timeout", &mut limits.idle_timeout),
+        ("body_timeout", &mut limits.body_timeout),
+        ("answer_timeout", &mut limits.answer_timeout),
+        ("queue_timeout", &mut limits.queue_timeout),
+    ];
+    let range = (Duration::from_millis(100), Duration::from_secs(24 * 3600));
+    for (key, time) in times {
+        if let Some(read) = fields.get(key).and_then(|field| duration(&field, range, reader)) {
+            *time = read;
+        }
+    }
+    fields.done(&[], reader);
+    Some(limits)
 }
 
 fn sticky(field: &Field<'_>, reader: &mut Reader) -> Option<String> {

@@ -127,3 +127,27 @@ fn steps_over_routes_that_are_wrong() {
         cases.iter().map(case).chain([format!("without routes\n{}", shown(&no_routes))]).collect();
     insta::assert_snapshot!(all.join("\n\n"));
 }
+
+#[test]
+fn limits_of_the_http_gate_are_read_and_have_defaults() {
+    let none = plan(&["shift: {to: 100%}"]).gates.http.unwrap().limits;
+    assert_eq!((none.connections, none.idle_timeout), (10_000, Duration::from_secs(75)));
+    let with = |limits: &str| {
+        let gates = GATES.replace("    routes:", &format!("    limits: {limits}\n    routes:"));
+        text(&gates, &["shift: {to: 100%}"])
+    };
+    let some = "{connections: 50, upstream_connections: 7, body_timeout: 2m, queue_timeout: 500ms}";
+    let limits = parse("plan.yaml", &with(some)).unwrap().gates.http.unwrap().limits;
+    assert_eq!((limits.connections, limits.upstream_connections), (50, 7));
+    assert_eq!(limits.body_timeout, Duration::from_secs(120));
+    assert_eq!(limits.queue_timeout, Duration::from_millis(500));
+    assert_eq!(limits.head_timeout, none.head_timeout);
+    for (wrong, says) in [
+        ("{connections: 0}", "from 1 to"),
+        ("{body_timeout: 10ms}", "from 100ms to"),
+        ("{requests: 5}", "`requests`"),
+    ] {
+        let shown = shown(&with(wrong));
+        assert!(shown.contains(says), "{wrong}: {shown}");
+    }
+}

@@ -52,9 +52,12 @@ fn judge(state: &State, plan: &Plan, good: bool) -> Watching {
             latency: (0..).zip(counts).map(|(at, n)| (LatencyBucket(at * 10), *n)).collect(),
             ..Decided::default()
         };
-        let source = decided(&[0, 500, 400, 90, 9, 1]);
-        let bad = if good { 0 } else { 1000 };
-        let target = Decided { bad, ..decided(&[1000]) };
+        // Two thousand requests a second, shared out as ordered.
+        let to_target = 2 * u64::from(target_permille);
+        let slower = (2000 - to_target).div_ceil(1000);
+        let source = decided(&[0, 500, 400, 90, 9, 1].map(|n| n * slower));
+        let bad = if good { 0 } else { to_target };
+        let target = Decided { bad, ..decided(&[to_target]) };
         DecidedSecond { second, target_permille, source, target }
     };
     let past: Vec<_> = (0..60).map(|at| second(at, 0)).collect();

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
 use changeover_run::canary::{Watching, watch_rules};
-use changeover_run::{Command, Input, Mode, State, decide, due};
+use changeover_run::{Command, DataStage, Input, Mode, State, decide, due};
 use changeover_sim::run_shell::{self, checked, cut_short, without_epochs};
 use changeover_types::{Decided, DecidedSecond, LatencyBucket, Share, Side, WallMs};
 
@@ -87,8 +87,11 @@ fn second(second: u64, target_permille: u16) -> DecidedSecond {
         latency: (0..).zip(counts).map(|(at, count)| (LatencyBucket(at * 10), *count)).collect(),
         ..Decided::default()
     };
-    let source = decided(&[0, 500, 400, 90, 9, 1]);
-    DecidedSecond { second, target_permille, source, target: decided(&[1000]) }
+    // Two thousand requests a second, shared out as ordered.
+    let to_target = 2 * u64::from(target_permille);
+    let slower = (2000 - to_target).div_ceil(1000);
+    let source = decided(&[0, 500, 400, 90, 9, 1].map(|n| n * slower));
+    DecidedSecond { second, target_permille, source, target: decided(&[to_target]) }
 }
 
 /// Everything a shell or an operator may say in this state.
@@ -202,15 +205,23 @@ fn from_every_state_the_run_comes_to_rest_where_it_was_told_to() {
 #[test]
 fn from_every_state_that_is_not_ended_a_rollback_leads_to_the_source() {
     let plan = plan();
+    let mut refused = 0_u32;
     for state in every_state(&plan) {
         if !matches!(state.mode, Mode::Forward | Mode::Done | Mode::RollingBack { .. }) {
             continue;
         }
-        let asked = after(state, &plan, &Input::RollBack { why: "asked".into(), by: None });
-        let rested = heal(asked, &plan);
+        let ask = Input::RollBack { why: "asked".into(), by: None };
+        if decide(state, &plan, &ask, WallMs(0)).is_err() {
+            // What never began is not said to be back.
+            assert!(state.data == DataStage::Nothing && !state.has_moved_something(), "{state:?}");
+            refused += 1;
+            continue;
+        }
+        let rested = heal(after(state, &plan, &ask), &plan);
         assert!(matches!(rested.mode, Mode::RolledBack { .. }), "{state:?} → {rested:?}");
         assert!(!rested.has_moved_something(), "{state:?}");
     }
+    assert!(refused > 0, "a run that never began is no rollback");
 }
 
 /// As long as nothing of authority has moved, a rollback can be given up: the target keeps what it

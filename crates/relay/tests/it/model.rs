@@ -93,6 +93,8 @@ fn play(kinds: &[Kind], open: bool, limits: Limits, actions: &[Action]) {
     assert_eq!(session.relay.buffered_bytes(), 0);
     // With everything durable the sender can let go of everything, and be shut down.
     let end = history.last().map_or(Lsn::ZERO, |t| Lsn(t.end.0 + BETWEEN));
+    // Where nothing was left to be sent, the last keepalive is all that comes.
+    session.relay.handle_keepalive(end);
     assert_eq!(acknowledged.max(session.relay.acknowledgeable()), end);
 }
 

@@ -11,6 +11,14 @@ const MANY: &str = "DO $$ BEGIN FOR i IN 1..120 LOOP \
 const TABLES: &str = "SELECT count(*) FROM pg_class WHERE relkind = 'r' \
     AND relnamespace = 'public'::regnamespace";
 
+/// Makes each table of a restore, and of nothing else, take long enough to be seen.
+const SLOW: &str = "CREATE SCHEMA slow; \
+    CREATE FUNCTION slow.down() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+      IF current_setting('application_name') LIKE 'changeover schema%' THEN \
+        PERFORM pg_sleep(0.05); END IF; END $$; \
+    CREATE EVENT TRIGGER slow ON ddl_command_start WHEN TAG IN ('CREATE TABLE') \
+      EXECUTE FUNCTION slow.down()";
+
 /// Sessions and programs of ours that make the schema.
 const RESTORING: &str = "SELECT count(*) FROM pg_stat_activity \
     WHERE application_name LIKE 'changeover schema%' AND datname = current_database()";
@@ -26,6 +34,7 @@ fn a_daemon_that_is_killed_while_it_restores_leaves_nothing_behind() {
     let pair = Pair::start("restorekill");
     let stage = Stage::new(&pair, "restorekill", &PlanText::new(Gate::None));
     execute(&stage.source, MANY);
+    execute(&stage.target, SLOW);
     let all = query_one(&stage.source, TABLES);
 
     // The daemon alone: the next one goes on.
@@ -46,6 +55,7 @@ fn a_daemon_that_is_killed_while_it_restores_leaves_nothing_behind() {
     // With its supervisor, and then it is taken back.
     let other = Stage::new(&pair, "restoreabort", &PlanText::new(Gate::None));
     execute(&other.source, MANY);
+    execute(&other.target, SLOW);
     let apply = other.begin("apply", &[], &[]);
     wait_for_restore(&other);
     for file in ["supervisor.pid", "run.pid"] {

@@ -35,6 +35,10 @@ pub(crate) fn data() -> Data {
 /// When a request is decided.
 pub(crate) const DECIDE_AFTER: Duration = Duration::from_secs(1);
 
+/// For so long guards and objectives act when everything has moved. Without requests there is nothing
+/// that they would look at.
+const SOAK: Duration = Duration::from_secs(600);
+
 /// The phases of a plan that names none.
 pub(crate) fn phases(source: &Environment, target: &Environment, gates: &Gates) -> Vec<Phase> {
     let data = source.postgres.is_some() && target.postgres.is_some();
@@ -57,6 +61,7 @@ pub(crate) fn phases(source: &Environment, target: &Environment, gates: &Gates) 
             .collect(),
         ),
         ("verify", data, vec![Step::Verify]),
+        ("watch", http, vec![Step::Soak { for_: SOAK }]),
     ];
     let wanted = plan.into_iter().filter(|(_, wanted, _)| *wanted);
     let phase =

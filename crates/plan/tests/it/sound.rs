@@ -83,7 +83,7 @@ fn a_plan_without_phases_gets_the_usual_ones() {
         paths(&format!("{head}{database}")),
         ["copy/replicate", "copy/verify", "cutover/cutover", "verify/verify"]
     );
-    assert_eq!(paths(&format!("{head}{http}")), ["canary/canary", "cutover/shift"]);
+    assert_eq!(paths(&format!("{head}{http}")), ["canary/canary", "cutover/shift", "watch/soak"]);
     assert_eq!(
         paths(template(TemplateKind::Service)),
         [
@@ -92,7 +92,8 @@ fn a_plan_without_phases_gets_the_usual_ones() {
             "canary/canary",
             "cutover/cutover",
             "cutover/shift",
-            "verify/verify"
+            "verify/verify",
+            "watch/soak"
         ]
     );
 }

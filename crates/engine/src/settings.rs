@@ -112,6 +112,9 @@ pub(crate) fn carries(plan: &Plan, databases: Option<&Databases>) -> BTreeMap<St
         say("gates.postgres.auth".to_owned(), format!("{:?}", gate.auth).to_lowercase());
         let users: Vec<&str> = gate.users.iter().map(|user| user.name.as_str()).collect();
         say("gates.postgres.users".to_owned(), users.join(", "));
+        if !gate.settings.is_empty() {
+            say("gates.postgres.settings".to_owned(), gate.settings.join(", "));
+        }
         for (side, databases) in [Side::Source, Side::Target].into_iter().zip([databases; 2]) {
             let Some(config) = databases.map(|both| both.of(side)) else { continue };
             let place = format!("{}:{}/{}", config.host, config.port, config.database);
@@ -270,6 +273,7 @@ fn postgres_gate(plan: &Plan, plan_path: &Path) -> Result<PostgresGateConfig, Re
     let mut config =
         PostgresGateConfig::new(gate.listen, server(Side::Source)?, server(Side::Target)?);
     config.users = users;
+    config.watch_settings = gate.settings.clone();
     config.auth = match gate.auth {
         ClientAuth::Trust => GateAuth::Trust,
         ClientAuth::Password => GateAuth::Password,

@@ -215,6 +215,8 @@ pub struct PostgresGate {
     pub users: Vec<GateUser>,
     /// What to do with sessions whose state cannot move.
     pub unmovable: Unmovable,
+    /// Custom settings (`app.tenant`) that sessions have set by code which names them nowhere.
+    pub settings: Vec<String>,
 }
 
 /// How clients of the PostgreSQL gate prove who they are.

@@ -81,8 +81,9 @@ pub struct PostgresGateConfig {
     pub target: ServerConfig,
     /// Most client connections at a time; more are refused with 53300.
     pub max_clients: usize,
-    /// Custom settings (`app.tenant`) that are carried along with a session. The server lists
-    /// them nowhere, so those not declared are known only when a plain `SET` was seen.
+    /// Custom settings (`app.tenant`) that are carried along with a session, beside those that its
+    /// statements, the values bound to them, or the database's own code name: the server lists them
+    /// nowhere.
     pub watch_settings: Vec<String>,
     /// What all cores that serve this gate share.
     pub(crate) registry: Arc<Registry>,

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use changeover_pgwire::backend::TransactionStatus;
@@ -117,6 +117,8 @@ pub(super) struct Session {
     signal: Pin<Box<dyn Future<Output = ()> + Send>>,
     view: HoldView,
     authority: Option<Side>,
+    /// Since when a hold is on, as far as this session has seen.
+    held_since: Option<Instant>,
     /// Counted among the sessions whose state is not read.
     unread: bool,
     captured: Captured,
@@ -162,6 +164,7 @@ impl Session {
             authority: gate.shared.authority(),
             up: Lane::new(rx),
             down: Lane::new(BytesMut::new()),
+            held_since: None,
             captured: Captured::default(),
             results: Results::default(),
             unread: false,
@@ -292,11 +295,20 @@ impl Session {
     fn look(&mut self) {
         self.signal = signal(&self.gate, &self.client.peer);
         self.refresh();
-        // Of a session that has not spoken since it was read, that still holds.
+        // Of a session that has not spoken since it was read in this hold, that still holds.
         let known = self.view != HoldView::Open && !self.unread;
         self.pinned = known && !self.captured.pins.is_empty();
+        match self.view {
+            HoldView::Open => self.held_since = None,
+            _ => drop(self.held_since.get_or_insert_with(Instant::now)),
+        }
         if self.view == HoldView::Open {
             self.work = None;
+            // The next hold must not be complete before this one is looked at again.
+            if !self.captured.pins.is_empty() && !self.unread {
+                self.unread = true;
+                self.gate.config.registry.spoke(&self.gate.shared, self.gate.config.listen);
+            }
             if self.authority == Some(self.server.side) {
                 self.warming = None;
                 if let Some(mut server) = self.warm.take() {

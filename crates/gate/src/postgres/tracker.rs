@@ -21,6 +21,7 @@
 //! ([`SessionTracker::begins_work`]).
 
 mod expect;
+mod settings;
 mod statements;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,11 +37,14 @@ const MAX_EXPECTATIONS: usize = 16 * 1024;
 /// A Parse longer than this is not kept, so its session cannot be moved.
 pub(crate) const MAX_KEPT_PARSE: usize = 256 * 1024;
 
-/// So much of a query is looked at, for a `SET` of a custom setting.
-pub(crate) const GLIMPSE: usize = 512;
+/// So much of a simple query is looked at, for a `SET` of a custom setting.
+pub(crate) const GLIMPSE: usize = 4096;
 
 /// More reported settings than any server has.
 const MAX_PARAMETERS: usize = 256;
+
+/// More custom settings than this are not remembered; the session then cannot be moved.
+const MAX_SETTINGS: usize = 256;
 
 /// The transaction status of a ReadyForQuery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +86,12 @@ pub(crate) struct SessionTracker {
     statements: Statements,
     /// Last value of each setting the server reported and the client was told.
     parameters: BTreeMap<String, String>,
-    /// Custom settings seen in the first words of a statement.
+    /// Custom settings that the session's statements name.
     noticed: BTreeSet<String>,
+    /// More of them than are remembered.
+    too_many_settings: bool,
+    /// A statement sets one whose name comes as a value.
+    sets_by_value: bool,
 }
 
 impl SessionTracker {
@@ -95,6 +103,8 @@ impl SessionTracker {
             statements: Statements::default(),
             parameters,
             noticed: BTreeSet::new(),
+            too_many_settings: false,
+            sets_by_value: false,
         }
     }
 
@@ -145,7 +155,10 @@ impl SessionTracker {
             }
             b'F' => self.expect.push(Expect::Call),
             b'S' => self.expect.push(Expect::Sync),
-            b'P' => self.frontend_parse(body.and_then(Statement::from_parse)),
+            b'P' => {
+                let unnamed = body.unwrap_or(glimpse).first() == Some(&0);
+                self.frontend_parse(body.and_then(Statement::from_parse), unnamed);
+            }
             b'C' => {
                 let name = body.and_then(|b| b.strip_prefix(b"S")).and_then(until_nul);
                 self.expect.push(Expect::Close(name.map(Box::from)));
@@ -163,11 +176,14 @@ impl SessionTracker {
     }
 
     /// A Parse is being forwarded; `None` if it is too long to keep.
-    pub(crate) fn frontend_parse(&mut self, statement: Option<Statement>) {
+    pub(crate) fn frontend_parse(&mut self, statement: Option<Statement>, unnamed: bool) {
         if let Some(statement) = &statement {
             self.notice(statement.query());
         }
-        self.expect.push(Expect::Parse(statement.map(Box::new)));
+        self.expect.push(match statement {
+            None if unnamed => Expect::LongUnnamed,
+            statement => Expect::Parse(statement.map(Box::new)),
+        });
     }
 
     /// A Bind, Describe or Execute is being forwarded of which more is known.
@@ -198,11 +214,11 @@ impl SessionTracker {
             }
             b'G' => self.expect.copy_in(),
             b'W' => return Err(Violation { tag, fault: "replication was not asked for" }),
-            b'1' => {
-                if let Some(Expect::Parse(statement)) = self.expect.step() {
-                    self.statements.keep(statement.map(|s| *s));
-                }
-            }
+            b'1' => match self.expect.step() {
+                Some(Expect::Parse(statement)) => self.statements.keep(statement.map(|s| *s)),
+                Some(Expect::LongUnnamed) => self.statements.lose_unnamed(),
+                _ => {}
+            },
             b'3' => {
                 if let Some(Expect::Close(Some(name))) = self.expect.step() {
                     self.statements.close(&name);
@@ -256,9 +272,19 @@ impl SessionTracker {
         }
     }
 
-    /// Custom settings seen.
-    pub(crate) fn noticed(&self) -> &BTreeSet<String> {
-        &self.noticed
+    /// Custom settings seen; `None` if there were too many.
+    pub(crate) fn noticed(&self) -> Option<&BTreeSet<String>> {
+        (!self.too_many_settings).then_some(&self.noticed)
+    }
+
+    /// Whether a Bind may say which custom setting is set.
+    pub(crate) fn sets_by_value(&self) -> bool {
+        self.sets_by_value
+    }
+
+    /// A Bind is being forwarded: its values may be names of custom settings.
+    pub(crate) fn notice_values(&mut self, bind: &[u8]) {
+        self.remember(bound_values(bind).filter_map(settings::name));
     }
 
     fn ready(&mut self, body: Option<&[u8]>) -> Result<(), Violation> {
@@ -284,50 +310,43 @@ impl SessionTracker {
     }
 
     fn notice(&mut self, query: &[u8]) {
-        for name in custom_settings(query) {
-            if self.noticed.len() < MAX_PARAMETERS {
+        self.remember(settings::named(query));
+        self.sets_by_value |= settings::is_asked_by_value(query);
+    }
+
+    fn remember(&mut self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            self.too_many_settings |= self.noticed.len() >= MAX_SETTINGS;
+            if self.noticed.len() < MAX_SETTINGS {
                 self.noticed.insert(name);
             }
         }
     }
 }
 
+/// The values in a Bind's body; none if it is malformed (the server will say so).
+fn bound_values(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let count = |rest: &mut &[u8]| {
+        let (count, after) = rest.split_first_chunk::<2>()?;
+        *rest = after;
+        Some(u16::from_be_bytes(*count))
+    };
+    let mut rest = body.splitn(3, |byte| *byte == 0).nth(2).unwrap_or_default();
+    let formats = count(&mut rest).unwrap_or_default();
+    rest = rest.get(2 * usize::from(formats)..).unwrap_or_default();
+    let values = count(&mut rest).unwrap_or_default();
+    (0..values).map_while(move |_| {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        // A null has the length -1.
+        let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or_default();
+        let value = after.get(..length)?;
+        rest = &after[length..];
+        Some(value)
+    })
+}
+
 fn until_nul(body: &[u8]) -> Option<&[u8]> {
     body.iter().position(|b| *b == 0).map(|end| &body[..end])
-}
-
-/// The dotted settings that a query sets, where the first words of one of its statements say so
-/// plainly.
-///
-/// The server lists custom settings nowhere, so a session that sets one would lose it silently;
-/// this sees `SET [SESSION] a.b …` and `SELECT [pg_catalog.]set_config('a.b', …`. What it takes
-/// for a statement may be part of a text, which does no harm: the server is asked for the value.
-fn custom_settings(query: &[u8]) -> impl Iterator<Item = String> {
-    query[..query.len().min(GLIMPSE)].split(|b| *b == b';').filter_map(custom_setting)
-}
-
-fn custom_setting(statement: &[u8]) -> Option<String> {
-    let statement = statement.trim_ascii_start();
-    if !statement.first().is_some_and(|b| b.eq_ignore_ascii_case(&b's')) {
-        return None;
-    }
-    let lower = String::from_utf8_lossy(statement).to_ascii_lowercase();
-    let mut words = lower.split_whitespace();
-    let first = words.next()?;
-    let name = if first == "set" {
-        let name = words.next()?;
-        if name == "session" { words.next()? } else { name }
-    } else if first == "select" {
-        let rest = lower.get(6..)?.trim_start();
-        let rest = rest.strip_prefix("pg_catalog.").unwrap_or(rest);
-        rest.strip_prefix("set_config(")?.trim_start().strip_prefix('\'')?
-    } else {
-        return None;
-    };
-    let name: String =
-        name.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')).collect();
-    let custom = name.contains('.') && !name.starts_with('.') && !name.ends_with('.');
-    custom.then_some(name)
 }
 
 #[cfg(test)]

@@ -118,6 +118,7 @@ fn postgres(field: &Field<'_>, reader: &mut Reader) -> Option<PostgresGate> {
     let unmovable = fields.get("unmovable").and_then(|field| {
         reader.word(&field, &[("wait", Unmovable::Wait), ("terminate", Unmovable::Terminate)])
     });
+    let settings = fields.get("settings").map(|field| settings(&field, reader)).unwrap_or_default();
     fields.done(UNBUILT_POSTGRES, reader);
     let auth = auth?;
     if users_field.is_none() && auth != ClientAuth::Trust {
@@ -130,7 +131,22 @@ fn postgres(field: &Field<'_>, reader: &mut Reader) -> Option<PostgresGate> {
         open_door(address, place, field, reader);
     }
     let unmovable = unmovable.unwrap_or(Unmovable::Wait);
-    Some(PostgresGate { listen: listen?, auth, users, unmovable })
+    Some(PostgresGate { listen: listen?, auth, users, unmovable, settings })
+}
+
+fn settings(field: &Field<'_>, reader: &mut Reader) -> Vec<String> {
+    let expected = "a custom setting's name, like app.tenant";
+    let word = |part: &str| {
+        part.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let name = |text: &str| {
+        let custom = text.len() <= 127 && text.contains('.') && text.split('.').all(word);
+        custom.then(|| text.to_ascii_lowercase())
+    };
+    let items = reader.list(field, "names of custom settings").unwrap_or_default();
+    let parsed = |item| reader.parsed(item, FaultKind::WrongValue, expected, name);
+    items.iter().filter_map(parsed).collect()
 }
 
 fn open_door(listen: SocketAddr, place: Place, field: &Field<'_>, reader: &mut Reader) {

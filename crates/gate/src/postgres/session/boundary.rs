@@ -42,8 +42,13 @@ impl Session {
             return Ok(());
         }
         let mut watched: BTreeSet<String> = config.watch_settings.iter().cloned().collect();
-        watched.extend(self.tracker.noticed().iter().cloned());
-        let catalogue = Types::of(&config, self.server.side, Types::is_fresh).await;
+        let noticed = self.tracker.noticed();
+        watched.extend(noticed.into_iter().flatten().cloned());
+        let too_many = noticed.is_none();
+        // Code that was deployed just before the hold may ask for a setting that nobody else names.
+        let since = self.held_since;
+        let knows = |types: &Types| since.map_or(types.is_fresh(), |since| types.is_since(since));
+        let catalogue = Types::of(&config, self.server.side, knows).await;
         if let Ok(catalogue) = &catalogue {
             watched.extend(catalogue.settings().cloned());
         }
@@ -60,6 +65,9 @@ impl Session {
         self.tracker.statements_mut().retain_named(|name| held.contains(name));
         if self.tracker.statements().lost() {
             self.captured.pins.insert("a prepared statement too long to keep".to_owned());
+        }
+        if too_many {
+            self.captured.pins.insert("too many custom settings".to_owned());
         }
         if let Err(fault) = catalogue {
             let pin = format!("the catalogue is unknown: {}", fault.for_client().message);

@@ -234,6 +234,13 @@ impl Session {
 
     /// Lets a frontend message pass; false if more of it must be there first.
     fn take_up(&mut self, header: Header) -> Result<bool, End> {
+        let says_names = header.tag == b'B' && self.tracker.sets_by_value();
+        if says_names && header.body_len <= MAX_KEPT_PARSE {
+            if !self.up.has_whole(header) {
+                return Ok(false);
+            }
+            self.tracker.notice_values(self.up.body(header));
+        }
         match self.server.numbers.clone() {
             None => self.take_plainly(header),
             Some(numbers) => self.translate_up(header, &numbers),

@@ -97,8 +97,9 @@ impl Session {
                     let meaning = statement.meaning.as_deref();
                     types::parse(numbers, meaning, body, statement.types_at());
                 }
-                self.tracker
-                    .frontend_parse(statement.filter(|_| header.body_len <= MAX_KEPT_PARSE));
+                let unnamed = body.first() == Some(&0);
+                let kept = statement.filter(|_| header.body_len <= MAX_KEPT_PARSE);
+                self.tracker.frontend_parse(kept, unnamed);
                 header
             }
             b'Q' => {

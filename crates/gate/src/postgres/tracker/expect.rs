@@ -38,6 +38,8 @@ pub(crate) enum Expect {
     Sync,
     /// ParseComplete; the statement, if it could be kept.
     Parse(Option<Box<Statement>>),
+    /// ParseComplete of an unnamed statement that is too long to keep.
+    LongUnnamed,
     /// CloseComplete; the name, if it closes a prepared statement.
     Close(Option<Box<[u8]>>),
     /// Bind, Describe, Execute: one final reply.
@@ -48,7 +50,7 @@ pub(crate) enum Expect {
 
 impl Expect {
     fn is_extended(&self) -> bool {
-        matches!(self, Expect::Parse(_) | Expect::Close(_) | Expect::Step(_))
+        matches!(self, Expect::Parse(_) | Expect::LongUnnamed | Expect::Close(_) | Expect::Step(_))
     }
 
     fn is_ready(&self) -> bool {

@@ -75,6 +75,8 @@ pub(crate) struct Statements {
     by_name: BTreeMap<Box<[u8]>, Statement>,
     bytes: usize,
     lost: bool,
+    /// The unnamed statement, until the next one takes its place.
+    lost_unnamed: bool,
 }
 
 impl Statements {
@@ -94,7 +96,14 @@ impl Statements {
         }
     }
 
+    /// The server has confirmed an unnamed statement that was too long to keep.
+    pub(super) fn lose_unnamed(&mut self) {
+        self.close(b"");
+        self.lost_unnamed = true;
+    }
+
     pub(super) fn close(&mut self, name: &[u8]) {
+        self.lost_unnamed &= !name.is_empty();
         if let Some(old) = self.by_name.remove(name) {
             self.bytes -= old.body.len();
         }
@@ -102,7 +111,7 @@ impl Statements {
 
     /// A simple query destroys the unnamed statement.
     pub(super) fn forget_unnamed(&mut self) {
-        if !self.by_name.is_empty() {
+        if self.lost_unnamed || !self.by_name.is_empty() {
             self.close(b"");
         }
     }
@@ -122,7 +131,7 @@ impl Statements {
 
     /// Whether the server may hold a statement that was not kept.
     pub(crate) fn lost(&self) -> bool {
-        self.lost
+        self.lost || self.lost_unnamed
     }
 
     /// The statement of this name.

@@ -388,21 +388,50 @@ proptest! {
 }
 
 #[test]
-fn custom_settings_are_noticed() {
-    let names = |query: &str| custom_settings(query.as_bytes()).collect::<Vec<_>>();
-    assert_eq!(names("set app.tenant = 1; SET SESSION a.b to x;select 1"), ["app.tenant", "a.b"]);
-    assert_eq!(names(" SELECT  set_config('App.Tenant', $1, false)"), ["app.tenant"]);
-    assert_eq!(names("select pg_catalog.set_config( 'a.b',"), ["a.b"]);
-    assert!(
-        names("set work_mem = 1; select set_config('work_mem', '1', true); update a.b").is_empty()
-    );
-    assert!(names("set").is_empty() && names("set .; set a.").is_empty());
+fn custom_settings_are_noticed_in_texts_and_in_values() {
+    let mut tracker = tracker();
+    tracker.frontend(b'Q', None, b"set app.tenant = 1\0");
+    assert!(!tracker.sets_by_value());
+    let mut parse = BytesMut::new();
+    frontend::parse(&mut parse, "", "select set_config($1, $2, false)", &[]);
+    tracker.frontend(b'P', Some(&parse[5..]), b"");
+    assert!(tracker.sets_by_value());
+    let bind = b"\0\0\0\x01\0\0\0\x03\0\0\0\x05app.x\xff\xff\xff\xff\0\0\0\x03T-7\0\0";
+    tracker.notice_values(bind);
+    let noticed: Vec<&String> = tracker.noticed().unwrap().iter().collect();
+    assert_eq!(noticed, ["app.tenant", "app.x"]);
+    tracker.notice_values(b"\0\0\0\x01");
+    for n in 0..MAX_SETTINGS {
+        tracker.frontend(b'Q', None, format!("set a.b{n} = 1").as_bytes());
+    }
+    assert!(tracker.noticed().is_none(), "more than are remembered");
+}
+
+#[test]
+fn a_long_unnamed_statement_is_forgotten_with_the_next_one() {
+    let mut tracker = tracker();
+    tracker.frontend(b'P', None, b"\0insert into");
+    tracker.backend(b'1', None).unwrap();
+    assert!(tracker.statements().lost());
+    let mut parse = BytesMut::new();
+    frontend::parse(&mut parse, "", "select 1", &[]);
+    tracker.frontend(b'P', Some(&parse[5..]), b"");
+    tracker.backend(b'1', None).unwrap();
+    assert!(!tracker.statements().lost());
+    tracker.frontend(b'P', None, b"\0insert into");
+    tracker.backend(b'1', None).unwrap();
+    tracker.frontend(b'S', None, b"");
+    tracker.backend(b'Z', Some(b"I")).unwrap();
+    tracker.frontend(b'Q', None, b"select 1");
+    tracker.backend(b'C', Some(b"SELECT 1\0")).unwrap();
+    tracker.backend(b'Z', Some(b"I")).unwrap();
+    assert!(!tracker.statements().lost(), "a simple query destroys it");
 }
 
 #[test]
 fn a_statement_too_long_to_keep_is_lost_until_all_are_discarded() {
     let mut tracker = tracker();
-    tracker.frontend(b'P', None, b"");
+    tracker.frontend(b'P', None, b"named\0");
     tracker.backend(b'1', None).unwrap();
     assert!(tracker.statements().lost());
     tracker.frontend(b'Q', None, b"");

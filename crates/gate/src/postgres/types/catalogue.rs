@@ -40,12 +40,25 @@ pub(crate) struct Types {
     read_at: Option<Instant>,
 }
 
+/// In functions (SQL bodies included), policies, defaults, checks, views, rules, and conditions of
+/// triggers, whatever asks for a custom setting or sets one.
 const SETTINGS: &str = "select distinct m[1] from ( \
-        select prosrc from pg_catalog.pg_proc where oid >= 16384 \
+        select pg_catalog.pg_get_functiondef(p.oid) from pg_catalog.pg_proc p \
+          join pg_catalog.pg_language l on l.oid = p.prolang \
+          where p.oid >= 16384 and p.prokind in ('f', 'p') and l.lanname not in ('c', 'internal') \
         union all select pg_catalog.pg_get_expr(polqual, polrelid) from pg_catalog.pg_policy \
         union all select pg_catalog.pg_get_expr(polwithcheck, polrelid) from pg_catalog.pg_policy \
+        union all select pg_catalog.pg_get_expr(adbin, adrelid) from pg_catalog.pg_attrdef \
+        union all select pg_catalog.pg_get_constraintdef(oid) from pg_catalog.pg_constraint \
+          where oid >= 16384 and contype = 'c' \
+        union all select typdefault from pg_catalog.pg_type where oid >= 16384 \
+        union all select pg_catalog.pg_get_ruledef(oid) from pg_catalog.pg_rewrite \
+          where oid >= 16384 \
+        union all select pg_catalog.pg_get_triggerdef(oid) from pg_catalog.pg_trigger \
+          where not tgisinternal and tgqual is not null \
     ) as code(text), pg_catalog.regexp_matches(text, \
-        '(?:current_setting|set_config)\\s*\\(\\s*''([A-Za-z_]\\w*(?:\\.\\w+)+)''', 'g') m";
+        '(?:(?:current_setting|set_config)\\s*\\(\\s*''|\\mset\\s+(?:session\\s+|local\\s+)?)\
+        ([A-Za-z_]\\w*(?:\\.\\w+)+)', 'gi') m";
 
 /// Rows of kind, number, schema (or attribute), name, number of what it is made of. A type without
 /// a schema has no name on the other side: one of a temporary table, or of our own schema.
@@ -97,6 +110,11 @@ impl Types {
     /// for, since the server lists such settings nowhere.
     pub(crate) fn settings(&self) -> impl Iterator<Item = &String> {
         self.settings.iter()
+    }
+
+    /// Whether its reading began at this moment or later.
+    pub(crate) fn is_since(&self, moment: Instant) -> bool {
+        self.read_at.is_some_and(|at| at >= moment)
     }
 
     /// Whether it was read a short time ago.

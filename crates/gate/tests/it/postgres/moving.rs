@@ -167,6 +167,39 @@ async fn sixteen_sessions_move_there_and_back_with_all_they_have() {
 }
 
 #[tokio::test]
+async fn custom_settings_move_however_they_are_named() {
+    let bench = Bench::new().await;
+    // The database's own code asks for these; the session sets them by names that nobody can read.
+    bench
+        .both(
+            "create table note (tenant text default current_setting('app.by_default', true)); \
+             create view seen as select current_setting('app.by_view', true) as tenant",
+        )
+        .await;
+    let client = bench.client().await;
+    client.query("select set_config($1, $2, false)", &[&"app.bound", &"bound"]).await.unwrap();
+    for (name, how) in [
+        ("second", "select 1, set_config('app.second', 'second', false)"),
+        ("commented", "/* c */ set app.commented = 'commented'"),
+        ("quoted", r#"set "app"."quoted" = 'quoted'"#),
+        ("done", "do $$ begin perform set_config('app.done', 'done', false); end $$"),
+        ("by_default", "select set_config('app.by_' || 'default', 'by_default', false)"),
+        ("by_view", "select set_config('app.by_' || 'view', 'by_view', false)"),
+    ] {
+        client.batch_execute(how).await.unwrap();
+        assert_eq!(one(&client, &format!("show app.{name}")).await, name);
+    }
+    bench.flip(Side::Target, 2).await;
+    assert_eq!(place(&client).await, "green");
+    for name in ["bound", "second", "commented", "quoted", "done", "by_default", "by_view"] {
+        let value = format!("select current_setting('app.{name}', true)");
+        assert_eq!(one(&client, &value).await, name);
+    }
+    let inserted = "insert into note values (default) returning tenant";
+    assert_eq!(one(&client, inserted).await, "by_default");
+}
+
+#[tokio::test]
 async fn reset_goes_back_to_the_startup_packet_and_new_settings_are_told() {
     let bench = Bench::with(|mut config| {
         config.watch_settings = vec!["app.quiet".to_owned()];

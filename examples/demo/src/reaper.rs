@@ -80,8 +80,22 @@ pub(crate) fn run() {
     for _ in lines {}
     let folder = PathBuf::from(folder);
     let started = Instant::now();
-    let mut left = victims(&folder);
-    while !left.is_empty() && started.elapsed() < Duration::from_secs(20) {
+    loop {
+        let left = victims(&folder);
+        let late = started.elapsed() > Duration::from_secs(20);
+        if left.is_empty() {
+            match fs::remove_dir_all(&folder) {
+                // One that was just being started is not seen yet, and writes: it is looked for again.
+                Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty && !late => {}
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return eprintln!("changeover-demo: removing {}: {e}", folder.display());
+                }
+                _ => return,
+            }
+        } else if late {
+            let pids: Vec<String> = left.iter().map(|v| v.pid.to_string()).collect();
+            return eprintln!("changeover-demo: these processes did not end: {}", pids.join(" "));
+        }
         let patience_over = started.elapsed() > Duration::from_secs(5);
         // Stopped first, so that none restarts another.
         for victim in left.iter().filter(|v| !v.server) {
@@ -93,16 +107,6 @@ pub(crate) fn run() {
             send(victim.pid, if gentle { Signal::QUIT } else { Signal::KILL });
         }
         thread::sleep(Duration::from_millis(50));
-        left = victims(&folder);
-    }
-    if !left.is_empty() {
-        let pids: Vec<String> = left.iter().map(|v| v.pid.to_string()).collect();
-        eprintln!("changeover-demo: these processes did not end: {}", pids.join(" "));
-    }
-    if let Err(e) = fs::remove_dir_all(&folder)
-        && e.kind() != std::io::ErrorKind::NotFound
-    {
-        eprintln!("changeover-demo: removing {}: {e}", folder.display());
     }
 }
 

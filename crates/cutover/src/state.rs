@@ -30,6 +30,13 @@ impl State {
             last: None,
         }
     }
+
+    /// Whether an attempt is under way that has intended its seal: nobody may be able to write until
+    /// it has come to its end.
+    #[must_use]
+    pub fn has_intended_seal(&self) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| !attempt.stage.is_before_seal())
+    }
 }
 
 /// One attempt to move authority.

@@ -146,7 +146,7 @@ impl Daemon {
 
     async fn go_on(&mut self, first: Option<Input>, guards: Guards) -> Result<(), Report> {
         // A run that nobody may write in is resolved by the rows themselves.
-        if !must_go_on(self.store.state()) && !self.may_be_believed().await {
+        if !self.store.state().cutover.has_intended_seal() && !self.may_be_believed().await {
             return Ok(());
         }
         // Before anything begins, so that no step can slip through.
@@ -168,7 +168,7 @@ impl Daemon {
             if self.store.state().mode.is_over() {
                 return self.linger().await;
             }
-            if self.stopping && !must_go_on(self.store.state()) {
+            if self.stopping && !self.store.state().cutover.has_intended_seal() {
                 self.relays.stop().await;
                 return Ok(());
             }
@@ -246,7 +246,8 @@ impl Daemon {
                         reply.give(comparer.start(authority, words.clone()));
                         continue;
                     }
-                    Word::Stop if must_go_on(store.state()) => {
+                    // Stopping now would leave both sides closed.
+                    Word::Stop if store.state().cutover.has_intended_seal() => {
                         *stopping = true;
                         continue;
                     }
@@ -289,12 +290,6 @@ impl Daemon {
             Err(e) => Err(journal_failed(&e)),
         }
     }
-}
-
-/// Whether nobody may write until the attempt under way has come to its end: a daemon that stops now
-/// would leave both sides closed.
-fn must_go_on(state: &State) -> bool {
-    state.cutover.attempt.as_ref().is_some_and(|attempt| !attempt.stage.is_before_seal())
 }
 
 enum Turn {

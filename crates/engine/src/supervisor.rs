@@ -99,9 +99,7 @@ pub(crate) fn is_sealed(state_dir: &Path) -> bool {
         Ok(records) => records,
         Err(e) => return matches!(e, JournalError::Io { .. } | JournalError::Sqlite { .. }),
     };
-    let state = store::rebuild(&records).ok().map(|(state, _)| state);
-    let attempt = state.and_then(|state| state.cutover.attempt);
-    attempt.is_some_and(|attempt| !attempt.stage.is_before_seal())
+    store::rebuild(&records).is_ok_and(|(state, _)| state.cutover.has_intended_seal())
 }
 
 fn one_life(first: bool) -> Result<ExitStatus, Report> {

@@ -234,7 +234,7 @@ fn a_rollback_can_be_given_up_until_authority_moves() {
         let Mode::RollingBack { .. } = state.mode else { continue };
         let asked = decide(state, &plan, &Input::GiveUpRollback { by: None }, WallMs(0));
         if asked.is_err() {
-            let moving = state.cutover.attempt.as_ref().is_some_and(|a| !a.stage.is_before_seal());
+            let moving = state.cutover.has_intended_seal();
             assert!(moving || state.cutover.authority == Side::Source, "{state:?}");
             refused += 1;
             continue;
@@ -281,8 +281,8 @@ fn an_abort_is_refused_exactly_while_the_target_has_or_is_given_authority() {
             assert_eq!(rested.mode, Mode::Aborted, "{state:?}");
             assert_eq!(rested.cutover.authority, Side::Source, "{state:?}");
         } else {
-            let given = state.cutover.authority == Side::Target
-                || state.cutover.attempt.as_ref().is_some_and(|a| !a.stage.is_before_seal());
+            let given =
+                state.cutover.authority == Side::Target || state.cutover.has_intended_seal();
             assert!(given, "refused without need: {state:?}");
         }
     }

@@ -33,7 +33,7 @@ pub(crate) fn rollback(state: &State, why: &str, now: WallMs) -> Vec<Event> {
     if !matches!(state.mode, Mode::Forward | Mode::Done) {
         return vec![];
     }
-    let moving = state.cutover.attempt.as_ref().is_some_and(|it| !it.stage.is_before_seal());
+    let moving = state.cutover.has_intended_seal();
     let (moved, again) = (state.has_moved_something(), state.control.automatic_rollbacks > 0);
     if state.pause.is_some() && (again || !(moved || moving)) {
         return vec![];

@@ -14,7 +14,7 @@ use changeover_relay::Stream;
 use changeover_run::Input;
 use changeover_types::{Side, TableName};
 
-use super::{application, data};
+use super::{WAYS_GIVEN_MAX, application, data};
 use crate::daemon::{Board, Words};
 use crate::databases::Databases;
 use crate::protocol::{EventKind, VerifyStatus};
@@ -23,9 +23,6 @@ use crate::report::chain;
 
 /// How long a comparison may hold applying back.
 const HOLD_BUDGET: Duration = Duration::from_secs(30);
-
-/// How often a comparison lets others pass before it is the operator's turn to make room for it.
-const WAYS_GIVEN_MAX: u32 = 10;
 
 /// How many differing rows are shown.
 const EXAMPLES: usize = 10;

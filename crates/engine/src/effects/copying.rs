@@ -21,15 +21,12 @@ use changeover_types::{MigrationName, Side, TableName, Task, seal_token};
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::data::{GENESIS, declared, failed, no_databases, schema_archive, selection};
-use super::{Effects, application, keeper};
+use super::{Effects, WAYS_GIVEN_MAX, application, keeper};
 use crate::protocol::{CopyStatus, EventKind};
 use crate::report::chain;
 
 /// How long locks on our own tables may take when a lost copy is removed.
 const UNDO_LOCKS: Duration = Duration::from_secs(30);
-
-/// How often a copy lets others pass before it is the operator's turn to make room for it.
-const WAYS_GIVEN_MAX: u32 = 10;
 
 /// How long a rewrite of a moved table is waited for, and how often it is looked.
 const REWRITE_WITHIN: Duration = Duration::from_secs(600);

@@ -4,13 +4,13 @@
 
 use changeover_types::Side;
 
-use super::trial::CHUNK;
+use super::trial::{CHUNK, plan_one, prepare_to_plan};
 use crate::apply;
 use crate::catalog::{Catalog, Table};
 use crate::config::ConnectConfig;
 use crate::error::Result;
 use crate::schema::trial::{Failure, Trial, failure};
-use crate::session::{SearchPath, Session};
+use crate::session::Session;
 use crate::verify;
 
 /// A statement as a text that plans it.
@@ -56,9 +56,7 @@ pub(super) async fn on_source(
     if session.execute(apply::SETTINGS).await.is_err() {
         return Ok(Vec::new());
     }
-    session.execute("SET statement_timeout = '10s'; SET lock_timeout = '2s'").await?;
-    let path = SearchPath::read(&mut session).await?;
-    session.look_in(&path).await?;
+    prepare_to_plan(&mut session).await?;
     // What may not be read is named as such.
     let tables: Vec<&Table> = catalog.leaves().filter(|table| table.readable).collect();
     let mut failures = Vec::new();
@@ -69,11 +67,7 @@ pub(super) async fn on_source(
         }
         for Planning { what, sql } in all {
             session.execute(FORGET).await?;
-            match session.execute(&sql).await {
-                Ok(_) => {}
-                Err(e) if e.sqlstate().is_none() || !session.is_usable() => return Err(e),
-                Err(e) => failures.push(failure(what, &e)),
-            }
+            failures.extend(plan_one(&mut session, &sql).await?.map(|e| failure(what, &e)));
         }
         session.execute(FORGET).await?;
     }

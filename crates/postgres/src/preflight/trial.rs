@@ -289,11 +289,29 @@ pub(super) async fn reads(source: &ConnectConfig, catalog: &Catalog) -> Fact<Vec
     planned(source, catalog).await.map_err(|e| e.to_string())
 }
 
+/// Sets a session up to plan statements of ours, as sessions that read or write rows are, but for how
+/// long it may take.
+pub(super) async fn prepare_to_plan(session: &mut Session) -> Result<()> {
+    session.execute("SET statement_timeout = '10s'; SET lock_timeout = '2s'").await?;
+    let path = SearchPath::read(session).await?;
+    session.look_in(&path).await
+}
+
+/// Runs a statement that is planned; gives the error if it fails.
+///
+/// # Errors
+/// If the session cannot go on.
+pub(super) async fn plan_one(session: &mut Session, sql: &str) -> Result<Option<Error>> {
+    match session.execute(sql).await {
+        Ok(_) => Ok(None),
+        Err(e) if e.sqlstate().is_none() || !session.is_usable() => Err(e),
+        Err(e) => Ok(Some(e)),
+    }
+}
+
 async fn planned(source: &ConnectConfig, catalog: &Catalog) -> Result<Vec<Failure>> {
     let mut session = Session::connect(source, "changeover preflight").await?;
-    session.execute("SET statement_timeout = '10s'; SET lock_timeout = '2s'").await?;
-    let path = SearchPath::read(&mut session).await?;
-    session.look_in(&path).await?;
+    prepare_to_plan(&mut session).await?;
     let tables: Vec<&Table> = catalog.leaves().filter(|table| table.readable).collect();
     let mut failures = Vec::new();
     for chunk in tables.chunks(CHUNK) {
@@ -303,11 +321,8 @@ async fn planned(source: &ConnectConfig, catalog: &Catalog) -> Result<Vec<Failur
             continue;
         }
         for table in chunk {
-            match session.execute(&explain(table)).await {
-                Ok(_) => {}
-                Err(e) if e.sqlstate().is_none() || !session.is_usable() => return Err(e),
-                Err(e) => failures.push(failure(table.name.to_string(), &e)),
-            }
+            let error = plan_one(&mut session, &explain(table)).await?;
+            failures.extend(error.map(|e| failure(table.name.to_string(), &e)));
         }
     }
     session.close().await;

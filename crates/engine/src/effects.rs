@@ -43,6 +43,10 @@ pub(crate) use compare::{Comparer, say_generated, verify_status};
 use definitions::Notes;
 pub(crate) use definitions::watch;
 
+/// How often the copy, or a comparison, lets others pass before it is the operator's turn to make room
+/// for it.
+const WAYS_GIVEN_MAX: u32 = 10;
+
 /// What performing needs.
 pub(crate) struct Effects {
     plan: Arc<Plan>,

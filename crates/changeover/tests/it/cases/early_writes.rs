@@ -1,42 +1,22 @@
 //! A program that has the target's address too early: the target acknowledges no write that is going
 //! to be destroyed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-
-use crate::faults::program::Kept;
+use crate::faults::program::{Beside, Kept};
 use crate::stage::postgres_session::{execute, query_one};
 use crate::stage::{Gate, Pair, PlanText, Stage};
 
-/// Writes to the target as fast as it can, and counts.
-struct Early {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<(u64, u64)>,
-}
-
-impl Early {
-    fn start(target: &str) -> Early {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (until, target) = (Arc::clone(&stop), target.to_owned());
-        let thread = thread::spawn(move || {
-            let session = Kept::open(&target, "early");
-            let (mut tried, mut acknowledged) = (0, 0);
-            while !until.load(Ordering::Relaxed) {
-                tried += 1;
-                acknowledged +=
-                    u64::from(session.run("INSERT INTO t1 (note) VALUES ('x')").is_ok());
-            }
-            (tried, acknowledged)
-        });
-        Early { stop, thread }
-    }
-
-    /// How many writes were tried, and how many acknowledged.
-    fn stop(self) -> (u64, u64) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
+/// Writes to the target as fast as it can. Gives how many writes were tried, and how many acknowledged.
+fn early(target: &str) -> Beside<(u64, u64)> {
+    let target = target.to_owned();
+    Beside::start(move |stopped| {
+        let session = Kept::open(&target, "early");
+        let (mut tried, mut acknowledged) = (0, 0);
+        while !stopped() {
+            tried += 1;
+            acknowledged += u64::from(session.run("INSERT INTO t1 (note) VALUES ('x')").is_ok());
+        }
+        (tried, acknowledged)
+    })
 }
 
 #[test]
@@ -48,7 +28,7 @@ fn the_target_acknowledges_no_write_that_is_destroyed() {
     let create = "DO $$ BEGIN FOR i IN 1..200 LOOP EXECUTE 'CREATE TABLE t' || i || \
         ' (id bigserial PRIMARY KEY, note text)'; END LOOP; END $$";
     execute(&stage.source, create);
-    let early = Early::start(&stage.target);
+    let writer = early(&stage.target);
     stage.expect("apply", 0);
     // Authority has moved: from here on its writes count, and travel back.
     let wrote = "SELECT count(*) FROM t1";
@@ -57,12 +37,12 @@ fn the_target_acknowledges_no_write_that_is_destroyed() {
     });
     assert!(seen.is_some(), "{}", stage.report());
     stage.expect("rollback", 0);
-    let (_, acknowledged) = early.stop();
+    let (_, acknowledged) = writer.stop();
     assert_eq!(query_one(&stage.source, wrote), acknowledged.to_string(), "{}", stage.report());
 
-    let early = Early::start(&stage.target);
+    let writer = early(&stage.target);
     stage.expect("abort", 0);
-    let (tried, acknowledged) = early.stop();
+    let (tried, acknowledged) = writer.stop();
     assert!(tried > 0);
     assert_eq!(acknowledged, 0, "of {tried}: {}", stage.report());
     assert_eq!(query_one(&stage.target, "SELECT to_regclass('t1') IS NULL"), "t");

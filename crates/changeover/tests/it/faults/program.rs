@@ -2,6 +2,9 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -118,6 +121,28 @@ impl Kept {
     /// The session's client and runtime, for what needs more.
     pub(crate) fn parts(&self) -> (&tokio::runtime::Runtime, &Client) {
         (&self.runtime, &self.client)
+    }
+}
+
+/// Something that goes on beside a test until it is told to stop.
+pub(crate) struct Beside<T> {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<T>,
+}
+
+impl<T: Send + 'static> Beside<T> {
+    /// Starts it; it is to end when its argument says so.
+    pub(crate) fn start(work: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static) -> Beside<T> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = thread::spawn(move || work(&|| told.load(Ordering::Relaxed)));
+        Beside { stop, thread }
+    }
+
+    /// Stops it, and gives what it came to.
+    pub(crate) fn stop(self) -> T {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
     }
 }
 

@@ -1,44 +1,29 @@
 //! Somebody wants a table for itself while we hold it: the application's queries on that table wait
 //! behind them, so we let go, name them, and begin again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use super::program::Kept;
+use super::program::{Beside, Kept};
 use crate::stage::postgres_session::{execute, query_one};
 use crate::stage::{Gate, PATIENCE, Pair, PlanText, Stage, until};
 
 /// The application: one row after another, with the time that the slowest took.
-struct Application {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<(u64, Duration)>,
-}
-
-impl Application {
-    fn start(url: &str) -> Application {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (until, url) = (Arc::clone(&stop), url.to_owned());
-        let thread = thread::spawn(move || {
-            let session = Kept::open(&url, "shop");
-            let (mut rows, mut slowest) = (0, Duration::ZERO);
-            while !until.load(Ordering::Relaxed) {
-                let begun = Instant::now();
-                session.run("INSERT INTO t1 (note) VALUES ('x')").unwrap();
-                slowest = slowest.max(begun.elapsed());
-                rows += 1;
-                thread::sleep(Duration::from_millis(2));
-            }
-            (rows, slowest)
-        });
-        Application { stop, thread }
-    }
-
-    fn stop(self) -> (u64, Duration) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
+fn application(url: &str) -> Beside<(u64, Duration)> {
+    let url = url.to_owned();
+    Beside::start(move |stopped| {
+        let session = Kept::open(&url, "shop");
+        let (mut rows, mut slowest) = (0, Duration::ZERO);
+        while !stopped() {
+            let begun = Instant::now();
+            session.run("INSERT INTO t1 (note) VALUES ('x')").unwrap();
+            slowest = slowest.max(begun.elapsed());
+            rows += 1;
+            // Its pace; nothing waits for it.
+            thread::sleep(Duration::from_millis(2));
+        }
+        (rows, slowest)
+    })
 }
 
 /// Waits until one of our sessions of this name holds the table, and rewrites it.
@@ -61,7 +46,7 @@ fn whoever_wants_a_table_for_itself_passes_and_the_application_goes_on() {
         ' (id bigserial PRIMARY KEY, note text)'; END LOOP; END $$; \
         INSERT INTO t1 (note) SELECT repeat('x', 100) FROM generate_series(1, 200000)";
     execute(&stage.source, create);
-    let application = Application::start(&stage.source);
+    let application = application(&stage.source);
     let rewriter = Kept::open(&stage.source, "nightly-truncate");
     let running = stage.begin("apply", &["--until", "copy"], &[]);
     for ours in ["changeover holder", "changeover schema", "changeover copy"] {

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use changeover_postgres::error::ErrorKind;
-use changeover_postgres::verify::{
-    AlignedConfig, DifferenceKind, Pair, VerifyReport, aligned, compare,
-};
+use changeover_postgres::verify::{DifferenceKind, Pair, VerifyReport, aligned, compare};
 use changeover_relay::Stream;
 use changeover_types::Side::{Source, Target};
 
@@ -24,13 +22,7 @@ const FILL: &str = "INSERT INTO t SELECT g, g / 3.0, random(), now(), sha256(g::
 INSERT INTO keyless SELECT 'v' || g % 100 FROM generate_series(1, 1000) g;";
 
 async fn run(world: &World, forward: &Running) -> VerifyReport {
-    let config = AlignedConfig {
-        from: world.config(Source),
-        into: world.config(Target),
-        migration: world.migration.clone(),
-        stream: Stream::Forward,
-        hold_budget: Duration::from_secs(30),
-    };
+    let config = world.aligned(Duration::from_secs(30));
     aligned(&config, &forward.handle, &world.tables, |_| {}).await.unwrap()
 }
 
@@ -105,13 +97,7 @@ async fn a_long_transaction_gives_the_comparison_up_and_harms_nothing() {
     let mut forward = world.follow(Stream::Forward);
     let mut long = world.session(Source).await;
     long.execute("BEGIN; INSERT INTO public.empty VALUES (1)").await.unwrap();
-    let config = AlignedConfig {
-        from: world.config(Source),
-        into: world.config(Target),
-        migration: world.migration.clone(),
-        stream: Stream::Forward,
-        hold_budget: Duration::from_secs(1),
-    };
+    let config = world.aligned(Duration::from_secs(1));
     let error = aligned(&config, &forward.handle, &world.tables, |_| {}).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     long.execute("COMMIT").await.unwrap();

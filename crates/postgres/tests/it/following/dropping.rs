@@ -12,7 +12,7 @@ use changeover_postgres::resolve::resolve_seal;
 use changeover_postgres::schema::{Archive, Tools};
 use changeover_postgres::session::Session;
 use changeover_postgres::snapshot::{CopySnapshot, SnapshotLimits};
-use changeover_postgres::verify::{AlignedConfig, aligned};
+use changeover_postgres::verify::aligned;
 use changeover_relay::Stream;
 use changeover_types::Epoch;
 use changeover_types::Side::{Source, Target};
@@ -152,13 +152,7 @@ async fn a_comparison_that_is_dropped_lets_the_relay_go_on() {
     let world = World::new("letgo", DDL).await;
     let mut forward = world.follow(Stream::Forward);
     let mut witness = Witness::new(&world).await;
-    let config = AlignedConfig {
-        from: world.config(Source),
-        into: world.config(Target),
-        migration: world.migration.clone(),
-        stream: Stream::Forward,
-        hold_budget: Duration::from_secs(30),
-    };
+    let config = world.aligned(Duration::from_secs(30));
     let handle = forward.handle.clone();
     let (mut polls, mut nonce) = (1, 0);
     let mut held = 0;

@@ -7,6 +7,7 @@ use changeover_postgres::error::{Error, Result};
 use changeover_postgres::follow::{FollowConfig, FollowEvent, FollowHandle, Follower};
 use changeover_postgres::objects::{self, RelationEntry, Scope};
 use changeover_postgres::session::Session;
+use changeover_postgres::verify::AlignedConfig;
 use changeover_relay::Stream;
 use changeover_testkit::{Cluster, ClusterConfig};
 use changeover_types::{Lsn, Marker, MigrationName, Side, SignalKind, TableName};
@@ -32,6 +33,17 @@ pub(super) struct Running {
 }
 
 impl World {
+    /// What a comparison along the forward stream needs.
+    pub(super) fn aligned(&self, hold_budget: Duration) -> AlignedConfig {
+        AlignedConfig {
+            from: self.config(Side::Source),
+            into: self.config(Side::Target),
+            migration: self.migration.clone(),
+            stream: Stream::Forward,
+            hold_budget,
+        }
+    }
+
     /// Two servers with the same tables, published, with both slots.
     pub(super) async fn new(name: &str, ddl: &str) -> World {
         World::with(name, ddl, &[]).await

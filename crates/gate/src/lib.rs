@@ -6,6 +6,7 @@
 //! [`sockets`] (what every connection is given).
 
 pub mod control;
+mod files;
 pub mod http;
 pub mod postgres;
 pub mod process;

@@ -31,6 +31,8 @@ use expect::Expectations;
 pub(crate) use expect::{Bound, Expect, Step};
 pub(crate) use statements::{Described, Statement, Statements};
 
+use super::types::Bind;
+
 /// More than so many unanswered messages are not forwarded: the client must read first.
 const MAX_EXPECTATIONS: usize = 16 * 1024;
 
@@ -284,7 +286,9 @@ impl SessionTracker {
 
     /// A Bind is being forwarded: its values may be names of custom settings.
     pub(crate) fn notice_values(&mut self, bind: &[u8]) {
-        self.remember(bound_values(bind).filter_map(settings::name));
+        // One that is malformed has none: the server will say so.
+        let bind = Bind::of(bind);
+        self.remember(bind.iter().flat_map(Bind::values).filter_map(settings::name));
     }
 
     fn ready(&mut self, body: Option<&[u8]>) -> Result<(), Violation> {
@@ -322,27 +326,6 @@ impl SessionTracker {
             }
         }
     }
-}
-
-/// The values in a Bind's body; none if it is malformed (the server will say so).
-fn bound_values(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let count = |rest: &mut &[u8]| {
-        let (count, after) = rest.split_first_chunk::<2>()?;
-        *rest = after;
-        Some(u16::from_be_bytes(*count))
-    };
-    let mut rest = body.splitn(3, |byte| *byte == 0).nth(2).unwrap_or_default();
-    let formats = count(&mut rest).unwrap_or_default();
-    rest = rest.get(2 * usize::from(formats)..).unwrap_or_default();
-    let values = count(&mut rest).unwrap_or_default();
-    (0..values).map_while(move |_| {
-        let (length, after) = rest.split_first_chunk::<4>()?;
-        // A null has the length -1.
-        let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or_default();
-        let value = after.get(..length)?;
-        rest = &after[length..];
-        Some(value)
-    })
 }
 
 fn until_nul(body: &[u8]) -> Option<&[u8]> {

@@ -1,15 +1,13 @@
 //! `route.json`: the route and the highest order obeyed, as they must survive the process.
-//!
-//! Written to a neighbour, flushed, renamed, and the folder flushed: after a crash the old or the
-//! new content is there, whole.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use changeover_routing::Saved;
 use serde::{Deserialize, Serialize};
+
+use crate::files::replace;
 
 const VERSION: u32 = 1;
 
@@ -89,20 +87,7 @@ impl RouteFile {
         let document = Document { v: VERSION, saved: saved.clone() };
         let mut text = serde_json::to_vec(&document).map_err(|e| self.fault(&e))?;
         text.push(b'\n');
-        let new = self.folder.join("route.json.new");
-        let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&new)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&new, &self.path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|source| self.io("write", source))
+        replace(&self.path, &text).map_err(|source| self.io("write", source))
     }
 
     fn io(&self, doing: &'static str, source: io::Error) -> DiskError {

@@ -93,6 +93,11 @@ impl<'a> Bind<'a> {
         Some(Bind { portal, statement, formats, values, results })
     }
 
+    /// The values that are not null.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.values.iter().copied().flatten()
+    }
+
     /// The body with the server's numbers in its values; `None` if it is right as it is. `types`
     /// are the parameters' types in the server's numbers, 0 where not known.
     pub(crate) fn translated(

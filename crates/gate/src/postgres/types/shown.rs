@@ -1,14 +1,14 @@
 //! The numbers that clients are shown on each side, as they survive the process.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use changeover_types::Side;
 use serde::{Deserialize, Serialize};
 
 use super::permutation::{Names, Permutation, carried};
+use crate::files::replace;
 
 /// One side's types when they were read last, and what clients saw of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Shown {
 /// `type-numbers.json` in the gate's state folder.
 #[derive(Debug)]
 pub(crate) struct ShownFile {
-    folder: PathBuf,
+    path: PathBuf,
     /// The two databases: what was kept for others is of no use.
     between: String,
 }
@@ -100,12 +100,12 @@ const VERSION: u32 = 1;
 
 impl ShownFile {
     pub(crate) fn new(folder: &Path, between: String) -> ShownFile {
-        ShownFile { folder: folder.to_owned(), between }
+        ShownFile { path: folder.join("type-numbers.json"), between }
     }
 
     /// What was kept; `None` if nothing was, or for two other databases.
     pub(crate) fn read(&self) -> io::Result<Option<Shown>> {
-        let text = match fs::read(self.path()) {
+        let text = match fs::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -128,17 +128,11 @@ impl ShownFile {
             target: Kept::of(&shown.target),
         };
         let text = serde_json::to_vec(&document)?;
-        let new = self.folder.join("type-numbers.json.new");
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, self.path())?;
-        File::open(&self.folder)?.sync_all()
+        replace(&self.path, &text)
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.join("type-numbers.json")
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 

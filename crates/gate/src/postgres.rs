@@ -17,8 +17,10 @@
 mod admit;
 mod authority;
 mod capture;
+mod code;
 mod config;
 mod listen;
+mod own;
 mod registry;
 mod replay;
 mod server;

@@ -3,21 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use changeover_pgwire::backend::BackendMessage;
-use changeover_pgwire::frontend;
 use changeover_routing::{HoldView, Reading, Readings};
 use changeover_types::{Epoch, MigrationName, Side, quote_literal};
 
 use super::config::PostgresGateConfig;
-use super::server::{Server, ServerFault};
+use super::own::{rows, text};
+use super::server::ServerFault;
 use crate::state::Shared;
 
 /// Between two rounds of asking, while neither side proves itself.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
-
-/// A side that has not answered by then counts as unreachable, this time.
-const ASK_TIME: Duration = Duration::from_secs(5);
 
 /// Asks both servers, side by side, for the newest `changeover.epoch` row of the migration.
 pub async fn read_authority(config: &PostgresGateConfig, migration: &MigrationName) -> Readings {
@@ -54,17 +49,10 @@ pub async fn keep_authority(config: Arc<PostgresGateConfig>, shared: Arc<Shared>
 }
 
 async fn read_side(config: &PostgresGateConfig, side: Side, migration: &MigrationName) -> Reading {
-    match tokio::time::timeout(ASK_TIME, ask(config, side, migration)).await {
-        Ok(Ok(reading)) => reading,
-        Err(_) => {
-            tracing::warn!(%side, "cannot ask who has authority: no answer within {ASK_TIME:?}");
-            Reading::Unreachable
-        }
-        Ok(Err(error)) => {
-            tracing::warn!(%side, "cannot ask who has authority: {}", error.for_client());
-            Reading::Unreachable
-        }
-    }
+    ask(config, side, migration).await.unwrap_or_else(|error| {
+        tracing::warn!(%side, "cannot ask who has authority: {}", error.for_client());
+        Reading::Unreachable
+    })
 }
 
 async fn ask(
@@ -72,48 +60,27 @@ async fn ask(
     side: Side,
     migration: &MigrationName,
 ) -> Result<Reading, ServerFault> {
-    let server = config.server(side);
-    let parameters = [
-        ("user".to_owned(), server.user.clone()),
-        ("application_name".to_owned(), "changeover gate".to_owned()),
-        ("statement_timeout".to_owned(), "5s".to_owned()),
-        ("default_transaction_isolation".to_owned(), "read committed".to_owned()),
-    ];
-    let mut server =
-        Server::connect(config, side, &parameters, server.password.as_ref(), None).await?;
-    let mut request = BytesMut::new();
     let sql = format!(
         "select epoch::text, authority::text from changeover.epoch where migration = {} \
          order by epoch desc limit 1",
         quote_literal(migration.as_str())
     );
-    frontend::query(&mut request, &sql);
-    let answers = server.ask(&request, 1, &mut BytesMut::new()).await?;
-    server.say_farewell();
-    for answer in answers {
-        match answer {
-            // No such schema or table: the migration never began here, or was cleaned up.
-            BackendMessage::ErrorResponse(error)
-                if matches!(error.sqlstate.as_str(), "3F000" | "42P01") =>
-            {
-                return Ok(Reading::NoRow);
-            }
-            BackendMessage::ErrorResponse(error) => return Err(ServerFault::Said(Box::new(error))),
-            BackendMessage::DataRow(row) => {
-                let text = |i| row.get(i).and_then(|cell| std::str::from_utf8(cell).ok());
-                return match text(0).and_then(|epoch| epoch.parse().ok()) {
-                    Some(epoch) => Ok(Reading::Row {
-                        epoch: Epoch(epoch),
-                        authority: text(1).and_then(Side::parse),
-                    }),
-                    None => Err(ServerFault::Said(super::admit::fatal(
-                        "XX000",
-                        "changeover.epoch holds a row that is not understood",
-                    ))),
-                };
-            }
-            _ => {}
+    let rows = match rows(config, side, &sql).await {
+        Ok(rows) => rows,
+        // No such schema or table: the migration never began here, or was cleaned up.
+        Err(ServerFault::Said(error)) if matches!(error.sqlstate.as_str(), "3F000" | "42P01") => {
+            return Ok(Reading::NoRow);
         }
+        Err(fault) => return Err(fault),
+    };
+    let Some(row) = rows.first() else { return Ok(Reading::NoRow) };
+    match text(row, 0).and_then(|epoch| epoch.parse().ok()) {
+        Some(epoch) => {
+            Ok(Reading::Row { epoch: Epoch(epoch), authority: text(row, 1).and_then(Side::parse) })
+        }
+        None => Err(ServerFault::Said(super::admit::fatal(
+            "XX000",
+            "changeover.epoch holds a row that is not understood",
+        ))),
     }
-    Ok(Reading::NoRow)
 }

@@ -11,6 +11,7 @@ use changeover_pgwire::scram::{DEFAULT_ITERATIONS, Verifier};
 use changeover_types::Side;
 use tokio::sync::{Notify, Semaphore, watch};
 
+use super::code::Code;
 use super::config::GateUser;
 use super::types::{Published, Types};
 use crate::state::{Shared, WorkGuard, WorkLabel};
@@ -32,6 +33,7 @@ pub(crate) struct Registry {
     cancels: Mutex<HashMap<CancelKey, Arc<Peer>>>,
     unread: Mutex<Unread>,
     types: Mutex<[Option<Arc<Types>>; 2]>,
+    code: [Code; 2],
     /// What sessions on the side that has authority translate type numbers by.
     pub(crate) published: watch::Sender<Option<Published>>,
     /// Somebody waits for that.
@@ -57,6 +59,7 @@ impl Default for Registry {
             cancels: Mutex::default(),
             unread: Mutex::default(),
             types: Mutex::default(),
+            code: Default::default(),
             published: watch::Sender::new(None),
             wanted: Notify::new(),
             clients: AtomicUsize::new(0),
@@ -209,6 +212,11 @@ impl Registry {
         if unread.sessions == 0 {
             unread.guard = None;
         }
+    }
+
+    /// What `side`'s code names.
+    pub(super) fn code(&self, side: Side) -> &Code {
+        &self.code[usize::from(side == Side::Target)]
     }
 
     pub(crate) fn types(&self, side: Side) -> Option<Arc<Types>> {

@@ -51,8 +51,8 @@ pub(crate) enum ServerFault {
     #[error("it is not known yet which types the numbers of {0} stand for")]
     Numbers(Side),
     /// It took too long.
-    #[error("{0} did not answer within {CONNECT_TIME:?}")]
-    Late(Side),
+    #[error("{0} did not answer within {1:?}")]
+    Late(Side, Duration),
 }
 
 impl ServerFault {
@@ -63,7 +63,7 @@ impl ServerFault {
             ServerFault::Unreachable { source, .. } => fatal("08006", format!("{self}: {source}")),
             ServerFault::Login(_, source) => fatal("08006", format!("{self}: {source}")),
             ServerFault::Wire(_, source) => fatal("08006", format!("{self}: {source}")),
-            ServerFault::Late(_) | ServerFault::Numbers(_) => fatal("08006", self.to_string()),
+            ServerFault::Late(..) | ServerFault::Numbers(_) => fatal("08006", self.to_string()),
         }
     }
 
@@ -135,7 +135,7 @@ impl Server {
         };
         let (wire, told) = tokio::time::timeout(CONNECT_TIME, attempt)
             .await
-            .map_err(|_| ServerFault::Late(side))??;
+            .map_err(|_| ServerFault::Late(side, CONNECT_TIME))??;
         if let Some(counters) = counters {
             counters.postgres(side).servers.fetch_add(1, Ordering::Relaxed);
         }

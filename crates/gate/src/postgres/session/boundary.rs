@@ -13,9 +13,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::super::admit::fatal;
 use super::super::capture::capture;
+use super::super::code;
 use super::super::replay::{DescribedByName, ReplayFault, replay};
 use super::super::server::{Server, ServerFault};
-use super::super::types::{Types, numbers_for};
+use super::super::types::numbers_for;
 use super::{End, Session};
 
 /// A client is held so long while its new server cannot be reached.
@@ -47,16 +48,14 @@ impl Session {
         let too_many = noticed.is_none();
         // Code that was deployed just before the hold may ask for a setting that nobody else names.
         let since = self.held_since;
-        let knows = |types: &Types| since.map_or(types.is_fresh(), |since| types.is_since(since));
-        let catalogue = Types::of(&config, self.server.side, knows).await;
-        if let Ok(catalogue) = &catalogue {
-            watched.extend(catalogue.settings().cloned());
-        }
-        let mut aside = BytesMut::new();
         let side = self.server.side;
+        let of_code = code::settings(&config, side, since).await;
+        watched.extend(of_code.iter().flat_map(|names| names.iter().cloned()));
+        let mut aside = BytesMut::new();
         let question = capture(&mut self.server, &self.client.user, &watched, &mut aside);
-        let captured =
-            timeout(CAPTURE_TIME, question).await.map_err(|_| ServerFault::Late(side))??;
+        let captured = timeout(CAPTURE_TIME, question)
+            .await
+            .map_err(|_| ServerFault::Late(side, CAPTURE_TIME))??;
         // Whatever came in between goes the way of all messages from the server.
         aside.unsplit(self.server.wire.rx.split());
         self.down.rx = aside;
@@ -69,8 +68,8 @@ impl Session {
         if too_many {
             self.captured.pins.insert("too many custom settings".to_owned());
         }
-        if let Err(fault) = catalogue {
-            let pin = format!("the catalogue is unknown: {}", fault.for_client().message);
+        if let Err(fault) = of_code {
+            let pin = format!("the database's code cannot be read: {}", fault.for_client().message);
             self.captured.pins.insert(pin);
         }
         drop(permit);
@@ -160,7 +159,7 @@ impl Session {
                         format!("this session could not be moved to {side}: {why}; reconnect");
                     return Err(End::Tell(fatal("57P01", why)));
                 }
-                Err(_) => return Err(not_reached(side, &ServerFault::Late(side))),
+                Err(_) => return Err(not_reached(side, &ServerFault::Late(side, MOVE_TIME))),
             }
         };
         drop(permit);

@@ -1,16 +1,15 @@
 //! One side's types, read from its catalogue as the gate's own role.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use changeover_pgwire::backend::{BackendMessage, DataRow};
-use changeover_pgwire::frontend;
+use changeover_pgwire::backend::DataRow;
 use changeover_types::{Side, quote_literal};
 
 use super::super::config::PostgresGateConfig;
-use super::super::server::{Server, ServerFault};
+use super::super::own::{rows, text};
+use super::super::server::ServerFault;
 use super::permutation::Names;
 use super::scan::{COLUMNS, OF_ANY_KIND, OF_TYPES};
 use super::shapes::{Shape, Shapes};
@@ -35,30 +34,8 @@ pub(crate) struct Types {
     pub(crate) shapes: Shapes,
     /// Columns by table and number.
     columns: BTreeMap<(u32, i16), Holds>,
-    /// Custom settings that functions and row security policies ask for.
-    settings: BTreeSet<String>,
     read_at: Option<Instant>,
 }
-
-/// In functions (SQL bodies included), policies, defaults, checks, views, rules, and conditions of
-/// triggers, whatever asks for a custom setting or sets one.
-const SETTINGS: &str = "select distinct m[1] from ( \
-        select pg_catalog.pg_get_functiondef(p.oid) from pg_catalog.pg_proc p \
-          join pg_catalog.pg_language l on l.oid = p.prolang \
-          where p.oid >= 16384 and p.prokind in ('f', 'p') and l.lanname not in ('c', 'internal') \
-        union all select pg_catalog.pg_get_expr(polqual, polrelid) from pg_catalog.pg_policy \
-        union all select pg_catalog.pg_get_expr(polwithcheck, polrelid) from pg_catalog.pg_policy \
-        union all select pg_catalog.pg_get_expr(adbin, adrelid) from pg_catalog.pg_attrdef \
-        union all select pg_catalog.pg_get_constraintdef(oid) from pg_catalog.pg_constraint \
-          where oid >= 16384 and contype = 'c' \
-        union all select typdefault from pg_catalog.pg_type where oid >= 16384 \
-        union all select pg_catalog.pg_get_ruledef(oid) from pg_catalog.pg_rewrite \
-          where oid >= 16384 \
-        union all select pg_catalog.pg_get_triggerdef(oid) from pg_catalog.pg_trigger \
-          where not tgisinternal and tgqual is not null \
-    ) as code(text), pg_catalog.regexp_matches(text, \
-        '(?:(?:current_setting|set_config)\\s*\\(\\s*''|\\mset\\s+(?:session\\s+|local\\s+)?)\
-        ([A-Za-z_]\\w*(?:\\.\\w+)+)', 'gi') m";
 
 /// Rows of kind, number, schema (or attribute), name, number of what it is made of. A type without
 /// a schema has no name on the other side: one of a temporary table, or of our own schema.
@@ -106,17 +83,6 @@ impl Types {
         (table != 0).then(|| known.unwrap_or(Holds::Other))
     }
 
-    /// Custom settings that the side's functions and policies ask for: worth asking every session
-    /// for, since the server lists such settings nowhere.
-    pub(crate) fn settings(&self) -> impl Iterator<Item = &String> {
-        self.settings.iter()
-    }
-
-    /// Whether its reading began at this moment or later.
-    pub(crate) fn is_since(&self, moment: Instant) -> bool {
-        self.read_at.is_some_and(|at| at >= moment)
-    }
-
     /// Whether it was read a short time ago.
     pub(crate) fn is_fresh(&self) -> bool {
         self.read_at.is_some_and(|at| at.elapsed() < FRESH)
@@ -140,23 +106,10 @@ impl Types {
         config: &PostgresGateConfig,
         side: Side,
     ) -> Result<Types, ServerFault> {
-        let server = config.server(side);
-        let parameters = [
-            ("user".to_owned(), server.user.clone()),
-            ("application_name".to_owned(), "changeover gate".to_owned()),
-            ("client_encoding".to_owned(), "UTF8".to_owned()),
-            ("search_path".to_owned(), String::new()),
-        ];
-        let mut server =
-            Server::connect(config, side, &parameters, server.password.as_ref(), None).await?;
         let mut types = Types { read_at: Some(Instant::now()), ..Types::default() };
-        for row in rows(&mut server, &question()).await? {
+        for row in rows(config, side, &question()).await? {
             types.take(&row);
         }
-        for row in rows(&mut server, SETTINGS).await? {
-            types.settings.extend(text(&row, 0).map(str::to_owned));
-        }
-        server.say_farewell();
         Ok(types)
     }
 
@@ -197,22 +150,4 @@ impl Types {
         config.registry.set_types(side, Arc::clone(&types));
         Ok(types)
     }
-}
-
-async fn rows(server: &mut Server, sql: &str) -> Result<Vec<DataRow>, ServerFault> {
-    let mut request = BytesMut::new();
-    frontend::query(&mut request, sql);
-    let mut rows = Vec::new();
-    for answer in server.ask(&request, 1, &mut BytesMut::new()).await? {
-        match answer {
-            BackendMessage::ErrorResponse(error) => return Err(ServerFault::Said(Box::new(error))),
-            BackendMessage::DataRow(row) => rows.push(row),
-            _ => {}
-        }
-    }
-    Ok(rows)
-}
-
-fn text(row: &DataRow, column: usize) -> Option<&str> {
-    row.get(column).and_then(|cell| std::str::from_utf8(cell).ok())
 }

@@ -13,9 +13,6 @@ use super::shown::{Shown, ShownFile};
 use super::{Numbers, Types};
 use crate::state::Shared;
 
-/// A catalogue that is not read by then counts as unreachable, this time.
-const READ_TIME: Duration = Duration::from_secs(5);
-
 /// Between two tries to read the catalogue of the side that has authority.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 
@@ -122,8 +119,7 @@ impl Keeper {
         if let Some(types) = &self.ahead[place(side)] {
             return Ok(Arc::clone(types));
         }
-        let reading = tokio::time::timeout(READ_TIME, Types::read(&self.config, side));
-        let types = Arc::new(reading.await.map_err(|_| ServerFault::Late(side))??);
+        let types = Arc::new(Types::read(&self.config, side).await?);
         self.config.registry.set_types(side, Arc::clone(&types));
         Ok(types)
     }

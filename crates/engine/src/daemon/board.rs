@@ -297,11 +297,11 @@ impl Board {
         inner.status.canary = canary.map(|canary| CanaryStatus { until, late, ..canary });
     }
 
-    /// Shows how long the longest client waited.
-    pub(crate) fn show_longest_wait(&self, longest_ms: u64) {
-        let mut inner = self.lock();
-        let cutover = inner.status.cutover.get_or_insert_with(CutoverStatus::default);
-        cutover.longest_wait_ms = cutover.longest_wait_ms.max(Some(longest_ms));
+    /// Shows how long the client waited that waited longest, since the gate's last hold began.
+    pub(crate) fn show_wait(&self, longest_ms: u64) {
+        if let Some(cutover) = self.lock().status.cutover.as_mut() {
+            cutover.longest_wait_ms = cutover.longest_wait_ms.max(Some(longest_ms));
+        }
     }
 
     /// Shows whose sessions could not move now.

@@ -5,7 +5,7 @@ mod outside;
 use std::sync::Arc;
 use std::time::Duration;
 
-use changeover_routing::{Decisions, Route};
+use changeover_routing::{Decisions, GateMetrics, Route};
 use changeover_run::canary::{Judged, WatchRules, Watching, outside_seen, watch_rules};
 use changeover_run::{Input, State};
 use changeover_types::{RouteName, Share, WallMs};
@@ -191,11 +191,11 @@ impl Effects {
         self.board.show_canary(Some(status));
     }
 
-    /// After a hold: how long did the client wait that waited longest?
+    /// After a hold: how long did the client wait that waited longest, of those that went on already?
     pub(super) async fn show_longest_wait(&self) {
         let Some(gates) = &self.gates else { return };
         match gates.metrics().await {
-            Ok(metrics) => self.board.show_longest_wait(metrics.longest_park_us.div_ceil(1000)),
+            Ok(metrics) => self.board.show_wait(longest_wait_ms(&metrics)),
             Err(e) => tracing::warn!("the longest wait is not known: {}", chain(&e)),
         }
     }
@@ -204,15 +204,24 @@ impl Effects {
     pub(crate) async fn keep_gates_shown(gates: Option<Gates>, board: Arc<Board>) {
         let Some(gates) = gates else { return };
         loop {
-            board.show_gates(shown(&gates).await);
+            let metrics = gates.metrics().await.ok();
+            // Clients may wait on after the release, until they are moved.
+            if let Some(metrics) = &metrics {
+                board.show_wait(longest_wait_ms(metrics));
+            }
+            board.show_gates(shown(&gates, metrics).await);
             sleep(SHOW_EVERY).await;
         }
     }
 }
 
+fn longest_wait_ms(metrics: &GateMetrics) -> u64 {
+    metrics.longest_park_us.div_ceil(1000)
+}
+
 /// A gate that does not answer is shown as such.
-async fn shown(gates: &Gates) -> GatesStatus {
-    let (Ok(status), Ok(metrics)) = (gates.status().await, gates.metrics().await) else {
+async fn shown(gates: &Gates, metrics: Option<GateMetrics>) -> GatesStatus {
+    let (Ok(status), Some(metrics)) = (gates.status().await, metrics) else {
         return GatesStatus::default();
     };
     GatesStatus {

@@ -366,7 +366,7 @@ pub struct CutoverStatus {
     pub last_called_off: Option<String>,
     /// The longest time from hold to seal of the attempt that succeeded, in milliseconds.
     pub write_pause_ms_max: Option<u64>,
-    /// The longest time any client waited in it, in milliseconds.
+    /// The longest time any client waited at a hold, in milliseconds.
     pub longest_wait_ms: Option<u64>,
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::state::micros;
 use arc_swap::ArcSwapOption;
 use changeover_routing::mirror::{MirrorOrder, MirrorStatus, Tally};
 use http::{HeaderMap, Method, Request, Uri};
@@ -172,8 +173,4 @@ impl Running {
     fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

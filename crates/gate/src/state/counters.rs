@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use changeover_routing::{GateMetrics, HttpMetrics, PostgresMetrics, RouteMetrics};
-use changeover_types::{RouteName, Side};
+use changeover_types::{RouteName, Side, Tick};
 use hdrhistogram::Histogram;
 
 /// Latencies are kept to two significant digits up to this; longer ones count as this.
@@ -134,9 +134,16 @@ impl CoreCounters {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     cores: Mutex<Vec<Arc<CoreCounters>>>,
-    parked: AtomicU64,
+    parked: Mutex<Parked>,
     parked_total: AtomicU64,
     longest_park_us: AtomicU64,
+}
+
+/// Since when each piece of work is parked, by the number of its coming.
+#[derive(Debug, Default)]
+struct Parked {
+    since: BTreeMap<u64, Tick>,
+    next: u64,
 }
 
 impl Counters {
@@ -151,23 +158,41 @@ impl Counters {
         self.parked_total.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn parked_in(&self) {
-        self.parked.fetch_add(1, Ordering::Relaxed);
+    /// A piece of work is parked; its number.
+    pub(super) fn parked_in(&self, now: Tick) -> u64 {
         self.parked_total.fetch_add(1, Ordering::Relaxed);
+        let mut parked = self.present();
+        let number = parked.next;
+        parked.next += 1;
+        parked.since.insert(number, now);
+        number
     }
 
-    pub(super) fn parked_out(&self, parked: Duration) {
-        let us = u64::try_from(parked.as_micros()).unwrap_or(u64::MAX);
-        self.longest_park_us.fetch_max(us, Ordering::Relaxed);
-        self.parked.fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn parked_out(&self, number: u64, now: Tick) {
+        if let Some(since) = self.present().since.remove(&number) {
+            let us = micros(now.since(since));
+            self.longest_park_us.fetch_max(us, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn parked(&self) -> u64 {
-        self.parked.load(Ordering::Relaxed)
+        self.present().since.len() as u64
+    }
+
+    /// The longest time that work was parked since the last hold began; whoever waits still counts.
+    fn longest_park_us(&self, now: Tick) -> u64 {
+        let oldest = self.present().since.values().next().map(|since| micros(now.since(*since)));
+        self.longest_park_us.load(Ordering::Relaxed).max(oldest.unwrap_or(0))
+    }
+
+    fn present(&self) -> MutexGuard<'_, Parked> {
+        // An entry is inserted or removed whole, so a panic elsewhere leaves nothing half done.
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn metrics(
         &self,
+        now: Tick,
         lapsed: u64,
         routes: impl Iterator<Item = RouteName>,
     ) -> GateMetrics {
@@ -176,7 +201,7 @@ impl Counters {
             http: BTreeMap::new(),
             routes: BTreeMap::new(),
             postgres: BTreeMap::new(),
-            longest_park_us: self.longest_park_us.load(Ordering::Relaxed),
+            longest_park_us: self.longest_park_us(now),
             parked_total: self.parked_total.load(Ordering::Relaxed),
             lapsed,
         };
@@ -244,4 +269,8 @@ fn merged_postgres(cores: &[Arc<CoreCounters>], side: Side) -> PostgresMetrics {
         merged.moved_in += counters.moved_in.load(Ordering::Relaxed);
     }
     merged
+}
+/// Whole microseconds.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

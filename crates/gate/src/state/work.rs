@@ -171,19 +171,18 @@ impl Drop for WorkGuard {
 #[derive(Debug)]
 pub struct ParkGuard {
     shared: Arc<Shared>,
-    since: Tick,
+    number: u64,
 }
 
 impl ParkGuard {
     pub(super) fn new(shared: Arc<Shared>) -> ParkGuard {
-        shared.counters.parked_in();
-        let since = shared.now();
-        ParkGuard { shared, since }
+        let number = shared.counters.parked_in(shared.now());
+        ParkGuard { shared, number }
     }
 }
 
 impl Drop for ParkGuard {
     fn drop(&mut self) {
-        self.shared.counters.parked_out(self.shared.now().since(self.since));
+        self.shared.counters.parked_out(self.number, self.shared.now());
     }
 }

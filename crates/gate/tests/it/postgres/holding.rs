@@ -35,6 +35,8 @@ async fn new_work_waits_and_open_transactions_end() {
         bench.gate.parked(3).await;
         assert!(bench.gate.status().open.is_empty());
         tokio::time::sleep(Duration::from_millis(20)).await;
+        // Whoever still waits counts.
+        assert!(bench.gate.metrics().longest_park_us >= 20_000);
         bench.gate.release();
     };
     let (held, also, new, ()) = tokio::join!(held, also, new, release);

@@ -11,7 +11,7 @@ BUILT := $(TARGET)/release
 THREADS := $(shell echo $$(($$(nproc) + 1)))
 
 .PHONY: help demo release test test-all test-drivers test-versions lint bench bench-copy bench-drain \
-        bench-http bench-postgres bench-pause bench-canary soak clean-demo
+        bench-http bench-postgres bench-sessions bench-pause bench-canary soak clean-demo
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench-http: release ## CPU per request of the HTTP gate beside HAProxy
 
 bench-postgres: release ## CPU per query of the PostgreSQL gate beside PgBouncer
 	@bench/run postgres
+
+bench-sessions: release ## a cutover and a rollback under 500 sessions of the PostgreSQL gate
+	@bench/run sessions
 
 bench-pause: release ## the pause that clients saw at the cutover
 	@bench/run pause

@@ -85,7 +85,7 @@ cluster() {
 	wal_level = logical
 	max_wal_senders = 20
 	max_replication_slots = 20
-	max_connections = 200
+	max_connections = ${CONNECTIONS:-200}
 	shared_buffers = 256MB
 	max_wal_size = 8GB
 	checkpoint_timeout = 30min

@@ -93,11 +93,7 @@ impl Gates {
 
     /// Where it stands.
     pub(crate) async fn status(&self) -> Result<GateStatus, GateError> {
-        match self.ask(Order::Status).await? {
-            Answer::Status(status) => Ok(status),
-            Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-            Answer::Metrics(_) | Answer::Decided(_) | Answer::Mirror(_) => Err(GateError::Protocol),
-        }
+        standing(self.ask(Order::Status).await?)
     }
 
     /// Its counters.
@@ -151,6 +147,11 @@ impl Gates {
         self.route(at, route, split.clone()).await
     }
 
+    /// A hold may come within this: sessions are made ready for it.
+    pub(crate) async fn prepare(&self, within: Duration) -> Result<GateStatus, GateError> {
+        standing(self.ask(Order::Prepare { within_ms: millis(within) }).await?)
+    }
+
     /// Parks new work for at most `budget`.
     pub(crate) async fn hold(&self, at: Epoch, budget: Duration) -> Result<GateStatus, GateError> {
         self.change(at, |number| Order::Hold { number, budget_ms: millis(budget) }).await
@@ -176,13 +177,7 @@ impl Gates {
         };
         match self.status().await {
             Ok(status) if is_older(status.obeyed, status.route) => {
-                match self.ask(Order::Anew).await? {
-                    Answer::Status(_) => Ok(()),
-                    Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-                    Answer::Metrics(_) | Answer::Decided(_) | Answer::Mirror(_) => {
-                        Err(GateError::Protocol)
-                    }
-                }
+                standing(self.ask(Order::Anew).await?).map(drop)
             }
             Ok(_) => Ok(()),
             Err(unreachable) => {
@@ -221,11 +216,7 @@ impl Gates {
             )));
         }
         let sequence = if obeyed.epoch == at { obeyed.sequence + 1 } else { 1 };
-        match self.ask(order(OrderNumber { epoch: at, sequence })).await? {
-            Answer::Status(status) => Ok(status),
-            Answer::Refused { why, .. } => Err(GateError::Refused(why)),
-            Answer::Metrics(_) | Answer::Decided(_) | Answer::Mirror(_) => Err(GateError::Protocol),
-        }
+        standing(self.ask(order(OrderNumber { epoch: at, sequence })).await?)
     }
 
     /// A connection for each order: cheap on a Unix socket, and an order whose future was dropped
@@ -233,6 +224,14 @@ impl Gates {
     async fn ask(&self, order: Order) -> Result<Answer, GateError> {
         let connection = ControlClient::connect(&self.socket).await?;
         Ok(connection.with_deadline(ANSWER_WITHIN).send(order).await?)
+    }
+}
+
+fn standing(answer: Answer) -> Result<GateStatus, GateError> {
+    match answer {
+        Answer::Status(status) => Ok(status),
+        Answer::Refused { why, .. } => Err(GateError::Refused(why)),
+        Answer::Metrics(_) | Answer::Decided(_) | Answer::Mirror(_) => Err(GateError::Protocol),
     }
 }
 

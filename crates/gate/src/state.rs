@@ -9,6 +9,7 @@
 //! and park ([`Shared::park`]). The other order has a window in which work is neither listed nor
 //! parked.
 
+mod ahead;
 mod config;
 mod counters;
 mod decisions;
@@ -31,7 +32,9 @@ use changeover_routing::{
 use changeover_types::{MigrationName, RouteName, Share, Side, Tick};
 use tokio::sync::watch;
 
+pub(crate) use ahead::{Ahead, Part};
 pub use config::{GateConfig, GateRoute, HttpGateConfig, HttpLimits, Upstream};
+pub(crate) use counters::micros;
 pub use counters::{CoreCounters, PostgresCounters};
 pub use decisions::{CoreDecisions, DecideRules, Ticket};
 pub use disk::{DiskError, RouteFile};
@@ -69,6 +72,7 @@ pub struct Shared {
     mirror: Mirror,
     carries: BTreeMap<String, String>,
     served: Served,
+    ahead: Ahead,
     door: Arc<Door>,
     slots: OnceLock<Arc<Slots>>,
 }
@@ -140,6 +144,7 @@ impl Shared {
             clients: AtomicU64::new(0),
             carries: BTreeMap::new(),
             served: Served::default(),
+            ahead: Ahead::default(),
             door: Door::new(),
             slots: OnceLock::new(),
         }
@@ -219,13 +224,16 @@ impl Shared {
             let why = format!("not obeyed, for it could not be made durable: {error}");
             return Answer::Refused { why, obeyed: router.obeyed() };
         }
-        if effects.hold_began {
+        if let Order::Prepare { within_ms } = order {
+            self.ahead.announce(Duration::from_millis(*within_ms));
+        }
+        if effects.hold_began || matches!(order, Order::Anew) {
             self.counters.begin_hold();
         }
         self.adopt(&mut router, next);
         match order {
             Order::Metrics => {
-                Answer::Metrics(self.counters.metrics(router.lapsed(), self.table.names()))
+                Answer::Metrics(self.counters.metrics(now, router.lapsed(), self.table.names()))
             }
             _ => Answer::Status(self.status(&router, now)),
         }
@@ -253,6 +261,11 @@ impl Shared {
             Order::MirrorStop { id } => Some(self.mirror.stop(*id)),
             _ => None,
         }
+    }
+
+    /// Holds that were announced.
+    pub(crate) fn ahead(&self) -> &Ahead {
+        &self.ahead
     }
 
     /// Where the HTTP gate offers its requests.
@@ -364,6 +377,7 @@ impl Shared {
             routes: self.table.rules().to_vec(),
             carries: self.carries.clone(),
             hold: router.hold_status(now),
+            ahead: self.ahead.status(self.served.count()),
             open: self.work.list(now, LISTED_WORK),
             parked: self.counters.parked(),
             clients: self.clients.load(Ordering::Relaxed),
@@ -375,6 +389,10 @@ impl Shared {
     fn adopt(&self, router: &mut Router, next: Router) {
         if *router == next {
             return;
+        }
+        let authority = |router: &Router| router.route().map(|route| route.authority);
+        if authority(router) != authority(&next) {
+            self.ahead.end();
         }
         if router.route() != next.route() || router.split() != next.split() {
             if let Some(canary) = next.canary().filter(|canary| router.canary() != Some(*canary)) {

@@ -14,8 +14,9 @@ mod table;
 
 pub use authority::{Reading, Readings};
 pub use order::{
-    Answer, Decisions, GateMetrics, GateStatus, HoldStatus, HttpMetrics, OpenWork, Order,
-    OrderNumber, PINNED, PROTOCOL_VERSION, PostgresMetrics, Request, Response, Route, RouteMetrics,
+    AheadStatus, Answer, Decisions, GateMetrics, GateStatus, HoldStatus, HttpMetrics, OpenWork,
+    Order, OrderNumber, PINNED, PROTOCOL_VERSION, PostgresMetrics, Request, Response, Route,
+    RouteMetrics,
 };
 pub use router::{Effects, HoldView, Lapse, Refusal, Router, Saved, Sealing};
 pub use split::{PERMILLE_ALL, salted, side_for, sticky_hash};

@@ -75,6 +75,13 @@ pub enum Order {
         /// As it was begun.
         id: u64,
     },
+    /// A hold may come within `within_ms`: connect the PostgreSQL gate's sessions to the other side,
+    /// and read their state, while they are served. It carries no number: it changes nothing for any
+    /// client and lapses by itself.
+    Prepare {
+        /// How long what was made ready is kept.
+        within_ms: u64,
+    },
     /// Use this route from now on; new work sees it at once. Ends no hold.
     Route {
         /// Must be higher than any obeyed before.
@@ -173,6 +180,9 @@ pub struct GateStatus {
     pub carries: BTreeMap<String, String>,
     /// The present hold.
     pub hold: Option<HoldStatus>,
+    /// How far the sessions of the PostgreSQL gate are, while a hold is announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<AheadStatus>,
     /// Work that is under way and has not reached a safe boundary: open transactions, requests.
     pub open: Vec<OpenWork>,
     /// How much new work is parked.
@@ -192,6 +202,20 @@ pub struct HoldStatus {
     pub remaining_ms: u64,
     /// Whether the gate knows that a seal is under way.
     pub sealing: Option<Epoch>,
+}
+
+/// What became of an [`Order::Prepare`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AheadStatus {
+    /// Sessions of clients.
+    pub sessions: u64,
+    /// Those of them that are connected to the other side.
+    pub connected: u64,
+    /// Those that could not be.
+    pub refused: u64,
+    /// Why the last of these could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A piece of work that keeps a hold from being complete.

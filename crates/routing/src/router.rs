@@ -181,7 +181,7 @@ impl Router {
     /// Obeys or refuses an order. A refused order changes nothing, except that time passes.
     ///
     /// # Errors
-    /// Why it is refused. `Status`, `Metrics`, `Decided` and mirroring are never refused
+    /// Why it is refused. `Status`, `Metrics`, `Decided`, `Prepare` and mirroring are never refused
     /// here and change nothing.
     pub fn handle_order(&mut self, order: &Order, now: Tick) -> Result<Effects, Refusal> {
         self.poll(now);
@@ -189,6 +189,7 @@ impl Router {
             Order::Status
             | Order::Metrics
             | Order::Decided { .. }
+            | Order::Prepare { .. }
             | Order::Mirror(_)
             | Order::MirrorStop { .. } => {
                 return Ok(Effects::default());
@@ -209,6 +210,7 @@ impl Router {
             Order::Status
             | Order::Metrics
             | Order::Decided { .. }
+            | Order::Prepare { .. }
             | Order::Mirror(_)
             | Order::MirrorStop { .. }
             | Order::Anew => {}

@@ -44,7 +44,7 @@ pub(crate) struct Registry {
     /// Makes the salts of roles that do not exist.
     decoy: [u8; 32],
     /// Bounds what is asked of the servers at a time.
-    pub(crate) asking: Semaphore,
+    pub(crate) asking: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Default for Registry {
             strangers: Mutex::default(),
             verifiers: Mutex::default(),
             decoy: rand::random(),
-            asking: Semaphore::new(AT_A_TIME),
+            asking: Arc::new(Semaphore::new(AT_A_TIME)),
         }
     }
 }

@@ -4,11 +4,13 @@
 //! be parked, have its state read, or be moved to the other side's server ([`boundary`]). The
 //! rules are those of [`super::tracker`].
 
+mod ahead;
 mod boundary;
 mod editing;
 mod forward;
 mod translating;
 
+use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use changeover_routing::{HoldView, PINNED};
 use changeover_types::Side;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::admit::fatal;
@@ -31,7 +34,7 @@ use super::config::PostgresGateConfig;
 use super::registry::{Backend, CancelKey, Peer};
 use super::server::{Server, ServerFault};
 use super::tracker::SessionTracker;
-use crate::state::{CoreCounters, ParkGuard, ServedGuard, Shared, WorkGuard, WorkLabel};
+use crate::state::{CoreCounters, ParkGuard, Part, ServedGuard, Shared, WorkGuard, WorkLabel};
 use forward::Lane;
 use translating::Results;
 
@@ -98,7 +101,9 @@ enum Turn {
     Drain,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Server, ServerFault>> + Send>>;
+/// With the place in the queue of those that ask the servers.
+type Opening = Pin<Box<dyn Future<Output = Opened> + Send>>;
+type Opened = (Result<Server, ServerFault>, Option<OwnedSemaphorePermit>);
 
 /// See the module.
 pub(super) struct Session {
@@ -125,9 +130,16 @@ pub(super) struct Session {
     pinned: bool,
     /// Of a server whose type numbers are translated.
     results: Results,
-    /// A connection to the other side, opened while a seal is under way.
+    /// The names of custom settings in the database's code by which its state was read, unless it
+    /// has spoken since.
+    read_by: Option<Arc<BTreeSet<String>>>,
+    /// The hold that is announced.
+    part: Option<Part>,
+    /// A connection to the other side, opened when a hold is announced or a seal under way.
     warm: Option<Server>,
     warming: Option<Opening>,
+    /// It may ask its server now, ahead of the hold.
+    turn_to_ask: Option<OwnedSemaphorePermit>,
     work: Option<WorkGuard>,
     served: Option<ServedGuard>,
     park: Option<ParkGuard>,
@@ -169,8 +181,11 @@ impl Session {
             results: Results::default(),
             unread: false,
             pinned: false,
+            read_by: None,
+            part: None,
             warm: None,
             warming: None,
+            turn_to_ask: None,
             work: None,
             served: None,
             park: None,
@@ -191,6 +206,7 @@ impl Session {
 
     /// Serves the client until one of the three is gone.
     pub(super) async fn run(mut self) {
+        self.look();
         let end = loop {
             let turn = match poll_fn(|cx| self.poll(cx)).await {
                 Ok(turn) => turn,
@@ -234,12 +250,11 @@ impl Session {
             && let Poll::Ready(opened) = opening.as_mut().poll(cx)
         {
             self.warming = None;
-            match opened {
-                Ok(server) => self.warm = Some(server),
-                Err(fault) => {
-                    tracing::debug!(error = %fault.for_client(), "no connection ahead of the move");
-                }
+            self.take_warm(opened);
+            if let Some(turn) = self.turn() {
+                return Poll::Ready(Ok(turn));
             }
+            self.turn_to_ask = None;
         }
         if self.signal.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(Turn::Look));
@@ -266,7 +281,8 @@ impl Session {
             return Some(Turn::Drain);
         }
         if self.view == HoldView::Open && self.authority == Some(self.server.side) {
-            return None;
+            let may_ask = self.unread && self.turn_to_ask.is_some() && self.up.rx.is_empty();
+            return may_ask.then_some(Turn::Capture);
         }
         if self.dropping.is_some() {
             return None;
@@ -295,6 +311,7 @@ impl Session {
     fn look(&mut self) {
         self.signal = signal(&self.gate, &self.client.peer);
         self.refresh();
+        self.join_round();
         // Of a session that has not spoken since it was read in this hold, that still holds.
         let known = self.view != HoldView::Open && !self.unread;
         self.pinned = known && !self.captured.pins.is_empty();
@@ -305,14 +322,15 @@ impl Session {
         if self.view == HoldView::Open {
             self.work = None;
             // The next hold must not be complete before this one is looked at again.
-            if !self.captured.pins.is_empty() && !self.unread {
+            if (self.read_by.is_some() || !self.captured.pins.is_empty()) && !self.unread {
                 self.unread = true;
                 self.gate.config.registry.spoke(&self.gate.shared, self.gate.config.listen);
             }
             if self.authority == Some(self.server.side) {
-                self.warming = None;
-                if let Some(mut server) = self.warm.take() {
-                    server.say_farewell();
+                if self.part.is_some() {
+                    self.warm_up();
+                } else {
+                    self.cool_down();
                 }
             }
         } else if let HoldView::Held { sealing: Some(_), .. } = self.view {
@@ -369,9 +387,7 @@ impl Session {
             }
         }
         self.stream.shutdown().await.unwrap_or_default();
-        if let Some(warm) = &mut self.warm {
-            warm.say_farewell();
-        }
+        self.cool_down();
         if clean {
             self.server.say_farewell();
         }
@@ -397,17 +413,26 @@ impl Drop for Session {
     }
 }
 
-/// Resolves when the hold or the route changes, a cancel request comes, or the gate drains.
+/// Resolves when the hold or the route changes, a hold is announced or its announcement lapses, a
+/// cancel request comes, or the gate drains.
 fn signal(gate: &Gate, peer: &Arc<Peer>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let mut hold = gate.shared.hold();
     // What changed before this moment is seen by whoever looks next.
     hold.mark_unchanged();
+    let mut announced = gate.shared.ahead().watch();
+    announced.mark_unchanged();
+    let lapses: Pin<Box<dyn Future<Output = ()> + Send>> = match gate.shared.ahead().round() {
+        Some(round) => Box::pin(tokio::time::sleep_until(round.until())),
+        None => Box::pin(std::future::pending()),
+    };
     let drain = gate.drain.clone();
     let drained = gate.drain.is_cancelled();
     let peer = Arc::clone(peer);
     Box::pin(async move {
         tokio::select! {
             _ = hold.changed() => {}
+            _ = announced.changed() => {}
+            () = lapses => {}
             () = drain.cancelled(), if !drained => {}
             () = peer.wake.notified() => {}
         }

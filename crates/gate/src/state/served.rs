@@ -18,6 +18,11 @@ impl Served {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.processes().len() as u64
+    }
+
     /// Their process ids by side.
     pub(super) fn by_side(&self) -> BTreeMap<Side, Vec<u32>> {
         let mut sides = BTreeMap::from([(Side::Source, vec![]), (Side::Target, vec![])]);

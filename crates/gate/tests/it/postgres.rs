@@ -1,5 +1,6 @@
 //! The PostgreSQL gate between real clients and two real servers.
 
+mod ahead;
 mod bench;
 mod forwarding;
 mod holding;

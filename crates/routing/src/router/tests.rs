@@ -207,13 +207,14 @@ fn split() -> impl Strategy<Value = Split> {
 
 fn order() -> impl Strategy<Value = Order> {
     let number = (0_u64..4, 0_u64..6).prop_map(|(e, s)| number(e, s));
-    (number, 0_u8..6, 0_u64..40, 0_u64..4, side(), 0_u16..1100, split()).prop_map(
+    (number, 0_u8..7, 0_u64..40, 0_u64..4, side(), 0_u16..1100, split()).prop_map(
         |(number, kind, budget_ms, epoch, side, target_permille, split)| match kind {
             0 => Order::Status,
             1 => Order::Hold { number, budget_ms },
             2 => Order::Renew { number, budget_ms },
             3 => Order::Sealing { number, epoch: Epoch(epoch), from: side },
             4 => Order::Release { number },
+            5 => Order::Prepare { within_ms: budget_ms },
             _ => {
                 let route =
                     Route { target_permille, authority: side, authority_epoch: Epoch(epoch) };
@@ -228,6 +229,7 @@ fn number_of(order: &Order) -> Option<OrderNumber> {
         Order::Status
         | Order::Metrics
         | Order::Decided { .. }
+        | Order::Prepare { .. }
         | Order::Mirror(_)
         | Order::MirrorStop { .. }
         | Order::Anew => None,

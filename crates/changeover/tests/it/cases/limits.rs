@@ -1,7 +1,7 @@
 //! What a write pause cannot hold is known before anybody is held.
 
 use crate::faults::program::{has, paused};
-use crate::stage::postgres_session::{execute, query_one};
+use crate::stage::postgres_session::{connect, execute, query_one, rows};
 use crate::stage::{Gate, Pair, PlanText, Stage};
 
 /// Sequences that no row has used yet are the slow ones: each must be asked by itself.
@@ -39,7 +39,7 @@ fn many_sequences(name: &str, sequences: usize, pause: &str) -> Stage {
 
 #[test]
 fn sequences_that_do_not_fit_the_write_pause_hold_nobody() {
-    many_sequences("many", 900, "5s");
+    many_sequences("many", 2_500, "5s");
 }
 
 #[test]
@@ -48,4 +48,31 @@ fn ten_thousand_sequences_move_within_their_write_pause() {
     let stage = many_sequences("thousands", 10_000, "3s");
     stage.expect("rollback", 0);
     stage.expect("abort", 0);
+}
+
+#[test]
+fn sessions_that_the_target_does_not_take_hold_nobody() {
+    let pair = Pair::start("crowd");
+    let mut stage = Stage::new(&pair, "crowd", &PlanText::new(Gate::Postgres));
+    let role = "CREATE ROLE shop LOGIN IN ROLE pg_read_all_data";
+    execute(&stage.source, role);
+    execute(&stage.target, &format!("{role} CONNECTION LIMIT 2"));
+    stage.start_gate();
+    let url = stage.gate_url.clone().unwrap().replace("postgres@", "shop@");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clients: Vec<_> =
+        (0..4).map(|_| runtime.block_on(connect(&url)).expect("a session")).collect();
+    let (why, _) = paused(&stage.expect("apply", 5));
+    let named = "2 of 4 sessions of the PostgreSQL gate cannot be connected to the target: \
+                 too many connections for role \"shop\"";
+    has(&why, &[named]);
+    let held = |record: &changeover_journal::Record| record.body.to_string().contains("\"held\"");
+    assert!(!stage.journal().iter().any(held), "{}", stage.report());
+
+    execute(&stage.target, "ALTER ROLE shop CONNECTION LIMIT 4");
+    stage.expect("apply", 0);
+    for client in &clients {
+        let port = runtime.block_on(rows(client, "SHOW port")).unwrap();
+        assert_eq!(port[0][0], Some(pair.green.port().to_string()));
+    }
 }

@@ -10,6 +10,7 @@ use changeover_postgres::lease::{Lease, LeaseBudget, Rehearsal};
 use changeover_postgres::sequences::AheadError;
 use changeover_postgres::session::Session;
 use changeover_postgres::{barrier, objects, sequences};
+use changeover_routing::AheadStatus;
 use changeover_types::{AttemptId, Side};
 use tokio::time::{Instant, sleep};
 
@@ -23,6 +24,9 @@ use crate::protocol::EventKind;
 
 /// A ping barrier that takes longer than this says that the relay cannot drain in a write pause.
 const PING_WITHIN: Duration = Duration::from_secs(30);
+
+/// A gate's sessions are connected to the other side within this.
+const SESSIONS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Writers that stay in the way of the lease for longer than this are not short.
 const LONG_WRITER_MS: u64 = 1000;
@@ -79,6 +83,7 @@ impl Effects {
         let (names, margin) = (&sides.giver_scope.sequences, self.plan.data.sequence_margin);
         let set = self.sessions.ahead.set_aside(&mut giver, &mut taker, names, margin).await;
         set.map_err(not_set_aside)?;
+        self.prepare_sessions(attempt).await?;
         self.sessions.giver = Some(giver);
         self.sessions.taker = Some(taker);
         Ok(Input::Done)
@@ -206,6 +211,42 @@ impl Effects {
                 )));
             }
         }
+    }
+
+    /// Sessions of the PostgreSQL gate get their connection to the other side while they are served.
+    /// One that cannot have one would be ended by the move.
+    async fn prepare_sessions(&self, attempt: &Attempt) -> Result<(), Why> {
+        let Some(gates) = &self.gates else { return Ok(()) };
+        let budget = Duration::from_millis(attempt.write_pause_ms) + REST_OF_CUTOVER;
+        let begun = Instant::now();
+        let mut status = gates.prepare(SESSIONS_WITHIN + budget).await?;
+        let found = loop {
+            let Some(ahead) = status.ahead else { return Ok(()) };
+            if ahead.connected + ahead.refused >= ahead.sessions {
+                break ahead;
+            }
+            if begun.elapsed() > SESSIONS_WITHIN {
+                break AheadStatus { refused: ahead.sessions - ahead.connected, ..ahead };
+            }
+            sleep(Duration::from_millis(20)).await;
+            status = gates.status().await?;
+        };
+        if found.refused == 0 {
+            return Ok(());
+        }
+        let why = found.why.unwrap_or_else(|| format!("no answer within {SESSIONS_WITHIN:?}"));
+        let text = format!(
+            "{} of {} sessions of the PostgreSQL gate cannot be connected to the {}: {why}",
+            found.refused,
+            found.sessions,
+            attempt.to()
+        );
+        if attempt.to() == Side::Target {
+            return Err(Why::new(text));
+        }
+        // The way back is not barred by a session that will have to reconnect.
+        self.board.say(EventKind::Warning, text);
+        Ok(())
     }
 
     /// Step 1. Gates hold; open transactions end by themselves.

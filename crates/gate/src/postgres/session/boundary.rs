@@ -29,29 +29,58 @@ pub(super) const CAPTURE_TIME: Duration = Duration::from_secs(10);
 pub(super) const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 impl Session {
-    /// Reads the session's state off its server, and whether it can be moved at all.
+    /// Reads the session's state off its server, and whether it can be moved at all; ahead of a hold
+    /// that is announced as well, when it is at rest.
     pub(super) async fn read_state(&mut self) -> Result<(), End> {
         let config = Arc::clone(&self.gate.config);
         // It may hold a permit, and is not polled while we wait for one.
         self.warming = None;
         self.being_read();
-        let permit = config.registry.asking.acquire().await;
+        let permit = match self.turn_to_ask.take() {
+            Some(permit) => Some(permit),
+            None => Arc::clone(&config.registry.asking).acquire_owned().await.ok(),
+        };
         self.refresh();
-        let at_home = self.authority == Some(self.server.side);
-        if self.view == HoldView::Open && at_home {
+        let ahead = self.view == HoldView::Open && self.authority == Some(self.server.side);
+        if ahead && self.part.is_none() {
             self.work = None;
             return Ok(());
         }
-        let mut watched: BTreeSet<String> = config.watch_settings.iter().cloned().collect();
-        let noticed = self.tracker.noticed();
-        watched.extend(noticed.into_iter().flatten().cloned());
-        let too_many = noticed.is_none();
         // Code that was deployed just before the hold may ask for a setting that nobody else names.
-        let since = self.held_since;
-        let side = self.server.side;
-        let of_code = code::settings(&config, side, since).await;
-        watched.extend(of_code.iter().flat_map(|names| names.iter().cloned()));
+        let of_code = code::settings(&config, self.server.side, self.held_since).await;
+        let read_by = self.read_by.take();
+        if read_by.is_none() || read_by.as_ref() != of_code.as_ref().ok() {
+            self.ask_state(of_code.as_deref().ok()).await?;
+        }
+        self.read_by = of_code.as_ref().ok().cloned();
+        if ahead {
+            // It may speak before the hold: until then it stays among the unread.
+            return Ok(());
+        }
+        if let Err(fault) = of_code {
+            let pin = format!("the database's code cannot be read: {}", fault.for_client().message);
+            self.captured.pins.insert(pin);
+        }
+        drop(permit);
+        self.pinned = !self.captured.pins.is_empty();
+        // Listed by itself before it leaves the list of those that are unread.
+        self.show();
+        if std::mem::take(&mut self.unread) {
+            config.registry.was_read();
+        }
+        Ok(())
+    }
+
+    /// Asks the server for the session's state; for custom settings by the names that the database's
+    /// code has, too.
+    async fn ask_state(&mut self, of_code: Option<&BTreeSet<String>>) -> Result<(), End> {
+        let noticed = self.tracker.noticed();
+        let too_many = noticed.is_none();
+        let mut watched: BTreeSet<String> =
+            self.gate.config.watch_settings.iter().cloned().collect();
+        watched.extend(noticed.into_iter().chain(of_code).flatten().cloned());
         let mut aside = BytesMut::new();
+        let side = self.server.side;
         let question = capture(&mut self.server, &self.client.user, &watched, &mut aside);
         let captured = timeout(CAPTURE_TIME, question)
             .await
@@ -67,17 +96,6 @@ impl Session {
         }
         if too_many {
             self.captured.pins.insert("too many custom settings".to_owned());
-        }
-        if let Err(fault) = of_code {
-            let pin = format!("the database's code cannot be read: {}", fault.for_client().message);
-            self.captured.pins.insert(pin);
-        }
-        drop(permit);
-        self.pinned = !self.captured.pins.is_empty();
-        // Listed by itself before it leaves the list of those that are unread.
-        self.show();
-        if std::mem::take(&mut self.unread) {
-            config.registry.was_read();
         }
         Ok(())
     }
@@ -99,26 +117,6 @@ impl Session {
             pins.join(", ")
         );
         End::Tell(fatal("57P01", why))
-    }
-
-    /// While a seal is under way: connects to the other side ahead of the move.
-    pub(super) fn warm_up(&mut self) {
-        if self.warm.is_some() || self.warming.is_some() {
-            return;
-        }
-        let config = Arc::clone(&self.gate.config);
-        let counters = Arc::clone(&self.gate.counters);
-        let parameters = self.client.parameters.clone();
-        let user = self.client.user.clone();
-        let side = self.server.side.other();
-        self.warming = Some(Box::pin(async move {
-            let permit = config.registry.asking.acquire().await;
-            let password = config.password_of(&user);
-            let opened =
-                Server::connect(&config, side, &parameters, password, Some(&counters)).await;
-            drop(permit);
-            opened
-        }));
     }
 
     /// Goes to `side`: connects, makes the state anew, tells the client what differs.
@@ -172,7 +170,7 @@ impl Session {
         let numbers = numbers_for(config, side).await?;
         let opened = match (self.warm.take(), self.warming.take()) {
             (Some(server), _) if server.side == side => Some(Ok(server)),
-            (None, Some(opening)) => Some(opening.await),
+            (None, Some(opening)) => Some(opening.await.0),
             _ => None,
         };
         let state = (&self.captured, self.tracker.statements());

@@ -279,19 +279,21 @@ impl Session {
             let quiesce = self.must_stop() && self.tracker.awaits_reply();
             return !quiesce && !self.tracker.is_full();
         }
-        // Listed first, then looked: a hold that is acknowledged without us in the list is one
-        // that we see.
-        let fresh = !self.unread;
+        self.refresh();
+        let fresh = !self.unread && !self.must_stop();
         if fresh {
+            // Listed first, then looked again: a hold that is acknowledged without us in the list is
+            // one that we see.
             self.unread = true;
             self.gate.config.registry.spoke(&self.gate.shared, self.gate.config.listen);
+            self.refresh();
         }
-        self.refresh();
         if !self.must_stop() {
             if self.park.take().is_some() {
                 self.client.peer.parked.store(false, Ordering::Release);
                 self.client.peer.cancelled.store(false, Ordering::Release);
             }
+            self.read_by = None;
             return true;
         }
         if fresh {

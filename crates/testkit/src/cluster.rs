@@ -134,6 +134,13 @@ impl Cluster {
         text.lines().next()?.trim().parse().ok()
     }
 
+    /// The System V shared memory segment of a server that was not stopped in good order.
+    fn shared_memory(&self) -> Option<String> {
+        let text = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        // Its seventh line has the key and the id.
+        text.lines().nth(6)?.split_whitespace().nth(1).map(str::to_owned)
+    }
+
     /// Stops the server. `mode` is `smart`, `fast` or `immediate`.
     ///
     /// # Errors
@@ -277,7 +284,12 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        let left = self.shared_memory();
         self.kill();
+        // A server that is killed leaves it, and a system has room for some thousand such.
+        if let Some(id) = left {
+            Command::new("ipcrm").args(["-m", &id]).output().ok();
+        }
         fs::remove_dir_all(&self.folder).ok();
     }
 }
@@ -396,7 +408,13 @@ mod tests {
         cluster.restart().unwrap();
         assert_eq!(cluster.port(), port);
         let folder = cluster.folder.clone();
+        let segment = cluster.shared_memory().unwrap();
+        let is_there = || {
+            let segments = Command::new("ipcs").arg("-m").output().unwrap();
+            String::from_utf8_lossy(&segments.stdout).split_whitespace().any(|it| it == segment)
+        };
+        assert!(is_there());
         drop(cluster);
-        assert!(!folder.exists());
+        assert!(!folder.exists() && !is_there());
     }
 }

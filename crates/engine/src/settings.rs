@@ -274,6 +274,8 @@ fn postgres_gate(plan: &Plan, plan_path: &Path) -> Result<PostgresGateConfig, Re
         PostgresGateConfig::new(gate.listen, server(Side::Source)?, server(Side::Target)?);
     config.users = users;
     config.watch_settings = gate.settings.clone();
+    config.max_clients = usize::try_from(gate.limits.clients).unwrap_or(usize::MAX);
+    config.login_timeout = gate.limits.login_timeout;
     config.auth = match gate.auth {
         ClientAuth::Trust => GateAuth::Trust,
         ClientAuth::Password => GateAuth::Password,

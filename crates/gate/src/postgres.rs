@@ -32,4 +32,5 @@ mod wire;
 pub use authority::{keep_authority, read_authority};
 pub use config::{ClientAuth, GateUser, Password, PostgresGateConfig, ServerConfig};
 pub use listen::serve;
+pub(crate) use registry::STRANGERS;
 pub use types::keep_numbers;

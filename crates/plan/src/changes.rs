@@ -99,7 +99,8 @@ fn gates(old: &Gates, new: &Gates, found: &mut Changes) {
         (Some(was), Some(is)) => {
             found.value("gates.postgres.unmovable", &was.unmovable, &is.unmovable);
             let mut rest = was.clone();
-            rest.unmovable = is.unmovable;
+            found.free("gates.postgres.limits", &was.limits, &is.limits);
+            (rest.unmovable, rest.limits) = (is.unmovable, is.limits);
             found.bound("gates.postgres", &rest, is, STARTED_WITH);
         }
         (was, is) => found.bound("gates.postgres", was, is, STARTED_WITH),

@@ -53,8 +53,8 @@ pub use model::checks::{
 pub use model::{
     AfterDone, Against, Approve, ClientAuth, Data, Deadline, Entrance, Environment, GateUser,
     Gates, Guard, HttpGate, HttpLimits, HttpSide, Limit, Measure, Objectives, OnNoData, Opening,
-    Outcome, Phase, PlacedStep, Plan, PostgresGate, PostgresSide, Reaction, Rehearsal, SecretRef,
-    Standbys, Step, Tablespaces, Unmovable, Window,
+    Outcome, Phase, PlacedStep, Plan, PostgresGate, PostgresLimits, PostgresSide, Reaction,
+    Rehearsal, SecretRef, Standbys, Step, Tablespaces, Unmovable, Window,
 };
 pub use outside::{Outside, WhenStuck};
 pub use program::{

@@ -14,9 +14,6 @@ use super::config::{ClientAuth, PostgresGateConfig};
 use super::registry::CancelKey;
 use super::wire::{Wire, WireFault};
 
-/// A client must have proven itself by then.
-pub(super) const LOGIN_TIME: Duration = Duration::from_secs(30);
-
 /// A cancel request is given so long to reach the server.
 const CANCEL_TIME: Duration = Duration::from_secs(10);
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use changeover_types::Side;
 
@@ -81,6 +82,8 @@ pub struct PostgresGateConfig {
     pub target: ServerConfig,
     /// Most client connections at a time; more are refused with 53300.
     pub max_clients: usize,
+    /// A client must have proven itself by then.
+    pub login_timeout: Duration,
     /// Custom settings (`app.tenant`) that are carried along with a session, beside those that its
     /// statements, the values bound to them, or the database's own code name: the server lists them
     /// nowhere.
@@ -111,6 +114,7 @@ impl PostgresGateConfig {
             source,
             target,
             max_clients: 1000,
+            login_timeout: Duration::from_secs(30),
             watch_settings: Vec::new(),
             registry: Arc::default(),
         }

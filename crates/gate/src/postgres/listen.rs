@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::admit::{Admission, LOGIN_TIME, NotAdmitted, admit, cancel, fatal};
+use super::admit::{Admission, NotAdmitted, admit, cancel, fatal};
 use super::config::PostgresGateConfig;
 use super::server::Server;
 use super::session::{Client, Gate, Session};
@@ -80,7 +80,7 @@ async fn attend(gate: Gate, stream: TcpStream, peer: SocketAddr) {
             let why = "too many connections are logging in, and this one has been at it the longest";
             Err(fatal("53300", why).into())
         }
-        () = tokio::time::sleep(LOGIN_TIME) => {
+        () = tokio::time::sleep(gate.config.login_timeout) => {
             Err(NotAdmitted::Wire(WireFault::Io(io::ErrorKind::TimedOut.into())))
         }
     };

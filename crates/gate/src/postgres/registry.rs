@@ -18,7 +18,7 @@ use crate::state::{Shared, WorkGuard, WorkLabel};
 
 /// Connections that have not proven themselves yet, over and above the clients allowed. When there is
 /// one more, the oldest goes: who only opens connections keeps nobody from logging in.
-const STRANGERS: usize = 256;
+pub(crate) const STRANGERS: usize = 256;
 
 /// Sessions whose state is read, or which are moved while idle, at a time. More would only make
 /// each of them slower: the work is done by the servers' processors.

@@ -1,18 +1,18 @@
 //! File descriptors: raised to what the system allows, and shared out so that neither gate can take
 //! the other's.
 //!
-//! A client of the HTTP gate has one, each connection to an upstream one, a PostgreSQL session two.
+//! A client of the HTTP gate has one, each connection to an upstream one, a PostgreSQL session three:
+//! its client's, its server's, and around a move the other side's.
 //! What the limits of both gates add up to must be there, or a client that connects hangs instead of
 //! being told that the gate is full.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::GateError;
+use crate::postgres::STRANGERS;
 
 /// Listeners, the control socket, runtimes, the mirror's connections, files.
 const OWN: u64 = 256;
-/// Connections to the PostgreSQL gate that have not logged in yet.
-const STRANGERS: u64 = 256;
 /// Fewer for clients than this is no gate.
 const LEAST: u64 = 64;
 
@@ -30,12 +30,12 @@ pub(super) struct Wanted {
 impl Wanted {
     fn shared_out(&self) -> u64 {
         let upstreams = self.upstreams.0.saturating_mul(self.upstreams.1);
-        let sessions = self.postgres.unwrap_or(0).saturating_mul(2);
+        let sessions = self.postgres.unwrap_or(0).saturating_mul(3);
         self.http.saturating_add(upstreams).saturating_add(sessions)
     }
 
     fn fixed(&self) -> u64 {
-        OWN + self.postgres.map_or(0, |_| STRANGERS)
+        OWN + self.postgres.map_or(0, |_| STRANGERS as u64)
     }
 
     fn all(&self) -> u64 {
@@ -85,7 +85,7 @@ pub(super) fn provide(wanted: Wanted) -> Result<Wanted, GateError> {
             upstream_connections = each,
             postgres_clients = fitted.postgres,
             "file descriptors do not suffice for the limits of all gates, which are lowered: raise \
-             the hard limit (ulimit -Hn, LimitNOFILE=) or lower gates.http.limits"
+             the hard limit (ulimit -Hn, LimitNOFILE=) or lower gates.http.limits and gates.postgres.limits"
         );
     }
     Ok(fitted)
@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_lowered_together() {
         let wanted = Wanted { http: 10_000, upstreams: (1000, 4), postgres: Some(1000) };
-        assert_eq!(wanted.all(), 10_000 + 4000 + 2000 + 512);
+        assert_eq!(wanted.all(), 10_000 + 4000 + 3000 + 512);
         assert_eq!(wanted.fitted(20_000), Some(wanted));
         assert_eq!(wanted.fitted(wanted.all()), Some(wanted));
-        for limit in [576, 1024, 4096, 16_511] {
+        for limit in [576, 1024, 4096, 17_511] {
             let fitted = wanted.fitted(limit).unwrap();
             assert!(fitted.all() <= limit, "{limit}: {fitted:?}");
             assert!(fitted.http >= 1 && fitted.upstreams.0 >= 1 && fitted.postgres >= Some(1));

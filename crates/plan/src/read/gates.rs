@@ -6,14 +6,16 @@ use std::time::Duration;
 use crate::address;
 use crate::defaults;
 use crate::fault::{FaultKind, Place};
-use crate::model::{ClientAuth, GateUser, Gates, HttpGate, HttpLimits, PostgresGate, Unmovable};
+use crate::model::{
+    ClientAuth, GateUser, Gates, HttpGate, HttpLimits, PostgresGate, PostgresLimits, Unmovable,
+};
 use crate::reader::{Field, Fields, Reader};
 
 use super::{GatesDraft, duration, environment, routes};
 
 const UNBUILT: &[&str] = &["tcp", "mysql", "hosts"];
 const UNBUILT_HTTP: &[&str] = &["tls", "http2", "streams"];
-const UNBUILT_POSTGRES: &[&str] = &["tls", "pool", "limits"];
+const UNBUILT_POSTGRES: &[&str] = &["tls", "pool"];
 const USERS_MAX: usize = 256;
 const CONNECTIONS_MAX: u64 = 1_000_000;
 
@@ -65,12 +67,6 @@ fn http_limits(field: &Field<'_>, reader: &mut Reader) -> Option<HttpLimits> {
         ("connections", &mut limits.connections),
         ("upstream_connections", &mut limits.upstream_connections),
     ];
-    for (key, count) in counts {
-        let read = fields.get(key).and_then(|field| reader.number(&field, 1, CONNECTIONS_MAX));
-        if let Some(read) = read.and_then(|read| u32::try_from(read).ok()) {
-            *count = read;
-        }
-    }
     let times = [
         ("head_timeout", &mut limits.head_timeout),
         ("idle_timeout", &mut limits.idle_timeout),
@@ -78,14 +74,39 @@ fn http_limits(field: &Field<'_>, reader: &mut Reader) -> Option<HttpLimits> {
         ("answer_timeout", &mut limits.answer_timeout),
         ("queue_timeout", &mut limits.queue_timeout),
     ];
+    counts_and_times(counts, times, &mut fields, reader);
+    fields.done(&[], reader);
+    Some(limits)
+}
+
+fn postgres_limits(field: &Field<'_>, reader: &mut Reader) -> Option<PostgresLimits> {
+    let mut fields = reader.map(field)?;
+    let mut limits = PostgresLimits::default();
+    let counts = [("clients", &mut limits.clients)];
+    let times = [("login_timeout", &mut limits.login_timeout)];
+    counts_and_times(counts, times, &mut fields, reader);
+    fields.done(&[], reader);
+    Some(limits)
+}
+
+fn counts_and_times<const C: usize, const T: usize>(
+    counts: [(&'static str, &mut u32); C],
+    times: [(&'static str, &mut Duration); T],
+    fields: &mut Fields<'_>,
+    reader: &mut Reader,
+) {
+    for (key, count) in counts {
+        let read = fields.get(key).and_then(|field| reader.number(&field, 1, CONNECTIONS_MAX));
+        if let Some(read) = read.and_then(|read| u32::try_from(read).ok()) {
+            *count = read;
+        }
+    }
     let range = (Duration::from_millis(100), Duration::from_secs(24 * 3600));
     for (key, time) in times {
         if let Some(read) = fields.get(key).and_then(|field| duration(&field, range, reader)) {
             *time = read;
         }
     }
-    fields.done(&[], reader);
-    Some(limits)
 }
 
 fn sticky(field: &Field<'_>, reader: &mut Reader) -> Option<String> {
@@ -119,6 +140,7 @@ fn postgres(field: &Field<'_>, reader: &mut Reader) -> Option<PostgresGate> {
         reader.word(&field, &[("wait", Unmovable::Wait), ("terminate", Unmovable::Terminate)])
     });
     let settings = fields.get("settings").map(|field| settings(&field, reader)).unwrap_or_default();
+    let limits = fields.get("limits").and_then(|field| postgres_limits(&field, reader));
     fields.done(UNBUILT_POSTGRES, reader);
     let auth = auth?;
     if users_field.is_none() && auth != ClientAuth::Trust {
@@ -131,7 +153,8 @@ fn postgres(field: &Field<'_>, reader: &mut Reader) -> Option<PostgresGate> {
         open_door(address, place, field, reader);
     }
     let unmovable = unmovable.unwrap_or(Unmovable::Wait);
-    Some(PostgresGate { listen: listen?, auth, users, unmovable, settings })
+    let limits = limits.unwrap_or_default();
+    Some(PostgresGate { listen: listen?, auth, users, unmovable, settings, limits })
 }
 
 fn settings(field: &Field<'_>, reader: &mut Reader) -> Vec<String> {

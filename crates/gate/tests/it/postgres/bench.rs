@@ -300,6 +300,16 @@ impl Raw {
         self.stream.read_u8().await.unwrap()
     }
 
+    /// Waits until the gate has closed the connection.
+    pub(super) async fn closed(&mut self) {
+        let mut rest = Vec::new();
+        let read = self.stream.read_to_end(&mut rest);
+        tokio::time::timeout(super::super::harness::PATIENCE, read)
+            .await
+            .expect("in time")
+            .unwrap();
+    }
+
     async fn frame(&mut self) -> Frame {
         loop {
             if let Some(frame) = take_frame(&mut self.rx, Phase::ServerReady).unwrap() {

@@ -219,3 +219,15 @@ async fn a_client_that_has_stopped_sending_gets_its_answers() {
     bench.gate.release();
     assert_eq!(parked.until(b'Z').await, b"TDCZ");
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_say_who_it_is_is_closed_in_time() {
+    let bench = Bench::with(|mut config| {
+        config.login_timeout = std::time::Duration::from_millis(200);
+        config
+    })
+    .await;
+    let mut silent = Raw::open(&bench.gate).await;
+    silent.closed().await;
+    assert_eq!(place(&bench.client().await).await, "blue");
+}

@@ -30,11 +30,11 @@ demo: ## installs what is missing, builds, and moves a live shop (about two minu
 	@exec $(TARGET)/quick/changeover-demo
 
 test: ## every test, also those against real PostgreSQL servers
-	@scripts/install postgres prometheus
+	@scripts/install postgres prometheus haproxy
 	cargo test --workspace --locked -- --test-threads=$(THREADS)
 
 test-all: ## the same and those that take minutes: huge values, thousands of objects
-	@scripts/install postgres prometheus
+	@scripts/install postgres prometheus haproxy
 	cargo test --workspace --locked -- --test-threads=$(THREADS) --include-ignored
 
 test-versions: ## moves between real servers of other versions, there and back (needs npm; a few minutes)

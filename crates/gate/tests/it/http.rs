@@ -5,6 +5,7 @@ mod blame;
 mod bodies;
 mod deciding;
 mod failing;
+mod haproxy;
 mod holding;
 mod limits;
 mod mirror;

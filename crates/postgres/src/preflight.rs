@@ -8,6 +8,7 @@ mod access;
 mod configuration;
 mod data;
 mod facts;
+mod hidden;
 mod ownership;
 mod promises;
 mod properties;
@@ -284,6 +285,7 @@ pub fn judge(evidence: &Evidence) -> Preflight {
     tablespaces::judge(evidence, &mut findings);
     type_numbers::judge(evidence, &mut findings);
     access::judge(evidence, &mut findings);
+    hidden::judge(evidence, &mut findings);
     let mut findings = findings.finish();
     accept(&mut findings, RULES, &evidence.options.waivers, evidence.options.now);
     let promises = promises::promises(&findings);

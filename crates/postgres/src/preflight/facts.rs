@@ -46,6 +46,8 @@ pub struct SideFacts {
     pub configuration: Fact<Vec<ConfigurationTable>>,
     /// Relations, types and functions in scope, in words.
     pub objects: Fact<Vec<String>>,
+    /// Functions that may set custom settings whose names cannot be read, and why.
+    pub hidden_settings: Fact<Vec<String>>,
     /// Whether something stands between us and the server.
     pub directness: Fact<Directness>,
 }
@@ -168,6 +170,7 @@ impl SideFacts {
             configuration: because(why),
             roles: because(why),
             objects: because(why),
+            hidden_settings: because(why),
             directness: because(why),
         }
     }
@@ -196,6 +199,7 @@ impl SideFacts {
             configuration: configuration(session).await.map_err(|e| e.to_string()),
             roles: ask(session, ROLES).await,
             objects: ask(session, &objects(selection)).await,
+            hidden_settings: ask(session, super::hidden::QUERY).await,
             directness: directness(session).await,
         }
     }

@@ -42,6 +42,11 @@ pub const RULES: &[Rule] = &[
     may("foreign_tables", Medium, "the source has foreign tables"),
     may("full_identity", Low, "a moved table has REPLICA IDENTITY FULL"),
     may("grants_trial", High, "a grant cannot be given on the target"),
+    may(
+        "hidden_settings",
+        Medium,
+        "functions may set custom settings whose names the PostgreSQL gate cannot read",
+    ),
     may("inheritance", Low, "a moved table inherits from another"),
     must("large_objects", Blocker, "the source has large objects"),
     must(

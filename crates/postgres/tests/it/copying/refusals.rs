@@ -149,7 +149,12 @@ async fn an_extension_that_the_target_lacks_is_missed() {
     // What could not be read is a finding, never a pass.
     let unread = || "permission denied".to_owned();
     let blind = preflight::Evidence {
-        source: preflight::SideFacts { settings: Err(unread()), ..evidence.source.clone() },
+        source: preflight::SideFacts {
+            settings: Err(unread()),
+            hidden_settings: Err(unread()),
+            ..evidence.source.clone()
+        },
+        options: Options { postgres_gate: true, ..Options::default() },
         target: preflight::SideFacts {
             available_extensions: Err(unread()),
             directness: Err(unread()),
@@ -165,6 +170,61 @@ async fn an_extension_that_the_target_lacks_is_missed() {
         assert_eq!(finding.severity, Severity::Blocker);
     }
     assert!(found.promises.iter().any(|p| p.id == "no_lost_row" && !p.kept));
+    assert!(found.finding("hidden_settings").unwrap().what.contains("could not be checked"));
+}
+
+#[tokio::test]
+async fn code_that_may_set_what_nobody_can_read_is_named() {
+    let pair = Pair::start();
+    psql(&pair.source, "app", "CREATE TABLE t (id int PRIMARY KEY); CREATE EXTENSION hstore");
+    let gate = || Options { postgres_gate: true, ..Options::default() };
+    let found = async |options| {
+        let (mut s, mut t) = (pair.session(Side::Source).await, pair.session(Side::Target).await);
+        let found = preflight::check(&mut s, &mut t, &selection(), options).await;
+        found.finding("hidden_settings").map(|it| (it.seen.clone(), it.fix.clone()))
+    };
+    psql_file(
+        &pair.source,
+        "CREATE FUNCTION plain() RETURNS text LANGUAGE sql AS
+           $$ SELECT set_config('app.tenant', '1', false) $$;
+         CREATE FUNCTION shown(v text) RETURNS void LANGUAGE plpgsql AS
+           $$ BEGIN EXECUTE 'SET app.tenant = ' || quote_literal(v); END $$;
+         CREATE FUNCTION ends(n text) RETURNS text LANGUAGE sql AS
+           $$ SELECT set_config(n, '1', true) $$;
+         CREATE FUNCTION ends_too(n text) RETURNS void LANGUAGE plpgsql AS
+           $$ BEGIN EXECUTE format('SET LOCAL %I = 1', n); END $$;
+         CREATE FUNCTION reads(n text) RETURNS text LANGUAGE sql AS
+           $$ SELECT current_setting(n) $$;",
+    );
+    assert_eq!(found(gate()).await, None);
+    psql_file(
+        &pair.source,
+        "CREATE FUNCTION given(n text) RETURNS text LANGUAGE sql AS
+           $$ SELECT set_config(n, '1', false) $$;
+         CREATE FUNCTION joined(n text) RETURNS text LANGUAGE sql AS
+           $$ SELECT set_config('app.' || n, '1', false) $$;
+         CREATE FUNCTION both_ways(n text) RETURNS text LANGUAGE sql AS
+           $$ SELECT set_config(n, '1', true) || set_config(n, '1', false) $$;
+         CREATE PROCEDURE formatted(n text) LANGUAGE plpgsql AS
+           $$ BEGIN EXECUTE format('SET %I = 1', n); END $$;
+         CREATE PROCEDURE spliced(n text) LANGUAGE plpgsql AS
+           $$ BEGIN EXECUTE 'SET SESSION app.' || n || ' = 1'; END $$;
+         CREATE SCHEMA odd; CREATE FUNCTION odd.native() RETURNS void LANGUAGE internal AS 'pg_sleep';",
+    );
+    let (seen, fix) = found(gate()).await.unwrap();
+    for name in [
+        "public.given(n text): calls set_config",
+        "public.joined(n text): calls set_config",
+        "public.both_ways(n text): calls set_config",
+        "public.formatted(IN n text): runs a SET",
+        "public.spliced(IN n text): runs a SET",
+        "odd.native(): written in C",
+    ] {
+        assert!(seen.iter().any(|it| it.starts_with(name)), "{name}: {seen:?}");
+    }
+    assert!(seen.len() == 6 && fix.contains("gates.postgres.settings"), "{seen:?} {fix}");
+    // Nothing moves sessions without that gate.
+    assert_eq!(found(Options::default()).await, None);
 }
 
 #[tokio::test]

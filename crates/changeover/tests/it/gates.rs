@@ -1,6 +1,7 @@
 //! The gates as processes of their own, and the traffic they carry, while the binary moves it.
 
 mod canary;
+mod clients;
 mod killed;
 mod outside;
 mod routes;

@@ -27,6 +27,11 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn start(blue: &Upstream, green: &[&Upstream], steps: &str) -> Service {
+        Service::with(blue, green, steps, "")
+    }
+
+    /// With more in the plan: lines of their own.
+    pub(super) fn with(blue: &Upstream, green: &[&Upstream], steps: &str, more: &str) -> Service {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let urls = |side: &[&Upstream]| {
             side.iter().map(|it| format!("\"{}\"", it.url())).collect::<Vec<_>>().join(", ")
@@ -34,7 +39,8 @@ impl Service {
         let plan = format!(
             "apiVersion: changeover/v1\nkind: Migration\nmetadata: {{name: web}}\n\
              source: {{http: {{upstreams: [{}]}}}}\ntarget: {{http: {{upstreams: [{}]}}}}\n\
-             gates: {{http: {{listen: \"127.0.0.1:{port}\", sticky: {{cookie: side}}}}}}\n\
+             gates: {{http: {{listen: \"127.0.0.1:{port}\", sticky: {{cookie: side}}, limits: \
+             {{head_timeout: 500ms, body_timeout: 500ms}}}}}}\n{more}\
              phases: [{{name: move, steps: [{steps}]}}]\n",
             urls(&[blue]),
             urls(green)

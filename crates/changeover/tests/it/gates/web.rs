@@ -55,7 +55,8 @@ impl Upstream {
             std::future::ready((status, name))
         };
         let app = Router::new()
-            .route("/", get(answer.clone()))
+            // What is sent is read before it is answered.
+            .route("/", get(answer.clone()).post(async move |_: axum::body::Bytes| name))
             .route("/search", get(answer.clone()))
             .route("/products/{id}", get(answer));
         runtime.spawn(async move {

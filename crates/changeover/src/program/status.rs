@@ -33,10 +33,11 @@ pub(super) fn run(target: &Target, watch: bool, output: &Output) -> Result<u8, R
 fn running(target: &Target, watch: bool, output: &Output) -> Result<u8, Report> {
     crate::follow::block_on(async {
         if watch {
-            return follow::rest(target, output, None, |_| exit::OK).await;
+            return follow::rest(target, output, None, exit::of_status).await;
         }
-        show(&target.status().await?, output);
-        Ok(exit::OK)
+        let status = target.status().await?;
+        show(&status, output);
+        Ok(exit::of_status(&status.state))
     })
 }
 

@@ -63,6 +63,11 @@ fn table(components: &[ComponentStatus]) -> String {
         if let Some(RunState::Paused { reason, next_command }) = &component.state {
             text += &format!("\n{}: {reason} — {next_command}", component.name);
         }
+        if let Some(RunState::Done { alarms }) = &component.state
+            && !alarms.is_empty()
+        {
+            text += &format!("\n{}: ALARM: {}", component.name, alarms.join("; "));
+        }
         if let Some((_, reason, next)) = component.waits() {
             text += &format!("\n{}: {reason} — {next}", component.name);
         }
@@ -136,7 +141,10 @@ mod tests {
             authority: Side::Target,
             target_permille: 1000,
             lag_bytes: Some(8_400),
-            ..component("users", Some(RunState::Done { alarms: Vec::new() }))
+            ..component(
+                "users",
+                Some(RunState::Done { alarms: vec!["guard lag: 40 s".to_owned()] }),
+            )
         };
         let orders = ComponentStatus {
             steps_done: 2,

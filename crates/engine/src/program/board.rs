@@ -32,11 +32,15 @@ struct Inner {
 }
 
 impl Inner {
-    /// A program that goes on may wait for what its components wait for.
+    /// A program that goes on may wait for what its components wait for; one that is done has their
+    /// alarms.
     fn look(&mut self) {
-        let waits = || program_waits(&self.status.components);
-        let waits = matches!(self.state, RunState::Running).then(waits).flatten();
-        self.status.state = waits.unwrap_or_else(|| self.state.clone());
+        let components = &self.status.components;
+        self.status.state = match &self.state {
+            RunState::Running => program_waits(components).unwrap_or(RunState::Running),
+            RunState::Done { .. } => RunState::Done { alarms: alarms(components) },
+            state => state.clone(),
+        };
     }
 }
 
@@ -181,6 +185,17 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is bad in components that are done, each with its component's name.
+fn alarms(components: &[ComponentStatus]) -> Vec<String> {
+    let of = |it: &ComponentStatus| match &it.state {
+        Some(RunState::Done { alarms }) => {
+            alarms.iter().map(|alarm| format!("[{}] {alarm}", it.name)).collect()
+        }
+        _ => Vec::new(),
+    };
+    components.iter().flat_map(of).collect()
 }
 
 fn over(is: &Is) -> Option<RunState> {

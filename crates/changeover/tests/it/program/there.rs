@@ -11,6 +11,10 @@ fn three_components_move_in_order_and_nobody_notices() {
     let pair = Pair::start("there");
     let web = Web::start();
     let mut program = Program::new(&pair, "there", &web);
+    let guard = "guards: [{name: fine, exec: [test, -e, fine], for: 0s, every: 1s}]\nphases:";
+    Program::rewrite(&program.folder.path().join("web.yaml"), "phases:", guard);
+    let fine = program.folder.path().join("fine");
+    std::fs::write(&fine, "").unwrap();
     program.start_gates();
     let load = Load::start(program.web_port);
     let writers = program.writers();
@@ -54,6 +58,21 @@ fn three_components_move_in_order_and_nobody_notices() {
     assert_eq!(program.journal().len(), records, "{}", program.report());
     program.check(writers);
     drop(load);
+
+    // A guard of a component is looked at until the end, and the program says what it says.
+    std::fs::remove_file(&fine).unwrap();
+    let alarm = until(PATIENCE, || {
+        let ran = program.begin("status", &[]).end(PATIENCE).unwrap();
+        (ran.code == Some(5)).then_some(ran)
+    });
+    let alarm = alarm.unwrap_or_else(|| panic!("no alarm: {}", program.report()));
+    let state = &alarm.last("status").unwrap()["state"];
+    has(&state["alarms"][0].to_string(), &["[web] guard fine: "]);
+    std::fs::write(&fine, "").unwrap();
+    let good = until(PATIENCE, || {
+        program.begin("status", &[]).end(PATIENCE).unwrap().code.filter(|code| *code == 0)
+    });
+    assert!(good.is_some(), "{}", program.report());
 
     // The one step that cannot be taken back, for all.
     program.expect("finish", 0);

@@ -161,6 +161,16 @@ impl Journal {
         Ok(tail)
     }
 
+    /// Brings what lies in the log beside it into the journal's own file, so that a copy of that file
+    /// alone has it. Waits for no reader: what one still needs stays in the log as well.
+    ///
+    /// # Errors
+    /// If the disk refuses; nothing is lost then.
+    pub fn checkpoint(&self) -> Result<(), JournalError> {
+        let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+        self.file.run("checkpoint", |c| c.query_row(sql, [], |_| Ok(())))
+    }
+
     /// Every record in order, with the chain checked again from the file.
     ///
     /// # Errors

@@ -86,6 +86,13 @@ impl Store {
             apply(&mut self.state, event);
             self.news.push((now, event.clone()));
         }
+        // Not in an attempt: its time is the clients'.
+        if self.state.cutover.attempt.is_none()
+            && events.iter().any(is_milestone)
+            && let Err(e) = self.journal.checkpoint()
+        {
+            tracing::warn!("journal.db alone is no backup of what came last: {e}");
+        }
         Ok(())
     }
 
@@ -93,6 +100,20 @@ impl Store {
     pub(crate) fn news(&mut self) -> Vec<(WallMs, Event)> {
         std::mem::take(&mut self.news)
     }
+}
+
+/// Whether it is worth a copy of the journal.
+fn is_milestone(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::StepDone
+            | Event::PlanDone { .. }
+            | Event::Copied { .. }
+            | Event::Paused { .. }
+            | Event::RolledBack
+            | Event::Aborted
+            | Event::Finished
+    )
 }
 
 /// Opens the journal of the folder for the plan of this digest, and begins a new one; gives the

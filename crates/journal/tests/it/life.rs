@@ -48,6 +48,30 @@ fn a_reader_sees_what_the_writer_committed_and_takes_no_lock() {
 }
 
 #[test]
+fn a_copy_of_the_file_alone_has_what_came_before_a_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = begun(dir.path()).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let copied = || {
+        let copy = tempfile::tempdir().unwrap();
+        let file = |dir: &std::path::Path| dir.join(JOURNAL_FILE);
+        std::fs::copy(file(dir.path()), file(copy.path())).unwrap();
+        Reader::open(copy.path()).and_then(|it| it.read_all()).map_or(0, |all| all.len())
+    };
+    for at in 1..=3 {
+        journal.append("tick", WallMs(at), &json!(at)).unwrap();
+    }
+    assert_eq!(copied(), 0, "it all lies in the log");
+    journal.checkpoint().unwrap();
+    assert_eq!(copied(), 3);
+    journal.append("tick", WallMs(4), &json!(4)).unwrap();
+    assert_eq!((copied(), reader.read_all().unwrap().len()), (3, 4));
+    journal.checkpoint().unwrap();
+    drop(journal);
+    assert_eq!((copied(), Journal::create_or_open(dir.path()).unwrap().last()), (4, Seq(4)));
+}
+
+#[test]
 fn a_second_writer_is_refused_and_told_who_holds() {
     let dir = tempfile::tempdir().unwrap();
     let journal = begun(dir.path()).unwrap();

@@ -73,7 +73,7 @@ pub(crate) enum Verb {
     /// Take authority and traffic back to the source
     Rollback(Rollback),
     /// Before the cutover: remove everything that was made
-    Abort(Migration),
+    Abort(Abort),
     /// End the way back: the one step that cannot be undone
     Finish(Migration),
     /// Stop the daemon and leave the migration as it is
@@ -90,6 +90,17 @@ pub(crate) enum Verb {
     /// The daemon that `apply` starts
     #[command(hide = true)]
     Run(Run),
+}
+
+/// `abort`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Abort {
+    #[command(flatten)]
+    pub(crate) which: Migration,
+    /// Also remove what another run left that rests and never moved authority: its state folder is
+    /// lost for good
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// A plan's file.

@@ -32,11 +32,10 @@ impl Naming {
             Verb::Skip(args) => &args.which.migration,
             Verb::Approve(args) => &args.which.migration,
             Verb::Rollback(args) => &args.which.migration,
-            Verb::Verify(args)
-            | Verb::Resume(args)
-            | Verb::Abort(args)
-            | Verb::Finish(args)
-            | Verb::Stop(args) => &args.migration,
+            Verb::Abort(args) => &args.which.migration,
+            Verb::Verify(args) | Verb::Resume(args) | Verb::Finish(args) | Verb::Stop(args) => {
+                &args.migration
+            }
             _ => return Naming(None),
         };
         let mut words = quoted(&plan_of(given, global).unwrap_or(given.display().to_string()));

@@ -61,7 +61,8 @@ pub(crate) fn run(verb: &Verb, global: &Global, output: &Output) -> Result<Optio
             Some(target) => roll_back(&target, &args.why, global, output)?,
             None => return Ok(None),
         },
-        Verb::Abort(args) => match target::find(&args.migration, global)? {
+        Verb::Abort(args) => match target::find(&args.which.migration, global)? {
+            Some(_) if args.force => return Err(for_one("abort --force")),
             Some(target) => abort(&target, global, output)?,
             None => return Ok(None),
         },
@@ -172,7 +173,7 @@ fn abort(target: &Target, global: &Global, output: &Output) -> Result<u8, Report
         target.name
     );
     confirm(&question, global.yes)?;
-    follow::order(target, Ask::Abort, output, |state| {
+    follow::order(target, Ask::Abort { lost: false }, output, |state| {
         verbs::wanted(state, |state| matches!(state, RunState::Aborted))
     })
 }

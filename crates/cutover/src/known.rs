@@ -33,8 +33,8 @@ pub enum Doubt {
     OtherRun {
         /// Its row.
         known: Known,
-        /// Whether it lives.
-        in_use: bool,
+        /// How far it is from being given up.
+        life: Life,
     },
     /// It has moved on, and this journal does not know.
     Behind {
@@ -47,6 +47,17 @@ pub enum Doubt {
     },
 }
 
+/// What is seen of another run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Somebody reads its slot, or copies.
+    InUse,
+    /// The target has authority by it.
+    Moved,
+    /// Neither.
+    Rests,
+}
+
 /// Compares a run's state with the newest rows that could be read; a side that does not answer is
 /// left out, and one side is enough to see either doubt. `began` says whether the run knows that it
 /// has put rows there.
@@ -54,10 +65,8 @@ pub enum Doubt {
 /// A run that never began meets the rows of a dead one in its preflight, and may abort them.
 #[must_use]
 pub fn doubt(run: &str, state: &State, began: bool, rows: &[Known]) -> Option<Doubt> {
-    let in_use = rows.iter().any(|row| row.in_use);
-    if let Some(other) = rows.iter().find(|row| row.run != run) {
-        let doubt = Doubt::OtherRun { known: other.clone(), in_use };
-        return (began || in_use).then_some(doubt);
+    if let Some((known, life)) = other(run, rows) {
+        return (began || life == Life::InUse).then_some(Doubt::OtherRun { known, life });
     }
     let newest = rows.iter().max_by_key(|row| row.epoch)?;
     // What an attempt may have committed without being told: nothing before the seal is intended,
@@ -74,16 +83,62 @@ pub fn doubt(run: &str, state: &State, began: bool, rows: &[Known]) -> Option<Do
     })
 }
 
+/// The same for a run that would remove everything: what another run left is removed only if nobody
+/// works with it, it never moved authority, this run has nothing there itself, and somebody says
+/// that the other one is `lost`.
+#[must_use]
+pub fn doubt_of_abort(
+    run: &str,
+    state: &State,
+    began: bool,
+    lost: bool,
+    rows: &[Known],
+) -> Option<Doubt> {
+    match other(run, rows) {
+        Some((_, Life::Rests)) if lost && !began => None,
+        Some((known, life)) => Some(Doubt::OtherRun { known, life }),
+        None => doubt(run, state, began, rows),
+    }
+}
+
+fn other(run: &str, rows: &[Known]) -> Option<(Known, Life)> {
+    let known = rows.iter().find(|row| row.run != run)?.clone();
+    let life = if rows.iter().any(|row| row.in_use) {
+        Life::InUse
+    } else if rows.iter().any(|row| row.authority == Some(Side::Target)) {
+        Life::Moved
+    } else {
+        Life::Rests
+    };
+    Some((known, life))
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Life::InUse => "it lives: its slot is in use",
+            Life::Moved => "the target has authority by it",
+            Life::Rests => "its slot rests",
+        })
+    }
+}
+
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Doubt::OtherRun { known: Known { side, epoch, run, at, .. }, in_use } => {
-                let life = if *in_use { "it lives: its slot is in use" } else { "its slot rests" };
+            Doubt::OtherRun { known: Known { side, epoch, run, at, .. }, life } => {
                 write!(
                     f,
                     "another run, {run}, has this migration on the {side} (epoch {epoch}, since \
                      {at}; {life}). Go on from the host and --state-dir that it was begun with"
-                )
+                )?;
+                if *life == Life::Rests {
+                    f.write_str(
+                        "; only if its state folder is lost for good, `changeover abort --force` \
+                         removes what it left",
+                    )?;
+                }
+                Ok(())
             }
             Doubt::Behind { known, authority, highest } => {
                 let Known { side, epoch, at, .. } = known;
@@ -158,8 +213,29 @@ mod tests {
         assert_eq!(doubt("a", &state, false, &rows), None);
         let text = doubt("a", &state, true, &rows).unwrap().to_string();
         assert!(text.contains("another run, b") && text.contains("since then"), "{text}");
+        assert!(text.contains("abort --force"), "{text}");
         rows[0].in_use = true;
         let text = doubt("a", &state, false, &rows).unwrap().to_string();
-        assert!(text.contains("its slot is in use"), "{text}");
+        assert!(text.contains("its slot is in use") && !text.contains("--force"), "{text}");
+    }
+
+    #[test]
+    fn only_what_a_lost_run_left_is_removed_by_another() {
+        let state = State::genesis();
+        let ours = [row(Side::Source, 1, Some(Side::Source), "a")];
+        assert_eq!(doubt_of_abort("a", &state, true, false, &ours), None);
+        let theirs = row(Side::Source, 1, Some(Side::Source), "b");
+        let moved = row(Side::Target, 2, Some(Side::Target), "b");
+        let used = Known { in_use: true, ..theirs.clone() };
+        for (rows, began, lost, allowed) in [
+            (vec![theirs.clone()], false, false, false),
+            (vec![theirs.clone()], false, true, true),
+            (vec![theirs.clone()], true, true, false),
+            (vec![used], false, true, false),
+            (vec![theirs, moved], false, true, false),
+        ] {
+            let doubt = doubt_of_abort("a", &state, began, lost, &rows);
+            assert_eq!(doubt.is_none(), allowed, "{rows:?} {began} {lost}");
+        }
     }
 }

@@ -27,7 +27,7 @@ use changeover_types::Side;
 use tokio::time::sleep;
 
 use crate::Report;
-use crate::effects::{Comparer, Effects, tasks, watch};
+use crate::effects::{Comparer, Effects, Witness, tasks, watch};
 use crate::gates::Blockers;
 use crate::guards::Guards;
 use crate::protocol::EventKind;
@@ -82,7 +82,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     let relays = Relays::new(&config, Arc::clone(&board), words.clone())?;
     let effects =
         Effects::new(&config, store.run_id(), Arc::clone(&board), relays.clone(), words.clone())?;
-    let comparer = effects.comparer();
+    let (comparer, witness) = (effects.comparer(), effects.witness());
     let guards = Guards::new(&config, &board, &relays, effects.gates())?;
     // Bound only when nothing can fail any more, so that a verb that can connect gets its answer.
     let (socket, socket_file) = serve::bind(&config.state_dir)?;
@@ -109,8 +109,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
         words.clone(),
     ));
     let (plan, first) = (config.plan, config.first);
+    let stopping = false;
     let daemon =
-        Daemon { store, plan, board, inbox, words, relays, effects, comparer, stopping: false };
+        Daemon { store, plan, board, inbox, words, relays, effects, comparer, witness, stopping };
     let outcome = daemon.drive(first, guards).await;
     serving.abort();
     watching.abort();
@@ -131,6 +132,7 @@ struct Daemon {
     relays: Relays,
     effects: Effects,
     comparer: Comparer,
+    witness: Witness,
     /// Somebody asked it to stop, while nobody could write.
     stopping: bool,
 }
@@ -139,16 +141,17 @@ impl Daemon {
     /// Runs to its end. Whoever leaves in the middle of an attempt lets clients go first, if nothing
     /// has happened yet.
     async fn drive(mut self, first: Option<Input>, guards: Guards) -> Result<(), Report> {
+        // A run that nobody may write in is resolved by the rows themselves. One that is not believed
+        // gives nobody orders.
+        if !self.store.state().cutover.has_intended_seal() && !self.may_be_believed().await {
+            return Ok(());
+        }
         let outcome = self.go_on(first, guards).await;
         self.effects.let_go(self.store.state()).await;
         outcome
     }
 
     async fn go_on(&mut self, first: Option<Input>, guards: Guards) -> Result<(), Report> {
-        // A run that nobody may write in is resolved by the rows themselves.
-        if !self.store.state().cutover.has_intended_seal() && !self.may_be_believed().await {
-            return Ok(());
-        }
         // Before anything begins, so that no step can slip through.
         let is_new = self.store.is_new();
         if let Some(first) = first.filter(|_| is_new) {
@@ -201,8 +204,18 @@ impl Daemon {
 
     /// Performs the command until it is done or something else is due.
     async fn one_turn(&mut self, command: Option<Command>) -> Result<Turn, Report> {
-        let Daemon { store, plan, board, inbox, words, effects, comparer, relays: lines, stopping } =
-            self;
+        let Daemon {
+            store,
+            plan,
+            board,
+            inbox,
+            words,
+            effects,
+            comparer,
+            witness,
+            relays: lines,
+            stopping,
+        } = self;
         let state = store.state().clone();
         let waiting_for = effects.waiting_for();
         let mut effect = pin!(async {
@@ -219,6 +232,10 @@ impl Daemon {
                 word = inbox.next() => match word {
                     Word::Input(input) => input,
                     Word::Asked { input, reply } => {
+                        if let Some(doubt) = witness.against(store.state(), &input).await {
+                            reply.give(Err(format!("nothing is done: {doubt}")));
+                            continue;
+                        }
                         let fed = store.feed(plan, &input);
                         board.tell(store);
                         match fed {

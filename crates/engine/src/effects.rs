@@ -42,6 +42,7 @@ pub(crate) use checks::keeper;
 pub(crate) use compare::{Comparer, say_generated, verify_status};
 use definitions::Notes;
 pub(crate) use definitions::watch;
+pub(crate) use known::Witness;
 
 /// How often the copy, or a comparison, lets others pass before it is the operator's turn to make room
 /// for it.
@@ -142,6 +143,16 @@ impl Effects {
             waiting_for: WaitingFor::default(),
             unmovable: Unmovable::Wait,
         })
+    }
+
+    /// What the databases know of this migration, for the loop.
+    pub(crate) fn witness(&self) -> Witness {
+        Witness {
+            plan: Arc::clone(&self.plan),
+            databases: self.databases.clone(),
+            run_id: self.run_id.clone(),
+            board: Arc::clone(&self.board),
+        }
     }
 
     /// The comparison, for the verb.

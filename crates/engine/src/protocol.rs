@@ -100,7 +100,11 @@ pub enum Ask {
         why: String,
     },
     /// Before the grant: remove everything we made.
-    Abort,
+    Abort {
+        /// Also what another run left, whose state folder is lost for good.
+        #[serde(default)]
+        lost: bool,
+    },
     /// Take authority and weights back to the source.
     Rollback {
         /// Why, for the journal.
@@ -139,7 +143,7 @@ impl Ask {
             Ask::Approve { .. } => "approve",
             Ask::Reject { .. } => "approve --reject",
             Ask::Rest => "rest",
-            Ask::Abort => "abort",
+            Ask::Abort { .. } => "abort",
             Ask::Rollback { .. } => "rollback",
             Ask::Unmovable { policy: Unmovable::Wait } => "--unmovable wait",
             Ask::Unmovable { policy: Unmovable::Terminate } => "--unmovable terminate",

@@ -210,7 +210,7 @@ mod tests {
         let (listener, _file) = bind(folder.path()).unwrap();
         let served = tokio::spawn(serve(listener, Leaving));
         let mut client = Client::connect(folder.path()).await.unwrap();
-        let answer = client.request(Ask::Abort).await;
+        let answer = client.request(Ask::Abort { lost: false }).await;
         assert!(matches!(answer, Err(ClientError::NotRunning { .. })), "{answer:?}");
         served.abort();
     }

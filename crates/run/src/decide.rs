@@ -104,6 +104,8 @@ pub enum Input {
     Abort {
         /// Who.
         by: Option<Who>,
+        /// Also what another run left, which is lost for good.
+        lost: bool,
     },
     /// The operator ends the way back.
     Finish {
@@ -282,7 +284,7 @@ pub fn decide(
         }
         Input::Unmovable { .. } => vec![],
         Input::GiveUpRollback { by } => operator::give_up(state, plan, by.as_ref(), now)?,
-        Input::Abort { by } => operator::abort(state, by.as_ref(), None, now)?,
+        Input::Abort { by, .. } => operator::abort(state, by.as_ref(), None, now)?,
         Input::Finish { by } => operator::finish(state, plan, by.as_ref())?,
         Input::Guard { name, reading } => guard::looked(state, plan, name, reading, now),
         Input::OutsideAsked { at, asked, pair } => {

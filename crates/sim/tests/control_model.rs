@@ -45,7 +45,7 @@ fn said(state: &State, plan: &Plan) -> Vec<Input> {
         Input::Resume { who: who("alice") },
         Input::GoOn { by: None },
         Input::RollBack { why: "asked".into(), by: None },
-        Input::Abort { by: None },
+        Input::Abort { by: None, lost: false },
     ];
     for it in &plan.guards {
         said.push(guard(&it.name, Reading::Passed));

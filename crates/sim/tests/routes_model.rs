@@ -79,7 +79,7 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
         Input::GoOn { by: None },
         Input::RollBack { why: "asked".into(), by: None },
         Input::GiveUpRollback { by: None },
-        Input::Abort { by: None },
+        Input::Abort { by: None, lost: false },
     ];
     if let Some(command) = due(state, plan) {
         inputs.push(success(&command, state, plan));

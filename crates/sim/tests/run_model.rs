@@ -104,7 +104,7 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
         Input::GoOnUntil { phase: "canary".into(), by: None },
         Input::RollBack { why: "asked".into(), by: None },
         Input::GiveUpRollback { by: None },
-        Input::Abort { by: None },
+        Input::Abort { by: None, lost: false },
         Input::Finish { by: None },
         Input::Deadline,
         Input::Alarm { why: "a relay stopped".into(), next: "changeover apply".into() },
@@ -275,9 +275,9 @@ fn an_abort_is_refused_exactly_while_the_target_has_or_is_given_authority() {
         if !matches!(state.mode, Mode::Forward | Mode::Done) {
             continue;
         }
-        let asked = decide(state, &plan, &Input::Abort { by: None }, WallMs(0));
+        let asked = decide(state, &plan, &Input::Abort { by: None, lost: false }, WallMs(0));
         if asked.is_ok() {
-            let rested = heal(after(state, &plan, &Input::Abort { by: None }), &plan);
+            let rested = heal(after(state, &plan, &Input::Abort { by: None, lost: false }), &plan);
             assert_eq!(rested.mode, Mode::Aborted, "{state:?}");
             assert_eq!(rested.cutover.authority, Side::Source, "{state:?}");
         } else {

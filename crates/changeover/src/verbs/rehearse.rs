@@ -135,7 +135,7 @@ impl Rehearsal<'_> {
                 self.throwaway.duplicate(self.copy.plan()).await
             }
             Act::Leave => {
-                self.copy.drive(Some(Ask::Abort), is_aborted, output).await?;
+                self.copy.drive(Some(Ask::Abort { lost: false }), is_aborted, output).await?;
                 self.measured.abort_ms = self.copy.journal()?.and_then(|it| it.abort_ms);
                 Ok(())
             }
@@ -145,7 +145,9 @@ impl Rehearsal<'_> {
                 self.nothing_missing(Side::Source).await?;
                 self.move_.compare(output).await.map(drop)
             }
-            Act::Remove => self.move_.drive(Some(Ask::Abort), is_aborted, output).await,
+            Act::Remove => {
+                self.move_.drive(Some(Ask::Abort { lost: false }), is_aborted, output).await
+            }
             Act::Record => self.record().await,
         }
     }

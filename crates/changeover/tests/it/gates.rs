@@ -1,6 +1,6 @@
 //! The gates as processes of their own, and the traffic they carry, while the binary moves it.
 
-mod canary;
+pub(crate) mod canary;
 mod clients;
 mod killed;
 mod outside;

@@ -228,6 +228,12 @@ impl Board {
         results::show(&mut status.control, state);
     }
 
+    /// Shows that the daemon does nothing, and why.
+    pub(crate) fn show_failed(&self, reason: &str) {
+        let next_command = "changeover status".to_owned();
+        self.lock().status.state = RunState::Failed { reason: reason.to_owned(), next_command };
+    }
+
     /// Shows what is not as it was at the copy, and tells what was not known yet.
     pub(crate) fn show_changes(&self, changed: Vec<String>) {
         let known = std::mem::replace(&mut self.lock().status.changed, changed.clone());

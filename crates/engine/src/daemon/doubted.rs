@@ -18,10 +18,11 @@ impl Daemon {
         if !self.plan.moves_data() || self.store.state().mode.is_over() {
             return true;
         }
-        let Some(doubt) = self.effects.doubt(self.store.state()).await else { return true };
+        let Some(doubt) = self.witness.doubt(self.store.state()).await else { return true };
         let why = format!("nothing is done: {doubt}");
         self.board.tell(&mut self.store);
         self.board.say(EventKind::Warning, &why);
+        self.board.show_failed(&why);
         tracing::warn!("{why}");
         let until = Instant::now() + STANDS_BY;
         loop {

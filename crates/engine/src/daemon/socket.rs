@@ -37,7 +37,7 @@ impl Answers for Desk {
             Ask::Skip { step, why } => Input::Skip { step, who, why },
             Ask::Approve { facts } => Input::Approve { who, facts },
             Ask::Reject { facts, why } => Input::Reject { who, facts, why },
-            Ask::Abort => Input::Abort { by: Some(who) },
+            Ask::Abort { lost } => Input::Abort { by: Some(who), lost },
             Ask::Rollback { why } => Input::RollBack { why, by: Some(who) },
             Ask::Unmovable { policy } => Input::Unmovable { policy, by: Some(who) },
             Ask::GiveUpRollback => Input::GiveUpRollback { by: Some(who) },

@@ -25,7 +25,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 impl Effects {
     pub(super) async fn retire_aborted(&mut self, state: &State) -> Input {
         // Two that were begun at the same moment: only one of them has the databases.
-        if let Some(doubt) = self.another_lives(state).await {
+        if let Some(doubt) = self.witness().another_lives(state).await {
             let next = "changeover status".to_owned();
             return Input::Failed { why: format!("nothing is removed: {doubt}"), next };
         }

@@ -39,7 +39,7 @@ impl Answers for Desk {
             Ask::Reject { facts, why } => Input::Reject { who, facts, why },
             Ask::Pause { why } => Input::Pause { why },
             Ask::Rollback { why } => Input::RollBack { why },
-            Ask::Abort => Input::Abort,
+            Ask::Abort { .. } => Input::Abort,
             Ask::Finish { confirm } if confirm != self.board.status().name => {
                 let report = Report::new("CO0133", "finish was not confirmed")
                     .cause(format!("`{confirm}` is not the name of this program"));

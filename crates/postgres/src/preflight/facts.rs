@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::roles::{ROLES, RoleEntry};
 use crate::catalog::{Selection, ServerIdentity, json};
 use crate::definitions::{ConfigurationTable, configuration};
+use crate::objects;
 use crate::session::Session;
 
 /// A fact, or why it could not be had.
@@ -129,6 +130,9 @@ pub struct LeftOver {
     pub slots: Vec<String>,
     /// Our publication.
     pub publication: bool,
+    /// Whose newest epoch row it is, since when, and whether somebody works with its slot.
+    #[serde(skip)]
+    pub run: Option<(String, String, bool)>,
 }
 
 /// Whether our session is the server's own.
@@ -331,6 +335,8 @@ async fn left_over(session: &mut Session, migration: &MigrationName) -> Fact<Lef
         )
         .await?;
         [found.epochs, found.copied] = counted;
+        let known = objects::known(session, migration).await.map_err(|e| e.to_string())?;
+        found.run = known.map(|(row, in_use)| (row.run, row.at, in_use));
     }
     Ok(found)
 }

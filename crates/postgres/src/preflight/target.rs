@@ -64,10 +64,9 @@ fn left_over(evidence: &Evidence, findings: &mut Findings) -> bool {
                 "left_over",
                 side,
                 [
-                    format!("an earlier attempt of this migration left {}", left.words()),
+                    format!("{} {}", left.whose(), left.words()),
                     "a new start beside it would mix two copies".into(),
-                    "Continue it with `changeover apply`, or take it back with `changeover abort`"
-                        .into(),
+                    left.what_to_do().to_owned(),
                 ],
             );
         }
@@ -82,6 +81,29 @@ impl LeftOver {
 
     fn any(&self) -> bool {
         self.epochs > 0 || self.copied > 0 || !self.slots.is_empty() || self.publication
+    }
+
+    fn whose(&self) -> String {
+        match &self.run {
+            Some((run, since, true)) => {
+                format!(
+                    "run {run} of this migration lives (since {since}, its slot is in use): it has"
+                )
+            }
+            Some((run, since, false)) => {
+                format!("run {run} of this migration (since {since}, its slot rests) left")
+            }
+            None => "an earlier attempt of this migration left".to_owned(),
+        }
+    }
+
+    fn what_to_do(&self) -> &'static str {
+        if self.run.as_ref().is_some_and(|(_, _, in_use)| *in_use) {
+            return "Go on from the host and --state-dir that it was begun with";
+        }
+        "Continue it with `changeover apply`, or take it back with `changeover abort`, from the host and \
+         --state-dir that it was begun with; only if that state folder is lost for good, \
+         `changeover abort --force` removes what it left"
     }
 
     fn words(&self) -> String {

@@ -275,8 +275,12 @@ impl Stage {
                 let is_back = |state: &RunState| matches!(state, RunState::RolledBack { .. });
                 self.drive(Some(ask), is_back, output).await
             } else {
-                self.drive(Some(Ask::Abort), |state| matches!(state, RunState::Aborted), output)
-                    .await
+                self.drive(
+                    Some(Ask::Abort { lost: false }),
+                    |state| matches!(state, RunState::Aborted),
+                    output,
+                )
+                .await
             };
             match outcome {
                 // A change of authority that is under way ends by itself.

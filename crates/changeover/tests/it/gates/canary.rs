@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -86,16 +86,21 @@ impl Service {
     }
 
     fn order(&self, order: Order) -> GateStatus {
-        let mut stream = UnixStream::connect(self.socket()).unwrap();
-        let request = Request { v: PROTOCOL_VERSION, id: 1, order };
-        writeln!(stream, "{}", serde_json::to_string(&request).unwrap()).unwrap();
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).unwrap();
-        let response: Response = serde_json::from_str(&line).unwrap();
-        match response.answer {
-            Answer::Status(status) => status,
-            other => panic!("not obeyed: {other:?}"),
-        }
+        order_gate(&self.socket(), order)
+    }
+}
+
+/// Where the gate stands after this order.
+pub(crate) fn order_gate(socket: &Path, order: Order) -> GateStatus {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    let request = Request { v: PROTOCOL_VERSION, id: 1, order };
+    writeln!(stream, "{}", serde_json::to_string(&request).unwrap()).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    let response: Response = serde_json::from_str(&line).unwrap();
+    match response.answer {
+        Answer::Status(status) => status,
+        other => panic!("not obeyed: {other:?}"),
     }
 }
 

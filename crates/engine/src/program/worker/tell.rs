@@ -51,7 +51,7 @@ pub(super) async fn tell(
         (Order::RollBack { why }, _) => {
             (Begin::AtRest, Ask::Rollback { why: format!("the program goes back: {why}") })
         }
-        (Order::Abort, _) => (Begin::AtRest, Ask::Abort),
+        (Order::Abort, _) => (Begin::AtRest, Ask::Abort { lost: false }),
         (Order::Finish, _) => (Begin::AtRest, Ask::Finish { confirm: plan.plan.name.to_string() }),
     };
     match mode(files)? {

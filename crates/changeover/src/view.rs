@@ -4,6 +4,7 @@ use changeover_engine::protocol::{
     CanaryStatus, CopyStatus, OutsideStatus, RelayStatus, RunState, RunStatus, VerifyStatus,
 };
 use changeover_plan::show_instant;
+use changeover_run::ProofStage;
 use changeover_types::WallMs;
 use jiff::Timestamp;
 
@@ -217,6 +218,13 @@ pub(crate) fn table(status: &RunStatus) -> Vec<(&'static str, String)> {
         if let Some(ms) = cutover.longest_wait_ms {
             text += &format!(", longest wait {ms} ms");
         }
+        text += match cutover.proof {
+            Some(ProofStage::Pending) => ", the rows at the seal are being compared",
+            Some(ProofStage::Lost) => {
+                ", the rows at the seal were not compared: the rows as they are will be"
+            }
+            Some(ProofStage::Done) | None => "",
+        };
         add("cutover", Some(text));
         add("called off", cutover.last_called_off.clone());
     }

@@ -191,6 +191,7 @@ impl Effects {
             Command::CatchUp => self.catch_up(&state.tasks).await,
             Command::PrepareReverse => self.prepare_reverse(&state.tasks).await,
             Command::Verify => self.verify(state.cutover.authority).await,
+            Command::MakeUpForProof => self.make_up_for_proof(state.cutover.authority).await,
             Command::Check { step } => self.check(*step, state).await,
             Command::SetWeight { share, route } => {
                 self.set_weight(*share, route.as_ref(), state).await

@@ -7,7 +7,7 @@ use crate::canary::Watching;
 use crate::control::{Approval, Control, GuardState, Standing, WayBack, WindowState};
 use crate::event::Event;
 use crate::guard::Consequence;
-use crate::state::{BeforeRollback, DataStage, Mode, State};
+use crate::state::{BeforeRollback, DataStage, Mode, Proof, ProofStage, State};
 
 /// Makes the event so. Total.
 pub fn apply(state: &mut State, event: &Event) {
@@ -42,8 +42,20 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::TasksLeft { tasks } => state.tasks.clone_from(tasks),
         Event::CaughtUp => state.data = DataStage::Following,
         Event::ReverseReady => state.reverse_ready = true,
-        Event::Verified { different, .. } => state.control.different = Some(*different),
-        Event::Proven { .. } | Event::Checked { .. } => {}
+        Event::Verified { different, .. } => {
+            state.control.different = Some(*different);
+            if let Some(proof) = state.proof.as_mut().filter(|it| it.stage == ProofStage::Lost) {
+                proof.stage = ProofStage::Done;
+            }
+        }
+        Event::Proven { epoch, rows, .. } => {
+            // One that comes late says nothing of a later change of authority.
+            let of_it = |proof: &&mut Proof| epoch.is_none_or(|epoch| epoch == proof.epoch);
+            if let Some(proof) = state.proof.as_mut().filter(of_it) {
+                proof.stage = if rows.is_some() { ProofStage::Done } else { ProofStage::Lost };
+            }
+        }
+        Event::Checked { .. } => {}
         Event::WeightSet { target_permille, at, route, salt } => {
             let (target_permille, salt) = (*target_permille, salt.unwrap_or_default());
             let share = Share { target_permille, salt };
@@ -89,7 +101,13 @@ pub fn apply(state: &mut State, event: &Event) {
         }
         Event::UnmovableSet { unmovable, .. } => state.unmovable = Some(*unmovable),
         Event::AttemptFutile => state.futile = true,
-        Event::Cutover { event } => cutover::apply(&mut state.cutover, event),
+        Event::Cutover { event } => {
+            cutover::apply(&mut state.cutover, event);
+            if matches!(event, cutover::Event::Granted) {
+                let epoch = state.cutover.authority_epoch;
+                state.proof = Some(Proof { epoch, stage: ProofStage::Pending });
+            }
+        }
         Event::Paused { pause } => state.pause = Some(pause.clone()),
         Event::Resumed { .. } => {
             state.pause = None;

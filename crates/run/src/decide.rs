@@ -8,7 +8,7 @@ mod skip;
 
 use changeover_cutover as cutover;
 use changeover_plan::{Plan, Step, Unmovable};
-use changeover_types::{CheckReport, Side, Task, WallMs};
+use changeover_types::{CheckReport, Epoch, Side, Task, WallMs};
 
 use crate::apply::apply;
 use crate::canary::{self, Watching};
@@ -16,7 +16,7 @@ use crate::control::Who;
 use crate::due::{Command, due, is_so};
 use crate::event::Event;
 use crate::guard::{self, Reading};
-use crate::state::{DataStage, Mode, Pause, State};
+use crate::state::{DataStage, Mode, Pause, Proof, ProofStage, State};
 
 pub(crate) use automatic::stop_here;
 
@@ -184,6 +184,8 @@ pub enum Input {
     },
     /// The comparison of the snapshots taken at the seal is done.
     Proven {
+        /// Of which change of authority.
+        epoch: Epoch,
         /// Rows compared; `None` if the proof was lost with a process.
         rows: Option<u64>,
         /// Rows that differ.
@@ -294,7 +296,7 @@ pub fn decide(
         Input::TasksTried { .. } if state.mode.is_over() => vec![],
         Input::TasksTried { tasks } => answer::tasks_left(state, tasks).into_iter().collect(),
         Input::Compared { rows, different } => compared(state, *rows, *different),
-        Input::Proven { rows, different } => proven(*rows, *different),
+        Input::Proven { epoch, rows, different } => proven(*epoch, *rows, *different),
         Input::Alarm { .. } if state.pause.is_some() || state.mode.is_over() => vec![],
         Input::Alarm { why, next } => {
             vec![answer::pause(answer::both_ways(state, why.clone()), next)]
@@ -326,6 +328,12 @@ fn restarted(state: &State, now: WallMs) -> Result<Vec<Event>, Refusal> {
     let mut events = cutover_events(state, &cutover::Input::Restarted, now)?;
     if state.data == DataStage::Copying {
         events.push(Event::CopyLost);
+    }
+    // The flip, where it is still to be done, looks after its proof by itself.
+    if let Some(Proof { epoch, stage: ProofStage::Pending }) = state.proof
+        && state.cutover.attempt.is_none()
+    {
+        events.push(Event::Proven { epoch: Some(epoch), rows: None, different: 0 });
     }
     // What was to be brought to its end has ended with the process.
     if let Some(pause) = state.pause.as_ref().filter(|pause| pause.finishing) {
@@ -360,8 +368,8 @@ fn cutover_events(
     Ok(events.into_iter().map(|event| Event::Cutover { event }).collect())
 }
 
-fn proven(rows: Option<u64>, different: u64) -> Vec<Event> {
-    let mut events = vec![Event::Proven { rows, different }];
+fn proven(epoch: Epoch, rows: Option<u64>, different: u64) -> Vec<Event> {
+    let mut events = vec![Event::Proven { epoch: Some(epoch), rows, different }];
     if different > 0 {
         events.push(answer::pause(
             format!("at the seal {different} rows differed between the sides"),

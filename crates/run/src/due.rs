@@ -7,7 +7,7 @@ use changeover_types::{RouteName, Share, Side, WallMs};
 use crate::canary;
 use crate::control::WayBack;
 use crate::decide::entrance;
-use crate::state::{DataStage, Mode, State};
+use crate::state::{DataStage, Mode, ProofStage, State};
 
 /// An effect for the shell to perform; each is safe to perform again.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub enum Command {
     PrepareReverse,
     /// Compare both sides at one position.
     Verify,
+    /// The same in place of a proof that was lost, once nothing else is due; tried until it succeeds.
+    MakeUpForProof,
     /// Carry out the check that the step at this index is.
     Check {
         /// Among the plan's steps.
@@ -108,6 +110,9 @@ pub fn due(state: &State, plan: &Plan) -> Option<Command> {
         Mode::Aborting if state.highest_permille() > 0 => Some(nothing_to_the_target()),
         Mode::Aborting => Some(Command::RetireAborted),
         Mode::Finishing => Some(Command::RetireFinished),
+        Mode::Done | Mode::RolledBack { .. } if state.proof_is(ProofStage::Lost) => {
+            Some(Command::MakeUpForProof)
+        }
         Mode::Done | Mode::RolledBack { .. } | Mode::Aborted | Mode::Finished => None,
     }
 }

@@ -3,7 +3,7 @@
 use changeover_canary::OutsideRule;
 use changeover_cutover as cutover;
 use changeover_plan::Unmovable;
-use changeover_types::{CheckReport, RouteName, Task, WallMs};
+use changeover_types::{CheckReport, Epoch, RouteName, Task, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
@@ -77,6 +77,9 @@ pub enum Event {
     },
     /// The snapshots taken at the seal were compared.
     Proven {
+        /// Of which change of authority.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<Epoch>,
         /// Rows compared; `None` if the proof was lost with a process.
         rows: Option<u64>,
         /// Rows that differ.

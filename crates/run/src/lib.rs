@@ -27,4 +27,6 @@ pub use decide::{Input, Refusal, decide};
 pub use due::{Command, Relays, ask_for_finish_at, due, relays, wake};
 pub use event::Event;
 pub use guard::{Consequence, Reading};
-pub use state::{BeforeRollback, Bound, DataStage, Definitions, Mode, Pause, State};
+pub use state::{
+    BeforeRollback, Bound, DataStage, Definitions, Mode, Pause, Proof, ProofStage, State,
+};

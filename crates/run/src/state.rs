@@ -2,7 +2,7 @@
 
 use changeover_cutover as cutover;
 use changeover_plan::Unmovable;
-use changeover_types::{RouteName, Share, Side, Split, Task, WallMs};
+use changeover_types::{Epoch, RouteName, Share, Side, Split, Task, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
@@ -75,9 +75,33 @@ pub struct State {
     pub unmovable: Option<Unmovable>,
     /// When the next attempt may begin.
     pub next_attempt_at: Option<WallMs>,
+    /// Whether both sides were equal at the last change of authority; `None` before the first.
+    #[serde(default)]
+    pub proof: Option<Proof>,
     /// What people, clocks and guards have said.
     #[serde(default)]
     pub control: Control,
+}
+
+/// The comparison of both sides as they were at a change of authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Proof {
+    /// Which change.
+    pub epoch: Epoch,
+    /// How far it is.
+    pub stage: ProofStage,
+}
+
+/// See [`Proof`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProofStage {
+    /// The snapshots of both sides are compared, while nobody waits.
+    Pending,
+    /// Both sides were compared: as they were then, or since, at one position of the stream.
+    Done,
+    /// The snapshots were lost with a process. The sides are compared as they are instead.
+    Lost,
 }
 
 impl State {
@@ -110,8 +134,15 @@ impl State {
             plan_digest: None,
             unmovable: None,
             next_attempt_at: None,
+            proof: None,
             control: Control::default(),
         }
+    }
+
+    /// Whether a proof is in this stage.
+    #[must_use]
+    pub fn proof_is(&self, stage: ProofStage) -> bool {
+        self.proof.is_some_and(|proof| proof.stage == stage)
     }
 
     /// Whether the service, or part of it, runs on the target.

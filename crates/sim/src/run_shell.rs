@@ -45,7 +45,7 @@ pub fn success(command: &Command) -> Input {
         Command::Install => Input::Installed { facts: String::new() },
         Command::Copy => Input::Copied { rows: 1, bytes: 1, took_ms: 1, definitions: None },
         Command::Build => Input::Built { tasks: vec![], definitions: None },
-        Command::Verify => Input::Verified { rows: 1, different: 0 },
+        Command::Verify | Command::MakeUpForProof => Input::Verified { rows: 1, different: 0 },
         Command::Check { .. } => checked(&[]),
         Command::Wait { .. } => Input::Waited,
         Command::CheckWayBack { .. } => Input::WayBack { against: vec![] },
@@ -120,6 +120,9 @@ pub fn without_epochs(state: &State) -> State {
     shape.cutover.highest = Epoch(0);
     shape.cutover.authority_epoch = Epoch(0);
     shape.cutover.last = None;
+    if let Some(proof) = &mut shape.proof {
+        proof.epoch = Epoch(0);
+    }
     if let Some(attempt) = &mut shape.cutover.attempt {
         attempt.epoch = Epoch(0);
     }

@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
 use changeover_run::canary::{Watching, watch_rules};
-use changeover_run::{Command, DataStage, Input, Mode, State, decide, due};
+use changeover_run::{Command, DataStage, Input, Mode, Proof, ProofStage, State, decide, due};
 use changeover_sim::run_shell::{self, checked, cut_short, without_epochs};
-use changeover_types::{Decided, DecidedSecond, LatencyBucket, Share, Side, WallMs};
+use changeover_types::{Decided, DecidedSecond, Epoch, LatencyBucket, Share, Side, WallMs};
 
 const REST: &str = r#"  postgres: {listen: "127.0.0.1:6432", auth: trust}
 phases:
@@ -116,7 +116,9 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
         inputs.push(Input::Futile { why: "the schema has changed".into() });
     }
     match command {
-        Command::Verify => inputs.push(Input::Verified { rows: 2, different: 1 }),
+        Command::Verify | Command::MakeUpForProof => {
+            inputs.push(Input::Verified { rows: 2, different: 1 });
+        }
         Command::Watch { .. } => inputs.push(Input::Watched { watching: worse() }),
         Command::Check { .. } => inputs.push(checked(&["bad"])),
         Command::CheckWayBack { .. } => inputs.push(Input::WayBack { against: vec!["no".into()] }),
@@ -413,4 +415,33 @@ fn where_each_application_has_its_own_database_the_requests_go_with_the_authorit
         assert!(matches!(back.mode, Mode::RolledBack { .. }), "{back:?}");
         assert!(!back.has_moved_something(), "{back:?}");
     }
+}
+
+#[test]
+fn a_proof_that_was_lost_is_made_up_for_once_all_steps_are_done() {
+    let plan = run_shell::plan("phases:\n  - name: all\n    steps: [replicate, cutover]\n");
+    let mut state = after(&State::new(), &plan, &Input::Restarted);
+    while let Some(command) = due(&state, &plan) {
+        state = after(&state, &plan, &success(&command, &state));
+    }
+    assert_eq!(state.mode, Mode::Done);
+    let Proof { epoch, stage } = state.proof.expect("authority has moved");
+    assert_eq!(stage, ProofStage::Pending);
+    let proven = |epoch, rows| Input::Proven { epoch, rows, different: 0 };
+    // One that comes late is of an earlier change of authority.
+    let late = after(&state, &plan, &proven(Epoch(1), Some(7)));
+    assert!(late.proof_is(ProofStage::Pending));
+    let done = after(&late, &plan, &proven(epoch, Some(7)));
+    assert!(done.proof_is(ProofStage::Done));
+    assert_eq!(after(&done, &plan, &Input::Restarted), done);
+
+    let lost = after(&late, &plan, &Input::Restarted);
+    assert!(lost.proof_is(ProofStage::Lost));
+    assert_eq!(lost, after(&late, &plan, &proven(epoch, None)));
+    assert_eq!(due(&lost, &plan), Some(Command::MakeUpForProof));
+    let equal = after(&lost, &plan, &success(&Command::MakeUpForProof, &lost));
+    assert!(equal.proof_is(ProofStage::Done) && equal.mode == Mode::Done);
+    assert_eq!((due(&equal, &plan), &equal.pause), (None, &None));
+    let differs = after(&lost, &plan, &Input::Verified { rows: 2, different: 1 });
+    assert!(differs.pause.is_some_and(|pause| pause.why.contains("1 of 2 rows differ")));
 }

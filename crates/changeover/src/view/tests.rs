@@ -140,6 +140,7 @@ fn the_table_has_every_part() {
         last_called_off: None,
         write_pause_ms_max: Some(87),
         longest_wait_ms: Some(91),
+        proof: Some(ProofStage::Lost),
     });
     status.gates = Some(GatesStatus { reachable: false, ..GatesStatus::default() });
     insta::assert_snapshot!(lines(&table(&status)));

@@ -2,6 +2,7 @@
 
 mod matrix;
 mod nested;
+mod proof;
 mod repeated;
 mod signals;
 

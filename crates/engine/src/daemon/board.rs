@@ -221,6 +221,9 @@ impl Board {
         }
         status.state = RunState::from(state);
         self.place(status, state.at);
+        if let Some(cutover) = &mut status.cutover {
+            cutover.proof = state.proof.map(|proof| proof.stage);
+        }
         status.authority = state.cutover.authority;
         status.epoch = state.cutover.highest;
         status.target_permille = state.target_permille;

@@ -54,14 +54,15 @@ pub(crate) fn told(event: &Event) -> Option<Told> {
             format!("{rows} rows compared, {different} differ"),
             json!({"rows": rows, "different": different}),
         )),
-        Event::Proven { rows: Some(rows), different } => Some((
+        Event::Proven { rows: Some(rows), different, .. } => Some((
             if *different == 0 { EventKind::Progress } else { EventKind::Warning },
             format!("proof of the cutover: {rows} rows compared at the seal, {different} differ"),
             json!({"rows": rows, "different": different}),
         )),
         Event::Proven { rows: None, .. } => plain(
             EventKind::Warning,
-            "the proof snapshots of the cutover were lost; `changeover verify` compares instead",
+            "the proof snapshots of the change of authority were lost; both sides are compared as they \
+             are instead, once all steps are done",
         ),
         Event::Checked { report } if report.passed() => Some((
             EventKind::Progress,

@@ -9,11 +9,18 @@ use changeover_postgres::{barrier, objects};
 use changeover_relay::Stream;
 use changeover_run::Input;
 use changeover_types::{Side, Task};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::data::{failed, no_databases};
 use super::{Effects, application};
+use crate::protocol::EventKind;
 use crate::report::chain;
+
+/// A target that has not caught up for so long is told of, with the reason.
+const TOLD_AFTER: Duration = Duration::from_secs(10);
+
+/// Between two tries to compare both sides in place of a lost proof.
+const MADE_UP_EVERY: Duration = Duration::from_secs(10);
 
 impl Effects {
     /// Ends when the target holds all that was written before.
@@ -26,8 +33,11 @@ impl Effects {
             }
             Err(e) => return failed("asking who may do what", &e),
         }
+        let begun = Instant::now();
         while let Err(e) = self.beat().await {
-            tracing::debug!("not caught up yet: {}", chain(&e));
+            if begun.elapsed() > TOLD_AFTER {
+                self.board.say(EventKind::Warning, format!("not caught up yet: {}", chain(&e)));
+            }
             sleep(Duration::from_millis(200)).await;
         }
         Input::DoneWith { tasks: self.try_tasks(tasks).await }
@@ -72,6 +82,19 @@ impl Effects {
             create_slot(&mut creator, &slot, SlotOptions::default()).await?;
         }
         Ok(())
+    }
+
+    /// The same until it succeeds: the relays may have to be started first.
+    pub(super) async fn make_up_for_proof(&mut self, authority: Side) -> Input {
+        loop {
+            match self.verify(authority).await {
+                Input::Failed { why, .. } => {
+                    self.board.say(EventKind::Warning, format!("trying again: {why}"));
+                    sleep(MADE_UP_EVERY).await;
+                }
+                verified => return verified,
+            }
+        }
     }
 
     /// Compares both sides at one position of the stream whose segment is open.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use changeover_postgres::type_numbers::Comparison;
 use changeover_routing::RouteMetrics;
-use changeover_run::{Mode, State};
+use changeover_run::{Mode, ProofStage, State};
 use changeover_types::{Epoch, RouteName, Side, WallMs};
 use serde::{Deserialize, Serialize};
 
@@ -368,6 +368,9 @@ pub struct CutoverStatus {
     pub write_pause_ms_max: Option<u64>,
     /// The longest time any client waited at a hold, in milliseconds.
     pub longest_wait_ms: Option<u64>,
+    /// Whether both sides were compared as they were at the seal.
+    #[serde(default)]
+    pub proof: Option<ProofStage>,
 }
 
 /// The gates, summed up.

@@ -80,6 +80,9 @@ pub(super) fn to_due(
         (Command::CatchUp, Input::Done) => vec![Event::CaughtUp],
         (Command::PrepareReverse, Input::Done) => vec![Event::ReverseReady],
         (Command::Verify, Input::Verified { rows, different }) => verified(*rows, *different),
+        (Command::MakeUpForProof, Input::Verified { rows, different }) => {
+            super::compared(state, *rows, *different)
+        }
         (Command::Check { .. }, Input::Checked { report }) => checked(state, plan, report, now),
         (Command::SetWeight { share, route }, Input::Done) => {
             weight_set(state, plan, *share, route.as_ref(), now)

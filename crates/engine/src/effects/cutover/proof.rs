@@ -23,10 +23,10 @@ impl Effects {
         let words = self.words.clone();
         let board = self.board.clone();
         let tables = sides.moved.tables();
-        let giver_is_source = attempt.from == Side::Source;
+        let (giver_is_source, epoch) = (attempt.from == Side::Source, attempt.epoch);
         tokio::spawn(async move {
             let (Some(mut giver), Some(mut taker)) = (giver, taker) else {
-                words.say(Input::Proven { rows: None, different: 0 }).await;
+                words.say(Input::Proven { epoch, rows: None, different: 0 }).await;
                 return;
             };
             let (giving, taking) = (giver.session(), taker.session());
@@ -43,15 +43,16 @@ impl Effects {
                         say_generated(&board, &report);
                     }
                     Input::Proven {
+                        epoch,
                         rows: Some(report.rows_compared),
                         different: report.rows_different,
                     }
                 }
                 Ok(Err(e)) => {
                     tracing::warn!("the proof of the cutover: {}", chain(&e));
-                    Input::Proven { rows: None, different: 0 }
+                    Input::Proven { epoch, rows: None, different: 0 }
                 }
-                Err(_) => Input::Proven { rows: None, different: 0 },
+                Err(_) => Input::Proven { epoch, rows: None, different: 0 },
             };
             words.say(input).await;
         });

@@ -15,6 +15,7 @@ mod room;
 mod socket;
 pub(crate) mod store;
 
+use std::future::ready;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::Report;
 use crate::effects::{Comparer, Effects, Witness, tasks, watch};
 use crate::gates::Blockers;
 use crate::guards::Guards;
+use crate::owned::{self, Owned};
 use crate::protocol::EventKind;
 use crate::relays::Relays;
 use crate::serve;
@@ -87,40 +89,57 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     // Bound only when nothing can fail any more, so that a verb that can connect gets its answer.
     let (socket, socket_file) = serve::bind(&config.state_dir)?;
     let desk = Desk { board: Arc::clone(&board), words: words.clone() };
-    let serving = tokio::spawn(serve::serve(socket, desk));
-    let watching = tokio::spawn(Effects::keep_gates_shown(effects.gates(), Arc::clone(&board)));
-    let looking = tokio::spawn(Effects::keep_unmovable_shown(
-        Arc::clone(&config.plan),
-        effects.databases_of_plan(),
-        Arc::clone(&board),
-    ));
-    let comparing = {
-        let databases = effects.databases_of_plan();
-        let (plan, state_dir) = (Arc::clone(&config.plan), config.state_dir.clone());
-        let (run_id, board) = (store.run_id().to_owned(), Arc::clone(&board));
-        tokio::spawn(async move {
-            watch::keep(plan, databases, &state_dir, run_id, board).await;
-        })
-    };
-    let trying = tokio::spawn(tasks::keep(
-        Arc::clone(&config.plan),
-        effects.databases_of_plan(),
-        Arc::clone(&board),
-        words.clone(),
-    ));
+    let mut serving = owned::once("the daemon's socket", serve::serve(socket, desk), |_| ready(()));
+    let _beside = beside(&config, &store, &effects, &board, &words);
     let (plan, first) = (config.plan, config.first);
     let stopping = false;
     let daemon =
         Daemon { store, plan, board, inbox, words, relays, effects, comparer, witness, stopping };
-    let outcome = daemon.drive(first, guards).await;
-    serving.abort();
-    watching.abort();
-    looking.abort();
-    comparing.abort();
-    trying.abort();
+    let outcome = tokio::select! {
+        outcome = daemon.drive(first, guards) => outcome,
+        // Nobody could ask it for anything any more: its supervisor starts another.
+        () = serving.ended() => Err(Report::new("CO0146", "the daemon's socket has died")),
+    };
     socket_file.remove().ok();
     supervisor::remove_worker_pid(&config.state_dir);
     outcome
+}
+
+/// What goes on beside the loop, and only shows or tries something.
+fn beside(
+    config: &Config,
+    store: &Store,
+    effects: &Effects,
+    board: &Arc<Board>,
+    words: &Words,
+) -> [Owned; 4] {
+    let (plan, databases) = (Arc::clone(&config.plan), effects.databases_of_plan());
+    let gates = {
+        let (gates, board) = (effects.gates(), Arc::clone(board));
+        move || Effects::keep_gates_shown(gates.clone(), Arc::clone(&board))
+    };
+    let sessions = {
+        let (plan, databases, board) = (Arc::clone(&plan), databases.clone(), Arc::clone(board));
+        move || Effects::keep_unmovable_shown(plan.clone(), databases.clone(), board.clone())
+    };
+    let changes = {
+        let (plan, databases, board) = (Arc::clone(&plan), databases.clone(), Arc::clone(board));
+        let (folder, run) = (config.state_dir.clone(), store.run_id().to_owned());
+        move || {
+            watch::keep(plan.clone(), databases.clone(), folder.clone(), run.clone(), board.clone())
+        }
+    };
+    let tasks = {
+        let (board, words) = (Arc::clone(board), words.clone());
+        move || tasks::keep(plan.clone(), databases.clone(), board.clone(), words.clone())
+    };
+    let told = || owned::told_on(board);
+    [
+        owned::lasting("the look at the gate", gates, told()),
+        owned::lasting("the look at sessions that cannot move", sessions, told()),
+        owned::lasting("the look at what changed since the copy", changes, told()),
+        owned::lasting("the work that the restore left", tasks, told()),
+    ]
 }
 
 struct Daemon {

@@ -34,6 +34,7 @@ use crate::Report;
 use crate::daemon::{Board, Config, Words, store};
 use crate::databases::Databases;
 use crate::gates::{Blockers, Gates};
+use crate::owned::Owned;
 use crate::relays::Relays;
 use crate::report::chain;
 
@@ -76,6 +77,8 @@ pub(crate) struct Effects {
     waiting_for: WaitingFor,
     /// What becomes of sessions whose state cannot move.
     unmovable: Unmovable,
+    /// What goes on after a step, while nobody waits.
+    beside: Vec<Owned>,
 }
 
 /// Whom an attempt waits for: set by the effect, read when its time is over.
@@ -142,7 +145,14 @@ impl Effects {
             notes: Notes::new(&config.state_dir, run_id),
             waiting_for: WaitingFor::default(),
             unmovable: Unmovable::Wait,
+            beside: Vec::new(),
         })
+    }
+
+    /// Lets a task go on for as long as this lives.
+    fn beside(&mut self, task: Owned) {
+        self.beside.retain(|task| !task.is_over());
+        self.beside.push(task);
     }
 
     /// What the databases know of this migration, for the loop.

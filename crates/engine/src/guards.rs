@@ -21,6 +21,7 @@ use crate::daemon::{Board, Config, Words};
 use crate::databases::Databases;
 use crate::effects::keeper;
 use crate::gates::Gates;
+use crate::owned::{self, Owned};
 use crate::relays::Relays;
 
 /// One look may take this long, a command its own time.
@@ -85,11 +86,22 @@ impl Guards {
         looking.join_all().await.into_iter().flatten().collect()
     }
 
-    /// Watches until the set is dropped, which also ends every command that is running.
-    pub(crate) fn watch(&self, words: &Words) -> JoinSet<()> {
-        let looks =
-            |guard: &Guard| look_again_and_again(guard.clone(), self.eyes.clone(), words.clone());
-        self.guards.iter().map(looks).collect()
+    /// Watches until what it gives is dropped, which also ends every command that is running. A watch
+    /// that dies leaves its guard without data, and is begun again.
+    pub(crate) fn watch(&self, words: &Words) -> Vec<Owned> {
+        let watch = |guard: &Guard| {
+            let name = guard.name.clone();
+            let (guard, eyes) = (guard.clone(), self.eyes.clone());
+            let (saying, dying) = (words.clone(), words.clone());
+            let looks = move || look_again_and_again(guard.clone(), eyes.clone(), saying.clone());
+            owned::lasting(format!("the watch of guard {name}"), looks, move |why| {
+                let (words, name) = (dying.clone(), name.clone());
+                async move {
+                    words.say(Input::Guard { name, reading: Reading::NoData { why } }).await;
+                }
+            })
+        };
+        self.guards.iter().map(watch).collect()
     }
 }
 

@@ -18,6 +18,7 @@ mod gates;
 mod guards;
 mod http;
 mod measure;
+mod owned;
 mod program;
 mod relays;
 mod report;

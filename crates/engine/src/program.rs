@@ -11,6 +11,7 @@ mod socket;
 mod store;
 mod worker;
 
+use std::future::ready;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use tokio::time::sleep;
 use crate::Report;
 use crate::daemon::store::Fed;
 use crate::daemon::until;
+use crate::owned;
 use crate::serve;
 use crate::supervisor::{self, write_pids};
 use board::Board;
@@ -90,14 +92,18 @@ pub(crate) async fn run(files: ProgramFiles, until: Option<String>) -> Result<()
     board.show(store.state());
     let (listener, socket_file) = serve::bind(&files.state_dir)?;
     let desk = Desk { board: Arc::clone(&board), words: words.clone() };
-    let serving = tokio::spawn(serve::serve(listener, desk));
+    let mut serving =
+        owned::once("the daemon's socket", serve::serve(listener, desk), |_| ready(()));
     let mut workers = Workers::new(&files, &board, &words);
     // Before anything begins, so that no step can slip through.
     if let Some(phase) = until.filter(|_| store.is_new()) {
         feed(&files.program, &mut store, &board, &Input::GoOnUntil { phase })?.ok();
     }
-    let outcome = drive(&files.program, &mut store, &mut inbox, &board, &mut workers).await;
-    serving.abort();
+    let outcome = tokio::select! {
+        outcome = drive(&files.program, &mut store, &mut inbox, &board, &mut workers) => outcome,
+        // Nobody could ask it for anything any more: its supervisor starts another.
+        () = serving.ended() => Err(Report::new("CO0146", "the daemon's socket has died")),
+    };
     workers.stop();
     socket_file.remove().ok();
     supervisor::remove_worker_pid(&files.state_dir);

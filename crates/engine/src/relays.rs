@@ -16,11 +16,11 @@ use changeover_relay::Stream;
 use changeover_run::{Input, Relays as Wanted};
 use changeover_types::{AttemptId, Epoch, EpochKind, Marker, MigrationName, Side, SignalKind};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 
 use crate::daemon::{Board, Config, Words};
 use crate::databases::Databases;
+use crate::owned::{self, Owned};
 use crate::protocol::{EventKind, RelayStatus};
 use crate::report::{Report, chain};
 
@@ -60,7 +60,9 @@ struct Lines {
 struct Line {
     handle: FollowHandle,
     seen: watch::Receiver<Seen>,
-    tasks: Vec<JoinHandle<()>>,
+    running: Owned,
+    pumping: Owned,
+    _shown: [Owned; 2],
 }
 
 /// The newest markers that are durable on the receiving side.
@@ -181,33 +183,36 @@ impl Relays {
         );
         let (follower, handle, events) = Follower::new(config);
         let (seen, watched) = watch::channel(Seen::default());
-        let tasks = vec![
-            tokio::spawn(run(
-                follower,
-                stream,
-                (databases.of(stream.from()).clone(), self.0.migration.clone()),
-                self.0.words.clone(),
-            )),
-            tokio::spawn(pump(events, seen, Arc::clone(&self.0.board), stream)),
-            tokio::spawn(show(handle.clone(), Arc::clone(&self.0.board), stream)),
-            tokio::spawn(beat(databases.of(stream.from()).clone(), self.0.migration.clone())),
-        ];
-        let line = Line { handle, seen: watched, tasks };
-        let old = self.lines().of(stream).replace(line);
-        if let Some(old) = old {
-            old.end();
-        }
+        let (words, board) = (&self.0.words, &self.0.board);
+        let sender = (databases.of(stream.from()).clone(), self.0.migration.clone());
+        let running = run(follower, stream, sender.clone(), words.clone());
+        let pumping = pump(events, seen, Arc::clone(board), stream);
+        let showing = {
+            let (handle, board) = (handle.clone(), Arc::clone(board));
+            move || show(handle.clone(), Arc::clone(&board), stream)
+        };
+        let beating = move || beat(sender.0.clone(), sender.1.clone());
+        let name = format!("the {stream} relay");
+        let line = Line {
+            handle,
+            seen: watched,
+            running: owned::once(name.clone(), running, alarmed(words)),
+            pumping: owned::once(format!("{name}'s reader of markers"), pumping, alarmed(words)),
+            _shown: [
+                owned::lasting(format!("the look at {name}"), showing, owned::told_on(board)),
+                owned::lasting(format!("the heartbeat of {name}"), beating, owned::told_on(board)),
+            ],
+        };
+        self.lines().of(stream).replace(line);
     }
 
     async fn stop_one(&self, stream: Stream) {
         let Some(mut line) = self.lines().of(stream).take() else { return };
         line.handle.stop().await;
-        if let Some(running) = line.tasks.first_mut()
-            && timeout(STOP_WITHIN, running).await.is_err()
-        {
+        if timeout(STOP_WITHIN, line.running.ended()).await.is_err() {
             tracing::warn!(%stream, "the relay does not stop; it is dropped");
         }
-        line.end();
+        drop(line);
         self.0.board.show_relay(stream.into(), None);
     }
 
@@ -233,13 +238,9 @@ impl Lines {
 }
 
 impl Line {
-    /// Whether the follower has ended, by itself or not.
+    /// Whether the follower has ended, by itself or not, or nobody hears what it applies.
     fn is_over(&self) -> bool {
-        self.tasks.first().is_none_or(JoinHandle::is_finished)
-    }
-
-    fn end(self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.running.is_over() || self.pumping.is_over()
     }
 }
 
@@ -249,6 +250,17 @@ fn stream_into(side: Side) -> Stream {
         Side::Source => Stream::Reverse,
     }
 }
+
+/// A relay that dies stops the run, as one does that gives up.
+fn alarmed(words: &Words) -> impl FnOnce(String) -> BoxFuture + Send + 'static {
+    let words = words.clone();
+    move |why| {
+        let next = "changeover apply".to_owned();
+        Box::pin(async move { words.say(Input::Alarm { why, next }).await })
+    }
+}
+
+type BoxFuture = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 async fn run(
     follower: Follower,

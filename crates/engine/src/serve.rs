@@ -186,6 +186,7 @@ async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<S
 mod tests {
     use super::*;
     use crate::client::{Client, ClientError};
+    use crate::owned;
 
     /// A daemon whose loop has ended, and which is about to go.
     struct Leaving;
@@ -208,10 +209,10 @@ mod tests {
     async fn a_daemon_that_leaves_refuses_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (listener, _file) = bind(folder.path()).unwrap();
-        let served = tokio::spawn(serve(listener, Leaving));
+        let _served =
+            owned::once("the socket", serve(listener, Leaving), |_| std::future::ready(()));
         let mut client = Client::connect(folder.path()).await.unwrap();
         let answer = client.request(Ask::Abort { lost: false }).await;
         assert!(matches!(answer, Err(ClientError::NotRunning { .. })), "{answer:?}");
-        served.abort();
     }
 }

@@ -1,7 +1,7 @@
 //! The aligned comparison, as a step and as a verb.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::ready;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use changeover_plan::Plan;
@@ -17,6 +17,7 @@ use changeover_types::{Side, TableName};
 use super::{WAYS_GIVEN_MAX, application, data};
 use crate::daemon::{Board, Words};
 use crate::databases::Databases;
+use crate::owned::{self, Owned};
 use crate::protocol::{EventKind, VerifyStatus};
 use crate::relays::Relays;
 use crate::report::chain;
@@ -34,7 +35,8 @@ pub(crate) struct Comparer {
     databases: Option<Databases>,
     relays: Relays,
     board: Arc<Board>,
-    busy: Arc<AtomicBool>,
+    /// The comparison that somebody asked for.
+    asked: Arc<Mutex<Option<Owned>>>,
 }
 
 impl Comparer {
@@ -49,7 +51,7 @@ impl Comparer {
             databases,
             relays: relays.clone(),
             board: Arc::clone(board),
-            busy: Arc::default(),
+            asked: Arc::default(),
         }
     }
 
@@ -118,29 +120,32 @@ impl Comparer {
         if !self.relays.is_live(authority.other()) {
             return Err("nothing follows yet: there is nothing to compare".to_owned());
         }
-        if self.busy.swap(true, Ordering::SeqCst) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.as_ref().is_some_and(|task| !task.is_over()) {
             return Err("a comparison is under way".to_owned());
         }
         self.board.show_verify(VerifyStatus::default());
-        let this = self.clone();
-        tokio::spawn(async move {
-            let outcome = this.compare(authority).await;
-            this.busy.store(false, Ordering::SeqCst);
-            match outcome {
+        let (this, board) = (self.clone(), Arc::clone(&self.board));
+        let comparing = async move {
+            match this.compare(authority).await {
                 Ok(report) => {
                     let (rows, different) = (report.rows_compared, report.rows_different);
                     words.say(Input::Compared { rows, different }).await;
                 }
-                Err(e) => {
-                    let why = format!("comparing both sides: {}", chain(&e));
-                    this.board.say(EventKind::Warning, why.as_str());
-                    let failed = Some(why);
-                    this.board.show_verify(VerifyStatus { failed, ..VerifyStatus::default() });
-                }
+                Err(e) => show_failed(&this.board, format!("comparing both sides: {}", chain(&e))),
             }
-        });
+        };
+        *asked = Some(owned::once("the comparison of both sides", comparing, move |why| {
+            show_failed(&board, why);
+            ready(())
+        }));
         Ok(())
     }
+}
+
+fn show_failed(board: &Board, why: String) {
+    board.say(EventKind::Warning, why.as_str());
+    board.show_verify(VerifyStatus { failed: Some(why), ..VerifyStatus::default() });
 }
 
 /// A generated column that differs is none that somebody wrote: each is named, with what to do.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use changeover_plan::Program;
 use changeover_run::program::{Command, Input, Order};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::{Board, ComponentFiles, ProgramFiles, Word};
+use crate::owned::{self, Owned};
 
 /// The workers.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ struct Desk {
 #[derive(Debug, Default)]
 struct Slot {
     doing: Option<Command>,
-    task: Option<JoinHandle<()>>,
+    task: Option<Owned>,
     /// Tells the words of this worker from those of its predecessors.
     generation: u64,
 }
@@ -75,19 +75,17 @@ impl Workers {
             let wanted = due.iter().find(|it| it.component() == component).cloned();
             let slot = &mut self.slots[component];
             let gives = matches!(slot.doing, Some(Command::Tell { .. }));
-            let busy = slot.task.as_ref().is_some_and(|task| !task.is_finished());
+            let busy = slot.task.as_ref().is_some_and(|task| !task.is_over());
             if slot.doing == wanted || (gives && busy) {
                 continue;
             }
-            if let Some(task) = slot.task.take() {
-                task.abort();
-            }
+            slot.task = None;
             slot.generation += 1;
             slot.doing.clone_from(&wanted);
             let words = self.words.clone();
             let line = Line { component, generation: slot.generation, words };
             let desk = self.desk.clone();
-            slot.task = wanted.map(|command| tokio::spawn(work(command, desk, line)));
+            slot.task = wanted.map(|command| begin(command, desk, line));
         }
     }
 
@@ -104,7 +102,31 @@ impl Workers {
     }
 
     pub(super) fn stop(&mut self) {
-        self.slots.iter_mut().filter_map(|slot| slot.task.take()).for_each(|task| task.abort());
+        self.slots.iter_mut().for_each(|slot| slot.task = None);
+    }
+}
+
+/// A worker that dies makes its component unreachable; one that follows is begun again.
+fn begin(command: Command, desk: Desk, line: Line) -> Owned {
+    let component = command.component();
+    let order = match &command {
+        Command::Tell { order, .. } => Some(order.clone()),
+        Command::Follow { .. } => None,
+    };
+    let name = format!("the worker of component {component}");
+    let dying = {
+        let line = line.clone();
+        move |why: String| {
+            let (line, order) = (line.clone(), order.clone());
+            let next = "changeover apply".to_owned();
+            async move { line.say(Input::Unreachable { component, order, why, next }).await }
+        }
+    };
+    match &command {
+        Command::Tell { .. } => owned::once(name, work(command, desk, line), dying),
+        Command::Follow { .. } => {
+            owned::lasting(name, move || work(command.clone(), desk.clone(), line.clone()), dying)
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use changeover_postgres::error::Result as PgResult;
 use super::super::Effects;
 use super::super::definitions::{list, read};
 use super::Sides;
+use crate::owned;
 use crate::protocol::EventKind;
 use crate::report::chain;
 
@@ -18,7 +19,8 @@ impl Effects {
         let (from, to) = (attempt.from, attempt.to());
         let (board, name) = (self.board.clone(), self.plan.name.clone());
         let (giver, selection) = (sides.giver.clone(), sides.moved.selection.clone());
-        tokio::spawn(async move {
+        let told = owned::told_on(&board);
+        let looking = async move {
             let now: PgResult<Definitions> = read(&giver, &selection, &name).await;
             match now {
                 Ok(now) => {
@@ -32,8 +34,12 @@ impl Effects {
                         board.say(EventKind::Warning, text);
                     }
                 }
-                Err(e) => tracing::warn!("looking for what came late: {}", chain(&e)),
+                Err(e) => {
+                    let text = format!("what came too late is not known: {}", chain(&e));
+                    board.say(EventKind::Warning, text);
+                }
             }
-        });
+        };
+        self.beside(owned::once("the look for what came too late", looking, told));
     }
 }

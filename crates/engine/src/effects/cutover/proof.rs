@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::super::{Effects, say_generated, verify_status};
 use super::Sides;
+use crate::owned;
 use crate::report::chain;
 
 /// Open snapshots hold back vacuum on both sides: the comparison may take this long.
@@ -24,7 +25,8 @@ impl Effects {
         let board = self.board.clone();
         let tables = sides.moved.tables();
         let (giver_is_source, epoch) = (attempt.from == Side::Source, attempt.epoch);
-        tokio::spawn(async move {
+        let dying = words.clone();
+        let proving = async move {
             let (Some(mut giver), Some(mut taker)) = (giver, taker) else {
                 words.say(Input::Proven { epoch, rows: None, different: 0 }).await;
                 return;
@@ -55,6 +57,10 @@ impl Effects {
                 Err(_) => Input::Proven { epoch, rows: None, different: 0 },
             };
             words.say(input).await;
-        });
+        };
+        self.beside(owned::once("the proof of the cutover", proving, async move |why| {
+            tracing::warn!("{why}");
+            dying.say(Input::Proven { epoch, rows: None, different: 0 }).await;
+        }));
     }
 }

@@ -1,6 +1,6 @@
 //! A look now and then while the relay follows: what changed is named long before a cutover.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,12 +41,12 @@ struct Seen {
 pub(crate) async fn keep(
     plan: Arc<Plan>,
     databases: Option<Databases>,
-    state_dir: &Path,
+    state_dir: PathBuf,
     run_id: String,
     board: Arc<Board>,
 ) {
     let Some(databases) = databases else { return };
-    let mut notes = Notes::new(state_dir, &run_id);
+    let mut notes = Notes::new(&state_dir, &run_id);
     let mut seen = None;
     loop {
         let begun = Instant::now();

@@ -1,8 +1,12 @@
 //! What a write pause cannot hold is known before anybody is held.
 
+use std::time::Duration;
+
+use changeover_testkit::{Cluster, ClusterConfig};
+
 use crate::faults::program::{has, paused};
 use crate::stage::postgres_session::{connect, execute, query_one, rows};
-use crate::stage::{Gate, Pair, PlanText, Stage};
+use crate::stage::{Gate, Pair, PlanText, Stage, WritePath, Writers};
 
 /// Sequences that no row has used yet are the slow ones: each must be asked by itself.
 fn many_sequences(name: &str, sequences: usize, pause: &str) -> Stage {
@@ -75,4 +79,43 @@ fn sessions_that_the_target_does_not_take_hold_nobody() {
         let port = runtime.block_on(rows(client, "SHOW port")).unwrap();
         assert_eq!(port[0][0], Some(pair.green.port().to_string()));
     }
+}
+
+/// Five hundred of them: they are asked and connected before anybody is held, and the move takes one
+/// attempt.
+#[test]
+#[ignore = "takes minutes; make test-all"]
+fn five_hundred_sessions_move_in_one_attempt() {
+    let start = |side| {
+        let config = ClusterConfig::new(&format!("five-{side}"));
+        Cluster::start(config.with("max_connections", "700")).unwrap()
+    };
+    let (blue, green) = (start("blue"), start("green"));
+    let plan = PlanText::new(Gate::Postgres).write_pause("10s");
+    let mut stage = Stage::at(&blue, &green, "five", &plan);
+    stage.start_gate();
+    let url = stage.gate_url.clone().unwrap();
+    let writers =
+        Writers::start(WritePath::Through(url.clone()), 1, 20, Duration::from_millis(100));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clients: Vec<_> =
+        (0..480).map(|_| runtime.block_on(connect(&url)).expect("a session")).collect();
+    for client in &clients {
+        runtime.block_on(rows(client, "SET work_mem = '7MB'")).unwrap();
+    }
+    writers.wait_for_more(100);
+    stage.expect("apply", 0);
+    let cutover = stage.status()["cutover"].clone();
+    assert_eq!(cutover["attempts"], 1, "{}", stage.report());
+    assert!(cutover["longest_wait_ms"].as_u64() > Some(0), "{cutover}");
+    for client in &clients {
+        let found = runtime.block_on(rows(client, "SELECT current_setting('work_mem')")).unwrap();
+        assert_eq!(found[0][0].as_deref(), Some("7MB"));
+        let port = runtime.block_on(rows(client, "SHOW port")).unwrap();
+        assert_eq!(port[0][0], Some(green.port().to_string()));
+    }
+    writers.wait_for_more(100);
+    let ledger = writers.stop();
+    assert_eq!(ledger.errors(), vec![], "{}", stage.report());
+    stage.check_settled(&[&ledger]);
 }

@@ -64,6 +64,17 @@ pub enum JournalError {
         /// Its version.
         found: u32,
     },
+    /// The file was written by an older program.
+    #[error(
+        "the journal {path} has schema version {found} and this program writes {SCHEMA_VERSION}: end \
+         that migration with the version of changeover that started it"
+    )]
+    Older {
+        /// The journal.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
     /// The file is damaged.
     #[error("the journal {path} is damaged: {what}; restore it from a backup of the state folder")]
     Corrupt {

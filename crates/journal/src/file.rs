@@ -100,6 +100,7 @@ impl JournalFile {
                 Ok(found) if found > SCHEMA_VERSION => {
                     Err(JournalError::Newer { path: self.path.clone(), found })
                 }
+                Ok(found @ 1..) => Err(JournalError::Older { path: self.path.clone(), found }),
                 _ => Err(JournalError::NotAJournal { path: self.path.clone() }),
             },
             _ => Err(JournalError::NotAJournal { path: self.path.clone() }),

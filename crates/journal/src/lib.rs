@@ -28,4 +28,4 @@ pub const JOURNAL_FILE: &str = "journal.db";
 /// The lock's name in the state folder. Its text is the holder's process id.
 pub const LOCK_FILE: &str = "journal.lock";
 /// The version of the tables and of the chain.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;

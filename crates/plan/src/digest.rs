@@ -1,20 +1,18 @@
 //! Tells a changed plan from the same one.
 
+use sha2::{Digest, Sha256};
+
 use crate::node::{Node, Shape};
 
-/// FNV-1a with 128 bits.
-struct Fnv(u128);
+struct Hash(Sha256);
 
-impl Fnv {
-    fn new() -> Fnv {
-        Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+impl Hash {
+    fn new() -> Hash {
+        Hash(Sha256::new())
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 ^= u128::from(*byte);
-            self.0 = self.0.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013B);
-        }
+        self.0.update(bytes);
     }
 
     /// The length first, so that neighbours cannot run into each other.
@@ -22,28 +20,31 @@ impl Fnv {
         self.bytes(&(text.len() as u64).to_be_bytes());
         self.bytes(text.as_bytes());
     }
+
+    fn hex(self) -> String {
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
-/// 32 hex digits over the tree's meaning: keys sorted, no comments, no style. What the plan includes
+/// SHA-256, in hex digits, over the tree's meaning: keys sorted, no comments, no style. What the plan includes
 /// is part of what it means.
 pub(crate) fn digest<'a>(root: &Node, included: impl Iterator<Item = &'a Node>) -> String {
-    let mut hash = Fnv::new();
+    let mut hash = Hash::new();
     add(root, &mut hash);
     included.for_each(|node| add(node, &mut hash));
-    format!("{:032x}", hash.0)
+    hash.hex()
 }
 
-/// 32 hex digits over some texts in order. For telling changed facts from the same ones, not for
-/// security.
+/// SHA-256, in hex digits, over some texts in order. Approvals are bound to it.
 #[must_use]
 pub fn fingerprint(texts: &[&str]) -> String {
-    let mut hash = Fnv::new();
+    let mut hash = Hash::new();
     texts.iter().for_each(|text| hash.text(text));
-    format!("{:032x}", hash.0)
+    hash.hex()
 }
 
 // The tree is at most 32 levels deep (`node`), so recursion is safe.
-fn add(node: &Node, hash: &mut Fnv) {
+fn add(node: &Node, hash: &mut Hash) {
     match &node.shape {
         Shape::Null => hash.bytes(b"n"),
         Shape::Text(text) => {
@@ -70,8 +71,8 @@ fn add(node: &Node, hash: &mut Fnv) {
 
 /// The same over a tree and the digests of what it refers to.
 pub(crate) fn joined<'a>(root: &Node, others: impl Iterator<Item = &'a str>) -> String {
-    let mut hash = Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+    let mut hash = Hash::new();
     hash.text(&digest(root, std::iter::empty()));
     others.for_each(|other| hash.text(other));
-    format!("{:032x}", hash.0)
+    hash.hex()
 }

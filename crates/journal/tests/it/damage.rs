@@ -62,6 +62,14 @@ fn records_cannot_be_changed_by_a_slip() {
 }
 
 #[test]
+fn an_older_journal_names_the_versions() {
+    let dir = tampered("PRAGMA user_version = 1").unwrap();
+    let (error, text) = refused(dir.path());
+    assert!(matches!(error, JournalError::Older { found: 1, .. }), "{text}");
+    assert!(text.contains("version 1") && text.contains("that started it"), "{text}");
+}
+
+#[test]
 fn a_newer_journal_names_the_versions() {
     let dir = tampered("PRAGMA user_version = 7").unwrap();
     let (error, text) = refused(dir.path());

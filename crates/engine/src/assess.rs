@@ -18,8 +18,9 @@ use changeover_postgres::session::Session;
 use changeover_probe::Asking;
 use changeover_types::{MigrationName, Side, WallMs};
 
+use crate::Report;
 use crate::preflight::UNREADABLE;
-use crate::{Report, settings};
+use crate::secrets;
 
 /// Where one side is.
 #[derive(Clone, Debug, Default)]
@@ -145,7 +146,7 @@ pub async fn preflight(
 }
 
 async fn connect(given: &Given, side: Side, reference: &SecretRef) -> Result<Session, String> {
-    let url = settings::secret(reference, &given.beside, "the URL").map_err(|it| it.headline)?;
+    let url = secrets::secret(reference, &given.beside, "the URL").map_err(|it| it.headline)?;
     let mut config = ConnectConfig::parse(side, &url).map_err(|e| e.to_string())?;
     config.connect_timeout = config.connect_timeout.min(given.limit);
     Session::connect(&config, "changeover assess").await.map_err(|e| e.to_string())
@@ -184,7 +185,7 @@ async fn database(
     let reference = given.side(side).database.as_ref()?;
     let place = reference.to_string();
     let what = format!("the URL of the {side}'s database");
-    let config = settings::secret(reference, &given.beside, &what)
+    let config = secrets::secret(reference, &given.beside, &what)
         .map_err(|report| (report.headline, report.chain))
         .and_then(|url| ConnectConfig::parse(side, &url).map_err(|e| (e.to_string(), Vec::new())));
     match config {

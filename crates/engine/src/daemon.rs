@@ -4,19 +4,10 @@
 //! decide, makes the events durable, and performs what is then due. An effect that is under way is
 //! dropped as soon as something else is due; every effect can stand that.
 
-mod board;
 mod doubted;
-mod inbox;
-pub(crate) mod news;
-mod objectives;
-pub(crate) mod plan_change;
-mod results;
-mod room;
 mod socket;
-pub(crate) mod store;
 
 use std::future::ready;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,43 +19,27 @@ use changeover_types::Side;
 use tokio::time::sleep;
 
 use crate::Report;
+use crate::board::Board;
+use crate::clock::now;
+use crate::config::{Config, PLAN_PATH_FILE};
 use crate::effects::{Comparer, Effects, Witness, tasks, watch};
 use crate::gates::Blockers;
 use crate::guards::Guards;
 use crate::owned::{self, Owned};
 use crate::protocol::EventKind;
+use crate::record::{Fed, Store};
 use crate::relays::Relays;
 use crate::serve;
 use crate::supervisor::{self, write_pids};
+use crate::words::{Inbox, Word, Words};
 use socket::Desk;
-use store::{Fed, Store};
-
-pub(crate) use board::Board;
-pub(crate) use inbox::{Inbox, Word, Words};
 
 /// How long a daemon whose run is over stays, so that whoever watches sees the end.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Where the plan's file is, in the state folder.
-pub const PLAN_PATH_FILE: &str = "plan.path";
-
 /// Nothing closes by itself: the operator is asked.
 const ASK_FOR_FINISH: &str = "the way back was kept open for as long as data.reverse.keep asked: \
      end it with `changeover finish`, or keep it and mind the disk of the target";
-
-/// What a daemon is made of.
-pub(crate) struct Config {
-    /// The checked plan.
-    pub(crate) plan: Arc<Plan>,
-    /// Its text as it goes into the journal.
-    pub(crate) plan_text: String,
-    /// Where it was read; relative secret files start there.
-    pub(crate) plan_path: PathBuf,
-    /// The migration's own folder.
-    pub(crate) state_dir: PathBuf,
-    /// What a run that begins now hears before anything else, if not to go to its end.
-    pub(crate) first: Option<Input>,
-}
 
 /// Runs until the migration is over, or somebody asks the daemon to stop.
 ///
@@ -78,9 +53,10 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
     if let Err(e) = std::fs::write(config.state_dir.join(PLAN_PATH_FILE), path) {
         tracing::warn!("where the plan is cannot be written down: {e}");
     }
-    let (words, inbox) = inbox::channel();
+    let (words, inbox) = crate::words::channel();
     let board = Board::new(&config.plan, store.run_id());
-    board.recall(&mut store);
+    let news = store.news();
+    board.recall(&news, store.state());
     let relays = Relays::new(&config, Arc::clone(&board), words.clone())?;
     let effects =
         Effects::new(&config, store.run_id(), Arc::clone(&board), relays.clone(), words.clone())?;
@@ -256,7 +232,7 @@ impl Daemon {
                             continue;
                         }
                         let fed = store.feed(plan, &input);
-                        board.tell(store);
+                        board.tell(&store.news(), store.state());
                         match fed {
                             Ok(()) => reply.accept(),
                             Err(Fed::Refused(refusal)) => reply.refuse(&refusal),
@@ -297,7 +273,7 @@ impl Daemon {
                 }
             };
             match store.feed(plan, &input) {
-                Ok(()) => board.tell(store),
+                Ok(()) => board.tell(&store.news(), store.state()),
                 Err(Fed::Refused(refusal)) => tracing::warn!(?input, "not accepted: {refusal}"),
                 Err(e) => return Err(journal_failed(&e)),
             }
@@ -305,6 +281,12 @@ impl Daemon {
                 return Ok(Turn::SomethingElseIsDue);
             }
         }
+    }
+
+    /// Tells what was journalled.
+    fn tell(&mut self) {
+        let news = self.store.news();
+        self.board.tell(&news, self.store.state());
     }
 
     fn feed(&mut self, input: &Input) -> Result<(), Report> {
@@ -315,7 +297,7 @@ impl Daemon {
                 self.feed(&Input::Cutover(CutoverInput::Failed { why }))
             }
             Ok(()) => {
-                self.board.tell(&mut self.store);
+                self.tell();
                 Ok(())
             }
             // Between the effect's end and its answer something else became due.
@@ -336,7 +318,7 @@ enum Turn {
 
 /// The time of [`wake`] has come. Only the shell knows who was in the way.
 fn out_of_time(state: &State, blockers: &Blockers) -> Input {
-    let over = changeover_cutover::wake(&state.cutover).is_some_and(|at| at <= store::now());
+    let over = changeover_cutover::wake(&state.cutover).is_some_and(|at| at <= now());
     match &state.cutover.attempt {
         Some(attempt) if over && !blockers.is_empty() => {
             let verb = if attempt.to() == Side::Target { "apply" } else { "rollback" };
@@ -359,7 +341,7 @@ fn out_of_time(state: &State, blockers: &Blockers) -> Input {
 /// Waits for this time of the wall clock; for ever if there is none.
 pub(crate) async fn until(deadline: Option<changeover_types::WallMs>) {
     match deadline {
-        Some(at) => sleep(at.since(store::now())).await,
+        Some(at) => sleep(at.since(now())).await,
         None => std::future::pending().await,
     }
 }

@@ -31,12 +31,16 @@ use changeover_types::{MigrationName, Side, Split, TableName};
 use tokio::time::sleep;
 
 use crate::Report;
-use crate::daemon::{Board, Config, Words, store};
+use crate::board::Board;
+use crate::clock::now;
+use crate::config::Config;
 use crate::databases::Databases;
+use crate::declared;
 use crate::gates::{Blockers, Gates};
 use crate::owned::Owned;
 use crate::relays::Relays;
 use crate::report::chain;
+use crate::words::Words;
 
 pub use checks::GUARD_VERB;
 pub(crate) use checks::keeper;
@@ -208,7 +212,7 @@ impl Effects {
             }
             Command::Watch { step, since } => self.watch(*step, *since, state).await,
             Command::Wait { until } => {
-                sleep(until.since(store::now())).await;
+                sleep(until.since(now())).await;
                 Input::Waited
             }
             Command::LookAtFacts => self.look_at_facts().await,
@@ -276,7 +280,7 @@ impl Effects {
                 "the plan has no databases on both sides",
             ));
         };
-        let selection = data::selection(&self.plan)?;
+        let selection = declared::selection(&self.plan)?;
         let source = databases.of(Side::Source);
         let mut session = Session::connect(source, &application(&self.plan.name)).await?;
         let catalog = Catalog::read(&mut session, &selection).await?;

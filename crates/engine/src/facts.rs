@@ -15,7 +15,7 @@ use changeover_types::Side;
 
 use crate::Report;
 use crate::databases::Databases;
-use crate::effects::data;
+use crate::declared;
 
 /// Facts of the catalogue that change without anybody changing the schema.
 const CHANGING: [&str; 2] = ["storage", "published"];
@@ -47,7 +47,7 @@ async fn of_side(
     facts: &mut Facts,
 ) -> Result<(), Error> {
     let mut session = Session::connect(databases.of(side), "changeover plan").await?;
-    let selection = data::selection(plan)?;
+    let selection = declared::selection(plan)?;
     let read = SideFacts::read(&mut session, &selection).await;
     let missing = |what: &str, why: &str| Error::local(side, format!("{what}: {why}"));
     let server = read.server.map_err(|why| missing("who answers", &why))?;

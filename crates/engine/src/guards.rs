@@ -17,12 +17,14 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::Report;
-use crate::daemon::{Board, Config, Words};
+use crate::board::Board;
+use crate::config::Config;
 use crate::databases::Databases;
 use crate::effects::keeper;
 use crate::gates::Gates;
 use crate::owned::{self, Owned};
 use crate::relays::Relays;
+use crate::words::Words;
 
 /// One look may take this long, a command its own time.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);

@@ -10,8 +10,12 @@ pub mod preflight;
 pub mod protocol;
 pub mod rehearsal;
 
+mod board;
+mod clock;
+mod config;
 mod daemon;
 mod databases;
+mod declared;
 mod effects;
 mod facts;
 mod gates;
@@ -19,14 +23,18 @@ mod guards;
 mod http;
 mod measure;
 mod owned;
+mod plan_change;
 mod program;
+mod record;
 mod relays;
 mod report;
 mod resolver;
+mod secrets;
 mod serve;
 mod settings;
 mod start;
 mod supervisor;
+mod words;
 
 use std::fs;
 use std::path::Path;
@@ -36,12 +44,12 @@ use changeover_journal::Record;
 use changeover_plan::Plan;
 use changeover_run::{Input, State};
 
-pub use daemon::PLAN_PATH_FILE;
-pub use daemon::plan_change::{change_plan, free_changes, plan_of_record};
-pub use daemon::store::now;
+pub use clock::now;
+pub use config::PLAN_PATH_FILE;
 pub use effects::GUARD_VERB;
 pub use facts::{facts, fresh_id, operator, tools};
 pub use measure::measure;
+pub use plan_change::{change_plan, free_changes, plan_of_record};
 pub use preflight::preflight;
 pub use program::{
     ComponentFiles, ProgramFiles, gates_of_program, journalled_program, shared_databases,
@@ -55,7 +63,7 @@ pub use start::{Begin, ensure_daemon, find_daemon};
 /// # Errors
 /// If a record was written by another version of the program.
 pub fn journalled(records: &[Record]) -> Result<State, Report> {
-    Ok(daemon::store::rebuild(records)?.0)
+    Ok(record::rebuild(records)?.0)
 }
 
 /// Runs the gate of a plan in this process until it is told to stop.
@@ -141,13 +149,13 @@ fn read_config(
     plan_path: &Path,
     state_dir: &Path,
     begin: Begin<'_>,
-) -> Result<daemon::Config, Report> {
+) -> Result<config::Config, Report> {
     let fault =
         || Report::new("CO0142", format!("the plan {} cannot be used", plan_path.display()));
     let plan_text = fs::read_to_string(plan_path).map_err(|e| fault().because(&e))?;
     let plan = parse_plan(&plan_path.display().to_string(), plan_path, &plan_text)
         .map_err(|faults| fault().cause(faults.to_string()))?;
-    Ok(daemon::Config {
+    Ok(config::Config {
         plan: Arc::new(plan),
         plan_text,
         plan_path: plan_path.to_owned(),

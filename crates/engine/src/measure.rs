@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::Report;
 use crate::databases::Databases;
-use crate::effects::data;
+use crate::declared;
 use crate::report::chain;
 
 /// One table, or the target, is sampled for so long.
@@ -72,7 +72,7 @@ async fn all(plan: &Plan, databases: &Databases, read_only: bool, measures: &mut
 
 async fn source(plan: &Plan, databases: &Databases, measures: &mut Measures) -> Result<(), Error> {
     let mut session = open(databases, Side::Source).await?;
-    let catalog = Catalog::read(&mut session, &data::selection(plan)?).await?;
+    let catalog = Catalog::read(&mut session, &declared::selection(plan)?).await?;
     measures.bytes = Some(catalog.leaves().map(|table| table.bytes).sum());
     measures.largest_table_bytes = catalog.leaves().map(|table| table.bytes).max();
     let tables: Vec<TableName> = catalog.leaves().map(|table| table.name.clone()).collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::daemon::Board;
+use crate::board::Board;
 use crate::protocol::EventKind;
 
 /// A task that panicked is begun again after this.

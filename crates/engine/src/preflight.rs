@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::Report;
 use crate::databases::Databases;
-use crate::effects::data;
+use crate::declared;
 use crate::gates::Gates;
 
 pub(crate) const UNREADABLE: &str = "unreadable";
@@ -86,7 +86,7 @@ pub async fn preflight(
     let databases = Databases::of_plan(plan, plan_path)?;
     let gates = Gates::if_planned(state_dir, plan, databases.as_ref());
     let Around { mut findings, promise } = around(plan, gates.as_ref()).await;
-    let options = database::Options { trying, ..data::declared(plan) };
+    let options = database::Options { trying, ..declared::preflight_options(plan) };
     let mut promises: Vec<Promise> = promise.into_iter().collect();
     let Some(databases) = databases else {
         return Ok(PreflightView { findings, promises });
@@ -102,7 +102,7 @@ pub async fn preflight(
         }
     };
     let (mut source, mut target) = tokio::try_join!(open(Side::Source), open(Side::Target))?;
-    let selection = data::selection(plan)
+    let selection = declared::selection(plan)
         .map_err(|e| Report::new("CO0151", "data.include or data.exclude").because(&e))?;
     let found = database::check(&mut source, &mut target, &selection, options).await;
     findings.extend(found.findings);

@@ -23,9 +23,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use crate::Report;
-use crate::daemon::store::Fed;
 use crate::daemon::until;
 use crate::owned;
+use crate::record::Fed;
 use crate::serve;
 use crate::supervisor::{self, write_pids};
 use board::Board;

@@ -15,9 +15,10 @@ use changeover_postgres::session::Session;
 use changeover_types::{Side, quote_ident, quote_literal};
 use tokio::time::{Instant, sleep};
 
+use crate::Report;
 use crate::databases::Databases;
-use crate::effects::data;
-use crate::{Report, settings};
+use crate::declared;
+use crate::secrets;
 
 pub use load::Load;
 
@@ -49,7 +50,7 @@ impl Throwaway {
             return Err(Report::new("CO0180", "the plan names no throw-away database")
                 .hint("add `rehearsal: {postgres: {url: {env: …}}}`: an empty database"));
         };
-        let url = settings::secret(from, plan_path, "the URL of the throw-away database")?;
+        let url = secrets::secret(from, plan_path, "the URL of the throw-away database")?;
         let first = ConnectConfig::parse(Side::Target, &url).map_err(|e| {
             Report::new("CO0181", "the URL of the throw-away database cannot be used")
                 .because(&e)
@@ -148,7 +149,7 @@ impl Throwaway {
 
     async fn strip(&self, copy: &Plan) -> PgResult<()> {
         let mut session = Session::connect(&self.second, APPLICATION).await?;
-        let catalog = Catalog::read(&mut session, &data::selection(copy)?).await?;
+        let catalog = Catalog::read(&mut session, &declared::selection(copy)?).await?;
         let scope = catalog.scope(&copy.name, Side::Target);
         let retired =
             retire::abort(&self.second, &scope, AbortOptions { drop_relations: false }).await?;

@@ -18,11 +18,13 @@ use changeover_types::{AttemptId, Epoch, EpochKind, Marker, MigrationName, Side,
 use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, timeout};
 
-use crate::daemon::{Board, Config, Words};
+use crate::board::Board;
+use crate::config::Config;
 use crate::databases::Databases;
 use crate::owned::{self, Owned};
 use crate::protocol::{EventKind, RelayStatus};
 use crate::report::{Report, chain};
+use crate::words::Words;
 
 /// A heartbeat lets positions move, and slots let go of the log, while the moved tables are idle.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use changeover_journal::JOURNAL_FILE;
 
-use crate::daemon::PLAN_PATH_FILE;
+use crate::config::PLAN_PATH_FILE;
 use crate::start::{self, Begin};
 use crate::supervisor;
 

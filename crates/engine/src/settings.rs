@@ -9,12 +9,13 @@ use changeover_gate::postgres::{
     ClientAuth as GateAuth, GateUser, Password, PostgresGateConfig, ServerConfig,
 };
 use changeover_gate::state::{GateConfig, GateRoute, HttpGateConfig, HttpLimits, Upstream};
-use changeover_plan::{ClientAuth, HttpRoute, Plan, PostgresSide, SecretRef, Step};
+use changeover_plan::{ClientAuth, HttpRoute, Plan, Step};
 use changeover_postgres::config::{ConnectConfig, Secret};
 use changeover_types::{MigrationName, RouteRule, Side};
 
 use crate::Report;
-use crate::databases::Databases;
+use crate::databases::{Databases, database};
+use crate::secrets::secret;
 
 /// The folder of a migration: below `parent`, or below `$XDG_STATE_HOME/changeover`.
 ///
@@ -51,39 +52,6 @@ pub fn make_state_dir(folder: &Path) -> Result<(), Report> {
         Report::new("CO0102", format!("cannot make the state folder {}", folder.display()))
             .because(&e)
     })
-}
-
-/// Where a database is and how to log in to it.
-///
-/// # Errors
-/// If the plan has none on that side, or its URL cannot be had or read.
-pub(crate) fn database(plan: &Plan, plan_path: &Path, side: Side) -> Result<ConnectConfig, Report> {
-    let Some(PostgresSide { url, .. }) = &plan.side(side).postgres else {
-        return Err(Report::new("CO0103", format!("the plan has no database on the {side}")));
-    };
-    let text = secret(url, plan_path, &format!("the URL of the {side}'s database"))?;
-    ConnectConfig::parse(side, &text).map_err(|e| {
-        Report::new("CO0104", format!("the URL of the {side}'s database cannot be used"))
-            .because(&e)
-            .hint(format!("it comes from {url}"))
-    })
-}
-
-/// Reads a secret from where the plan says it is.
-pub(crate) fn secret(from: &SecretRef, plan_path: &Path, what: &str) -> Result<String, Report> {
-    let fault = |cause: String| {
-        Report::new("CO0105", format!("{what} cannot be had from {from}")).cause(cause)
-    };
-    match from {
-        SecretRef::Inline(text) => Ok(text.clone()),
-        SecretRef::Env(name) => std::env::var(name).map_err(|e| fault(e.to_string())),
-        SecretRef::File(path) => {
-            let path = plan_path.parent().unwrap_or(Path::new(".")).join(path);
-            let text =
-                fs::read_to_string(&path).map_err(|e| fault(format!("{}: {e}", path.display())))?;
-            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
-    }
 }
 
 /// What a gate of this plan carries, in words: whoever compares two of these sees whether a running

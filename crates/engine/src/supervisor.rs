@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use changeover_journal::{JournalError, Reader};
 
 use crate::Report;
-use crate::daemon::store;
+use crate::record::{self, CRASH_VARIABLE};
 
 /// Set for the child, so that it is the daemon and not another supervisor.
 pub(crate) const WORKER_VARIABLE: &str = "CHANGEOVER_WORKER";
@@ -23,9 +23,6 @@ const SUPERVISOR_PID: &str = "supervisor.pid";
 
 /// Where the daemon itself is found.
 const WORKER_PID: &str = "run.pid";
-
-/// Where a test wants the daemon to die: `<journal record>:<pre|post>`. Only for its first life.
-pub(crate) const CRASH_VARIABLE: &str = "CHANGEOVER_CRASH_AT";
 
 /// What is for us alone, and for no command that we run.
 pub(crate) const OUR_VARIABLES: [&str; 2] = [WORKER_VARIABLE, CRASH_VARIABLE];
@@ -99,7 +96,7 @@ pub(crate) fn is_sealed(state_dir: &Path) -> bool {
         Ok(records) => records,
         Err(e) => return matches!(e, JournalError::Io { .. } | JournalError::Sqlite { .. }),
     };
-    store::rebuild(&records).is_ok_and(|(state, _)| state.cutover.has_intended_seal())
+    record::rebuild(&records).is_ok_and(|(state, _)| state.cutover.has_intended_seal())
 }
 
 fn one_life(first: bool) -> Result<ExitStatus, Report> {

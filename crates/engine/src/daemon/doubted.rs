@@ -20,7 +20,7 @@ impl Daemon {
         }
         let Some(doubt) = self.witness.doubt(self.store.state()).await else { return true };
         let why = format!("nothing is done: {doubt}");
-        self.board.tell(&mut self.store);
+        self.tell();
         self.board.say(EventKind::Warning, &why);
         self.board.show_failed(&why);
         tracing::warn!("{why}");

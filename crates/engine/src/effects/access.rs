@@ -7,7 +7,7 @@ use changeover_postgres::error::Result as PgResult;
 use changeover_types::Side;
 
 use super::Effects;
-use super::data::{selection, users};
+use crate::declared::{selection, users};
 
 /// So many losses and statements are in the text; the file has all.
 const SHOWN: usize = 5;

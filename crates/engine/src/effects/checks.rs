@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::Effects;
 use crate::protocol::{CheckStatus, EventKind};
-use crate::settings;
+use crate::secrets;
 
 /// More failures than this are not told one by one; the journal has them.
 const FAILURES_TOLD: usize = 20;
@@ -86,7 +86,7 @@ impl Effects {
     fn text(&self, text: &Text, what: &str) -> Result<String, String> {
         match text {
             Text::Plain(text) => Ok(text.clone()),
-            Text::Secret(secret) => settings::secret(secret, &self.plan_path, what)
+            Text::Secret(secret) => secrets::secret(secret, &self.plan_path, what)
                 .map_err(|report| format!("{}: {}", report.headline, report.chain.join(": "))),
         }
     }

@@ -14,13 +14,15 @@ use changeover_relay::Stream;
 use changeover_run::Input;
 use changeover_types::{Side, TableName};
 
-use super::{WAYS_GIVEN_MAX, application, data};
-use crate::daemon::{Board, Words};
+use super::{WAYS_GIVEN_MAX, application};
+use crate::board::Board;
 use crate::databases::Databases;
+use crate::declared;
 use crate::owned::{self, Owned};
 use crate::protocol::{EventKind, VerifyStatus};
 use crate::relays::Relays;
 use crate::report::chain;
+use crate::words::Words;
 
 /// How long a comparison may hold applying back.
 const HOLD_BUDGET: Duration = Duration::from_secs(30);
@@ -102,7 +104,7 @@ impl Comparer {
 
     /// The tables to compare, and what is left out, by class.
     async fn tables(&self, databases: &Databases) -> PgResult<(Vec<TableName>, Vec<String>)> {
-        let selection = data::selection(&self.plan)?;
+        let selection = declared::selection(&self.plan)?;
         let source = databases.of(Side::Source);
         let mut session = Session::connect(source, &application(&self.plan.name)).await?;
         let catalog = Catalog::read(&mut session, &selection).await?;

@@ -9,8 +9,9 @@ use changeover_run::{Input, State};
 use changeover_types::Side;
 use tokio::time::{sleep, timeout};
 
-use super::data::{failed, selection};
+use super::data::failed;
 use super::{Effects, application};
+use crate::declared::selection;
 use crate::report::chain;
 
 /// How often the catalogue is looked at while people are waited for.

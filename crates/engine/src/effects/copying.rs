@@ -20,8 +20,9 @@ use changeover_run::Input;
 use changeover_types::{MigrationName, Side, TableName, Task, seal_token};
 use tokio::time::{Instant, interval, sleep, timeout};
 
-use super::data::{GENESIS, declared, failed, no_databases, schema_archive, selection};
+use super::data::{GENESIS, failed, no_databases, schema_archive};
 use super::{Effects, WAYS_GIVEN_MAX, application, keeper};
+use crate::declared::{preflight_options, selection};
 use crate::protocol::{CopyStatus, EventKind};
 use crate::report::chain;
 
@@ -229,7 +230,7 @@ impl Effects {
             // A daemon that was restarted since the preflight asks again.
             None => {
                 let (mut source, mut target) = self.both().await?;
-                let options = declared(&self.plan);
+                let options = preflight_options(&self.plan);
                 preflight::check(&mut source, &mut target, &selection, options)
                     .await
                     .keeps_ownership()

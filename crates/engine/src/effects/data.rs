@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use changeover_plan::{Plan, Standbys, Tablespaces};
-use changeover_postgres::catalog::Selection;
 use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::error::{Error, ErrorKind, Result as PgResult};
 use changeover_postgres::objects;
-use changeover_postgres::preflight::{self, Finding, Trying};
+use changeover_postgres::preflight::{self, Trying};
 use changeover_postgres::session::Session;
 use changeover_relay::Stream;
 use changeover_run::Input;
@@ -15,6 +13,7 @@ use changeover_types::{Epoch, Side};
 use tokio::time::{Instant, sleep};
 
 use super::{Effects, application};
+use crate::declared::{blockers, preflight_options, selection};
 use crate::preflight::{around, clients};
 use crate::protocol::EventKind;
 use crate::report::chain;
@@ -37,53 +36,6 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The preflight's name for what an earlier attempt left.
 const LEFT_OVER: &str = "left_over";
-
-/// What the plan moves.
-pub(crate) fn selection(plan: &Plan) -> PgResult<Selection> {
-    Selection::new(plan.name.clone(), &plan.data.include, &plan.data.exclude)
-        .map_err(|e| Error::local(Side::Source, e.to_string()))
-}
-
-/// What the plan declares to the preflight.
-pub(crate) fn declared(plan: &Plan) -> preflight::Options {
-    let standbys = plan.source.postgres.as_ref().map(|postgres| postgres.standbys);
-    preflight::Options {
-        standbys_never_promoted: standbys == Some(Standbys::NotPromotable),
-        copy_jobs: plan.data.copy_jobs,
-        keep_tablespaces: plan.data.tablespaces == Tablespaces::Keep,
-        users: users(plan),
-        waivers: plan.answers.waivers.clone(),
-        now: crate::now(),
-        sequence_margin: plan.data.sequence_margin,
-        type_numbers_budget: plan.data.type_numbers_budget,
-        postgres_gate: plan.gates.postgres.is_some(),
-        ..preflight::Options::default()
-    }
-}
-
-/// So many statements that mend a blocker are said; `changeover plan` prints all.
-const STATEMENTS: usize = 8;
-
-/// Whom the plan lets in through the PostgreSQL gate.
-pub(super) fn users(plan: &Plan) -> Vec<String> {
-    let gate = plan.gates.postgres.iter();
-    gate.flat_map(|gate| &gate.users).map(|user| user.name.clone()).collect()
-}
-
-/// The blockers in one text.
-pub(crate) fn blockers(findings: &[Finding]) -> Option<String> {
-    let found: Vec<String> = findings
-        .iter()
-        .filter(|finding| finding.blocks())
-        .map(|finding| {
-            let side = finding.side.map(|side| format!("{side}: ")).unwrap_or_default();
-            let mut mended = vec![finding.fix.as_str()];
-            mended.extend(finding.script.iter().take(STATEMENTS).map(String::as_str));
-            format!("{}: {side}{} ({})", finding.id, finding.line(), mended.join(" "))
-        })
-        .collect();
-    (!found.is_empty()).then(|| found.join("; "))
-}
 
 impl Effects {
     /// Preflight; our schema, genesis row and publication on both sides.
@@ -119,7 +71,8 @@ impl Effects {
         let selection = selection(&self.plan)?;
         let (mut source, mut target) = self.both().await?;
         let placed = self.placed_before(&mut target).await?;
-        let options = preflight::Options { placed, trying: Trying::Asked, ..declared(&self.plan) };
+        let options =
+            preflight::Options { placed, trying: Trying::Asked, ..preflight_options(&self.plan) };
         let mut found = preflight::check(&mut source, &mut target, &selection, options).await;
         if found.finding(LEFT_OVER).is_some() && self.began_here(&mut source, &mut target).await? {
             found.findings.retain(|finding| finding.id != LEFT_OVER);

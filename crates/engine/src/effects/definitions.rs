@@ -17,10 +17,11 @@ use changeover_postgres::session::Session;
 use changeover_run as run;
 use changeover_types::{MigrationName, Side};
 
-use super::data::{no_databases, selection};
+use super::data::no_databases;
 use super::{Effects, application};
-use crate::daemon::store::now;
+use crate::clock::now;
 use crate::databases::Databases;
+use crate::declared::selection;
 use crate::protocol::EventKind;
 
 /// The last way out of a difference.

@@ -13,7 +13,7 @@ use changeover_types::Side;
 use tokio::time::timeout;
 
 use super::application;
-use crate::daemon::Board;
+use crate::board::Board;
 use crate::databases::Databases;
 use crate::protocol::EventKind;
 use crate::report::chain;

@@ -13,12 +13,14 @@ use changeover_run::Input;
 use changeover_types::{Side, Task, TaskObject};
 use tokio::time::{Instant, sleep};
 
-use super::data::{no_databases, selection};
+use super::data::no_databases;
 use super::{Effects, application};
-use crate::daemon::{Board, Words};
+use crate::board::Board;
 use crate::databases::Databases;
+use crate::declared::selection;
 use crate::protocol::EventKind;
 use crate::report::chain;
+use crate::words::Words;
 
 /// How long a task may wait for a lock while no client is on the target.
 const LOCK_WAIT: Duration = Duration::from_secs(5);

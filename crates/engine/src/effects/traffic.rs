@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use self::outside::Asking;
 use super::Effects;
-use crate::daemon::Board;
-use crate::daemon::store::now;
+use crate::board::Board;
+use crate::clock::now;
 use crate::gates::{GateError, Gates};
 use crate::preflight;
 use crate::protocol::{CanaryStatus, EventKind, GatesStatus, OutsideStatus};

@@ -14,7 +14,7 @@ use changeover_postgres::type_numbers::{self, Comparison, Record, place};
 use changeover_types::Side;
 
 use super::Effects;
-use super::data::selection;
+use crate::declared::selection;
 use crate::protocol::{CopyStatus, EventKind};
 
 /// What a run has placed, in its state folder.

@@ -12,7 +12,7 @@ use changeover_types::Side;
 use tokio::time::{sleep, timeout};
 
 use super::{Effects, application};
-use crate::daemon::Board;
+use crate::board::Board;
 use crate::databases::Databases;
 use crate::report::chain;
 

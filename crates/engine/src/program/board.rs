@@ -8,7 +8,7 @@ use changeover_types::{Side, WallMs};
 use serde_json::Value;
 
 use super::{ProgramFiles, news};
-use crate::daemon::store::now;
+use crate::clock::now;
 use crate::protocol::{
     ComponentStatus, Event, EventKind, ProgramStatus, RunState, RunStatus, approval_asked,
     program_waits, waits_for,

@@ -3,7 +3,7 @@
 use changeover_run::program::{Event, Order};
 use serde_json::Value;
 
-use crate::daemon::news::{Told, told as of_run};
+use crate::board::news::{Told, told as of_run};
 use crate::protocol::EventKind;
 
 /// What a person is told of an event; nothing of those that only keep the books.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use changeover_types::Side;
 
 use super::ProgramFiles;
-use crate::{Report, settings};
+use crate::Report;
+use crate::databases;
 
 /// Looks that no two components of the program have a database in common. The program's own rules
 /// compare where the URLs are kept; this compares where they lead.
@@ -19,7 +20,7 @@ pub fn shared_databases(files: &ProgramFiles) -> Result<(), Report> {
             continue;
         }
         for side in [Side::Source, Side::Target] {
-            let config = settings::database(&component.plan, &at.plan, side)?;
+            let config = databases::database(&component.plan, &at.plan, side)?;
             let owner = format!("the {side} of {}", component.name);
             let place = (config.host, config.port, config.database);
             let shown = format!("{} on {}:{}", place.2, place.0, place.1);

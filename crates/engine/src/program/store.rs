@@ -7,7 +7,8 @@ use changeover_types::WallMs;
 
 use super::ProgramFiles;
 use crate::Report;
-use crate::daemon::store::{self, Fed, now};
+use crate::clock::now;
+use crate::record::{self, Fed};
 
 /// The journal's name for a record of a program.
 const PROGRAM_EVENT: &str = "program";
@@ -29,8 +30,8 @@ impl Store {
     pub(super) fn open(files: &ProgramFiles) -> Result<Store, Report> {
         let program = &files.program;
         let (journal, run_id) =
-            store::open(&files.state_dir, &program.name, &program.digest, &files.text)?;
-        let records = journal.read_all().map_err(|e| store::fault(&e))?;
+            record::open(&files.state_dir, &program.name, &program.digest, &files.text)?;
+        let records = journal.read_all().map_err(|e| record::fault(&e))?;
         let state = rebuild(program, &records)?;
         Ok(Store { journal, state, run_id, is_new: records.is_empty() })
     }

@@ -14,7 +14,7 @@ use changeover_checks::schedule::{Profile, Schedule};
 use changeover_plan::{AccessLog, Load, LoadRequest, StatusRange, Traffic};
 
 use super::Found;
-use crate::daemon::Board;
+use crate::board::Board;
 use crate::effects::Effects;
 use crate::protocol::CheckStatus;
 

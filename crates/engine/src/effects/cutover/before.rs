@@ -18,7 +18,7 @@ use super::super::definitions::{Against, Now};
 use super::super::{Effects, application};
 use super::limits::{Cost, Load};
 use super::{REST_OF_CUTOVER, Sessions, Sides, Why, ident};
-use crate::daemon::store::now;
+use crate::clock::now;
 use crate::gates::Blockers;
 use crate::protocol::EventKind;
 

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::super::{Effects, application};
 use super::before::lost_lease;
 use super::{REST_OF_CUTOVER, Why, backend};
-use crate::daemon::store::now;
+use crate::clock::now;
 use crate::report::chain;
 
 /// After the seal nobody may write: either its row is applied within this, or we go back.

@@ -14,10 +14,11 @@ use changeover_types::Side;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::access::accepts_access;
-use super::super::{application, data};
+use super::super::application;
 use super::{Against, Notes, Now};
-use crate::daemon::Board;
+use crate::board::Board;
 use crate::databases::Databases;
+use crate::declared;
 use crate::report::chain;
 
 /// How often, at most.
@@ -70,7 +71,7 @@ async fn look(
     if notes.digest(Side::Target).is_none() {
         return Ok(());
     }
-    let selection = data::selection(plan)?;
+    let selection = declared::selection(plan)?;
     let hash = async |side: Side| {
         let mut session = Session::connect(databases.of(side), &application(&plan.name)).await?;
         let hash = Definitions::hash(&mut session, &selection).await?;
@@ -109,7 +110,7 @@ async fn roles_back(
     let name = application(&plan.name);
     let mut here = Session::connect(databases.of(Side::Target), &name).await?;
     let mut there = Session::connect(databases.of(Side::Source), &name).await?;
-    let lost = roles_lost(&mut here, &mut there, selection, &data::users(plan)).await?;
+    let lost = roles_lost(&mut here, &mut there, selection, &declared::users(plan)).await?;
     here.close().await;
     there.close().await;
     let said = |it: &Loss| format!("source: role {it} ({})", it.statements.join(" "));

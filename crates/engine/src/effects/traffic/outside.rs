@@ -9,7 +9,7 @@ use changeover_types::{Side, WallMs};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::daemon::store::now;
+use crate::clock::now;
 use crate::guards::prometheus;
 
 /// Both answers of a pair must have come by then.

@@ -1,5 +1,9 @@
 //! What everybody may know of the run: its status, and what happened lately.
 
+pub(crate) mod news;
+mod objectives;
+mod results;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use changeover_cutover as cutover;
@@ -8,9 +12,9 @@ use changeover_postgres::type_numbers::Comparison;
 use changeover_run::{Event as RunEvent, Standing, State};
 use changeover_types::{RouteName, Side, WallMs};
 
-use super::objectives::Yardstick;
-use super::store::{self, Store};
-use super::{news, results};
+use objectives::Yardstick;
+
+use crate::clock::now;
 use crate::protocol::{
     CanaryStatus, CheckStatus, CopyStatus, CutoverStatus, EventKind, GatesStatus, RelayStatus,
     RouteStatus, RunState, RunStatus, VerifyStatus,
@@ -90,25 +94,25 @@ impl Board {
     }
 
     /// Takes what was journalled in earlier lives: it was told then, and only its figures count.
-    pub(crate) fn recall(&self, store: &mut Store) {
-        for (at, event) in store.news() {
-            self.note(at, &event);
-            self.follow_step(&event);
+    pub(crate) fn recall(&self, news: &[(WallMs, RunEvent)], state: &State) {
+        for (at, event) in news {
+            self.note(*at, event);
+            self.follow_step(event);
         }
-        self.show(store.state());
+        self.show(state);
     }
 
     /// Takes what was journalled, tells it, and shows the state that it made.
-    pub(crate) fn tell(&self, store: &mut Store) {
-        for (at, event) in store.news() {
-            let again = self.called_off_again(&event);
-            self.note(at, &event);
-            if let Some((kind, text, data)) = news::told(&event) {
-                self.say_at(at, kind, again.unwrap_or(text), data);
+    pub(crate) fn tell(&self, news: &[(WallMs, RunEvent)], state: &State) {
+        for (at, event) in news {
+            let again = self.called_off_again(event);
+            self.note(*at, event);
+            if let Some((kind, text, data)) = news::told(event) {
+                self.say_at(*at, kind, again.unwrap_or(text), data);
             }
-            self.follow_step(&event);
+            self.follow_step(event);
         }
-        self.show(store.state());
+        self.show(state);
     }
 
     /// In few words, if an attempt was called off for the reason that the last one was, give or take
@@ -145,7 +149,7 @@ impl Board {
         let text = text.into();
         let told = self.lock().lately.last() == Some(text.as_str());
         if !told {
-            self.say_at(store::now(), kind, text, serde_json::Value::Null);
+            self.say_at(now(), kind, text, serde_json::Value::Null);
         }
     }
 

@@ -1,7 +1,8 @@
 //! The run's state and the journal it is rebuilt from, always together.
 
+mod room;
+
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use changeover_cutover::Event as CutoverEvent;
 use changeover_journal::{CrashPoint, Entry, Journal, JournalError, Meta, Record, Seq};
@@ -9,12 +10,14 @@ use changeover_plan::Plan;
 use changeover_run::{Event, Input, State, apply, decide};
 use changeover_types::{MigrationName, WallMs};
 
-use super::{plan_change, room};
 use crate::Report;
-use crate::supervisor::CRASH_VARIABLE;
+use crate::clock::now;
+
+/// Makes the daemon proper kill itself at a record of its journal; for tests.
+pub(crate) const CRASH_VARIABLE: &str = "CHANGEOVER_CRASH_AT";
 
 /// The journal's name for a record of the run.
-pub(super) const RUN_EVENT: &str = "run";
+pub(crate) const RUN_EVENT: &str = "run";
 
 /// The run's durable state.
 #[derive(Debug)]
@@ -116,6 +119,22 @@ fn is_milestone(event: &Event) -> bool {
     )
 }
 
+/// The plan that counts: the digest and text of the newest change, or of the beginning.
+pub(crate) fn plan_that_counts(
+    meta: Option<&Meta>,
+    records: &[Record],
+) -> Option<(String, String)> {
+    let changed = |record: &Record| {
+        if record.kind != RUN_EVENT || record.body["kind"] != "plan-changed" {
+            return None;
+        }
+        let text = |key: &str| record.body[key].as_str().map(str::to_owned);
+        text("digest").zip(text("text"))
+    };
+    let begun = || meta.map(|meta| (meta.plan_digest.clone(), meta.plan_text.clone()));
+    records.iter().rev().find_map(changed).or_else(begun)
+}
+
 /// Opens the journal of the folder for the plan of this digest, and begins a new one; gives the
 /// run's id as well.
 ///
@@ -136,7 +155,7 @@ pub(crate) fn open(
         journal = journal.with_crash_point(point, Box::new(|_, _| die()));
     }
     let records = journal.read_all().map_err(|e| fault(&e))?;
-    let known = plan_change::of_record(journal.meta(), &records);
+    let known = plan_that_counts(journal.meta(), &records);
     let run_id = match (journal.meta(), known) {
         (Some(meta), Some((known, _))) if known == digest => meta.run_id.clone(),
         (Some(_), _) => return Err(other_plan(state_dir)),
@@ -189,13 +208,6 @@ pub(crate) fn rebuild(records: &[Record]) -> Result<(State, Vec<(WallMs, Event)>
         events.push((record.at, event));
     }
     Ok((state, events))
-}
-
-/// Wall-clock milliseconds.
-#[must_use]
-pub fn now() -> WallMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 pub(crate) fn fault(error: &JournalError) -> Report {

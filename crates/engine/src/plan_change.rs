@@ -3,25 +3,13 @@
 
 use std::path::Path;
 
-use changeover_journal::{Entry, Journal, Meta, Reader, Record};
+use changeover_journal::{Entry, Journal, Reader};
 use changeover_plan::{Changes, Plan, changes};
 use changeover_run::{Event, Who};
 
-use super::store::{self, RUN_EVENT};
+use crate::clock::now;
+use crate::record::{self, RUN_EVENT, plan_that_counts};
 use crate::{Report, parse_plan};
-
-/// The plan that counts: the digest and text of the newest change, or of the beginning.
-pub(crate) fn of_record(meta: Option<&Meta>, records: &[Record]) -> Option<(String, String)> {
-    let changed = |record: &Record| {
-        if record.kind != RUN_EVENT || record.body["kind"] != "plan-changed" {
-            return None;
-        }
-        let text = |key: &str| record.body[key].as_str().map(str::to_owned);
-        text("digest").zip(text("text"))
-    };
-    let begun = || meta.map(|meta| (meta.plan_digest.clone(), meta.plan_text.clone()));
-    records.iter().rev().find_map(changed).or_else(begun)
-}
 
 /// The digest and the text of the plan of the run whose journal is in `state_dir`; also while its
 /// daemon runs.
@@ -29,10 +17,10 @@ pub(crate) fn of_record(meta: Option<&Meta>, records: &[Record]) -> Option<(Stri
 /// # Errors
 /// If the journal cannot be read.
 pub fn plan_of_record(state_dir: &Path) -> Result<Option<(String, String)>, Report> {
-    let reader = Reader::open(state_dir).map_err(|e| store::fault(&e))?;
-    let meta = reader.meta().map_err(|e| store::fault(&e))?;
-    let records = reader.read_all().map_err(|e| store::fault(&e))?;
-    Ok(of_record(meta.as_ref(), &records))
+    let reader = Reader::open(state_dir).map_err(|e| record::fault(&e))?;
+    let meta = reader.meta().map_err(|e| record::fault(&e))?;
+    let records = reader.read_all().map_err(|e| record::fault(&e))?;
+    Ok(plan_that_counts(meta.as_ref(), &records))
 }
 
 /// Makes `plan` the plan of the run whose journal is in `state_dir`, and gives what changed. No
@@ -48,14 +36,16 @@ pub fn change_plan(
     text: &str,
     by: Who,
 ) -> Result<Vec<String>, Report> {
-    let mut journal = Journal::create_or_open(state_dir).map_err(|e| store::fault(&e))?;
-    let records = journal.read_all().map_err(|e| store::fault(&e))?;
-    let Some((digest, known)) = of_record(journal.meta(), &records) else { return Ok(Vec::new()) };
+    let mut journal = Journal::create_or_open(state_dir).map_err(|e| record::fault(&e))?;
+    let records = journal.read_all().map_err(|e| record::fault(&e))?;
+    let Some((digest, known)) = plan_that_counts(journal.meta(), &records) else {
+        return Ok(Vec::new());
+    };
     if digest == plan.digest {
         return Ok(Vec::new());
     }
     let what = free_changes(plan_path, (&digest, &known), plan)?;
-    let (state, _) = store::rebuild(&records)?;
+    let (state, _) = record::rebuild(&records)?;
     let old = parse_plan("the run's plan", plan_path, &known).ok();
     let at = |plan: &Plan| plan.steps().nth(state.at).map(|placed| placed.step.clone());
     let event = Event::PlanChanged {
@@ -69,7 +59,7 @@ pub fn change_plan(
         Report::new("CO0125", "the change of the plan cannot be written down").cause(e.to_string())
     };
     let body = serde_json::to_value(&event).map_err(|e| fault(&e))?;
-    let entry = Entry { kind: RUN_EVENT.to_owned(), at: store::now(), body };
+    let entry = Entry { kind: RUN_EVENT.to_owned(), at: now(), body };
     journal.append_all(&[entry]).map_err(|e| fault(&e))?;
     Ok(what)
 }

@@ -259,6 +259,29 @@ pub enum EventKind {
 mod tests {
     use super::*;
 
+    /// Every line that the page shows is one of the protocol's.
+    #[test]
+    fn the_page_about_the_sockets_is_right() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sockets.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = page.split('`').filter(|it| it.starts_with("{\"v\"")).collect();
+        let mut kinds = [0; 3];
+        for line in lines {
+            if line.contains("\"ask\"") {
+                serde_json::from_str::<Request>(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+                kinds[0] += 1;
+            } else if line.contains("\"order\"") {
+                serde_json::from_str::<changeover_routing::Request>(line)
+                    .unwrap_or_else(|e| panic!("{line}: {e}"));
+                kinds[1] += 1;
+            } else {
+                serde_json::from_str::<Reply>(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+                kinds[2] += 1;
+            }
+        }
+        assert_eq!(kinds, [10, 10, 3]);
+    }
+
     #[test]
     fn a_request_is_one_readable_line() {
         let ask = Ask::Rollback { why: "late".into() };

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn the_times_between_the_records_are_the_steps_durations() {
         let plan = parse("p", template(TemplateKind::Database)).unwrap();
-        let pause = Pause::new("w".into(), "n");
+        let pause = Pause::new("w".into(), changeover_run::Next::Apply);
         let weight = |target_permille, at| Event::WeightSet {
             target_permille,
             at: WallMs(at),

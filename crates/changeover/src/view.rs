@@ -271,9 +271,10 @@ pub(crate) fn state(state: &RunState) -> String {
 /// The command that goes on, if the run waits for one.
 pub(crate) fn next_command(state: &RunState) -> Option<String> {
     match state {
-        RunState::Paused { next_command, .. }
-        | RunState::Waiting { next_command, .. }
-        | RunState::Failed { next_command, .. } => Some(next_command.clone()),
+        RunState::Paused { next_command, .. } | RunState::Failed { next_command, .. } => {
+            Some(next_command.to_string())
+        }
+        RunState::Waiting { next_command, .. } => Some(next_command.clone()),
         RunState::Resting { .. } => Some("changeover apply".to_owned()),
         RunState::Done { alarms } if !alarms.is_empty() => Some("changeover rollback".to_owned()),
         _ => None,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use changeover_cutover as cutover;
 use changeover_plan::{HttpGate, Plan};
 use changeover_postgres::type_numbers::Comparison;
-use changeover_run::{Event as RunEvent, Standing, State};
+use changeover_run::{Event as RunEvent, Next, Standing, State};
 use changeover_types::{RouteName, Side, WallMs};
 
 use objectives::Yardstick;
@@ -237,7 +237,7 @@ impl Board {
 
     /// Shows that the daemon does nothing, and why.
     pub(crate) fn show_failed(&self, reason: &str) {
-        let next_command = "changeover status".to_owned();
+        let next_command = Next::Status;
         self.lock().status.state = RunState::Failed { reason: reason.to_owned(), next_command };
     }
 

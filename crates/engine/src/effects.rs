@@ -26,7 +26,7 @@ use changeover_postgres::digest::Fingerprint;
 use changeover_postgres::error::Result as PgResult;
 use changeover_postgres::objects::{self, Scope};
 use changeover_postgres::session::Session;
-use changeover_run::{Command, Input, State};
+use changeover_run::{Command, Input, Next, State};
 use changeover_types::{MigrationName, Side, Split, TableName};
 use tokio::time::sleep;
 
@@ -225,7 +225,7 @@ impl Effects {
                 Some(attempt) => self.cut_over(command, attempt).await,
                 None => Input::Failed {
                     why: "a step of the cutover without an attempt".to_owned(),
-                    next: "changeover status".to_owned(),
+                    next: Next::Status,
                 },
             },
             Command::RetireAborted => self.retire_aborted(state).await,
@@ -256,10 +256,9 @@ impl Effects {
                 write_pause_ms: u64::try_from(self.plan.objectives.write_pause.as_millis())
                     .unwrap_or(u64::MAX),
             }),
-            Err(why) => Input::Failed {
-                why: format!("reading the epochs: {why}"),
-                next: "changeover apply".to_owned(),
-            },
+            Err(why) => {
+                Input::Failed { why: format!("reading the epochs: {why}"), next: Next::Apply }
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use changeover_postgres::follow::{
 };
 use changeover_postgres::session::Session;
 use changeover_relay::Stream;
-use changeover_run::{Input, Relays as Wanted};
+use changeover_run::{Input, Next, Relays as Wanted};
 use changeover_types::{AttemptId, Epoch, EpochKind, Marker, MigrationName, Side, SignalKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, timeout};
@@ -257,7 +257,7 @@ fn stream_into(side: Side) -> Stream {
 fn alarmed(words: &Words) -> impl FnOnce(String) -> BoxFuture + Send + 'static {
     let words = words.clone();
     move |why| {
-        let next = "changeover apply".to_owned();
+        let next = Next::Apply;
         Box::pin(async move { words.say(Input::Alarm { why, next }).await })
     }
 }
@@ -273,7 +273,7 @@ async fn run(
     if let Err(e) = follower.run().await {
         let (remedy, next) = stopped::remedy(&sender, &migration, stream).await;
         let why = format!("the {stream} relay stopped: {}{remedy}", chain(&e));
-        words.say(Input::Alarm { why, next: next.to_owned() }).await;
+        words.say(Input::Alarm { why, next }).await;
     }
 }
 

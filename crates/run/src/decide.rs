@@ -16,6 +16,7 @@ use crate::control::Who;
 use crate::due::{Command, due, is_so};
 use crate::event::Event;
 use crate::guard::{self, Reading};
+use crate::next::Next;
 use crate::state::{DataStage, Mode, Pause, Proof, ProofStage, State};
 
 pub(crate) use automatic::stop_here;
@@ -211,7 +212,7 @@ pub enum Input {
         /// What happened.
         why: String,
         /// The command that goes on once the cause is gone.
-        next: String,
+        next: Next,
     },
     /// The same of a step of the cutover, for a cause that time does not mend.
     Futile {
@@ -223,7 +224,7 @@ pub enum Input {
         /// What happened.
         why: String,
         /// The command that goes on once the cause is gone.
-        next: String,
+        next: Next,
     },
     /// The time of a due wait has come.
     Waited,
@@ -299,7 +300,7 @@ pub fn decide(
         Input::Proven { epoch, rows, different } => proven(*epoch, *rows, *different),
         Input::Alarm { .. } if state.pause.is_some() || state.mode.is_over() => vec![],
         Input::Alarm { why, next } => {
-            vec![answer::pause(answer::both_ways(state, why.clone()), next)]
+            vec![answer::pause(answer::both_ways(state, why.clone()), *next)]
         }
         Input::Deadline => {
             let mut events = cutover_events(state, &cutover::Input::Deadline, now)?;
@@ -354,7 +355,7 @@ fn compared(state: &State, rows: u64, different: u64) -> Vec<Event> {
     let mut events = vec![Event::Verified { rows, different }];
     if different > 0 && state.pause.is_none() && !state.mode.is_over() {
         let why = format!("{different} of {rows} rows differ between the sides");
-        events.push(answer::pause(why, "changeover verify"));
+        events.push(answer::pause(why, Next::Verify));
     }
     events
 }
@@ -373,7 +374,7 @@ fn proven(epoch: Epoch, rows: Option<u64>, different: u64) -> Vec<Event> {
     if different > 0 {
         events.push(answer::pause(
             format!("at the seal {different} rows differed between the sides"),
-            "changeover verify",
+            Next::Verify,
         ));
     }
     events

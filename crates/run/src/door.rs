@@ -8,6 +8,7 @@ use changeover_types::WallMs;
 use crate::control::{Approval, Control, Who, WindowState};
 use crate::decide::Refusal;
 use crate::event::Event;
+use crate::next::Next;
 use crate::state::Pause;
 
 /// A phase that may not begin yet.
@@ -133,7 +134,7 @@ impl<'a> Door<'a> {
         may_speak("reject", who.identity(), &asked.from)?;
         let pause = Pause {
             why: format!("{}{}: {why}", rejected_by(who), asked.step),
-            next: "changeover resume".to_owned(),
+            next: Next::Resume,
             by: Some(who.clone()),
             finishing: false,
         };

@@ -8,6 +8,7 @@ use crate::apply::apply;
 use crate::control::{GuardState, Standing};
 use crate::decide::{automatic, stop_here};
 use crate::event::Event;
+use crate::next::Next;
 use crate::state::{DataStage, Mode, State};
 
 /// What a shell saw when it looked.
@@ -193,9 +194,7 @@ fn acted(
         Reaction::Warn => (Consequence::Warned, vec![]),
         Reaction::Hold => (Consequence::Held, vec![]),
         Reaction::Pause if state.pause.is_some() => (Consequence::Paused, vec![]),
-        Reaction::Pause => {
-            (Consequence::Paused, stop_here(state, reason, "changeover resume", None, now))
-        }
+        Reaction::Pause => (Consequence::Paused, stop_here(state, reason, Next::Resume, None, now)),
         Reaction::Rollback => (Consequence::RolledBack, automatic::rollback(state, &reason, now)),
         Reaction::Abort => (Consequence::Aborted, automatic::abort(state, &reason, now)),
     };

@@ -16,6 +16,7 @@ mod door;
 mod due;
 mod event;
 mod guard;
+mod next;
 pub mod program;
 mod state;
 
@@ -27,6 +28,7 @@ pub use decide::{Input, Refusal, decide};
 pub use due::{Command, Relays, ask_for_finish_at, due, relays, wake};
 pub use event::Event;
 pub use guard::{Consequence, Reading};
+pub use next::Next;
 pub use state::{
     BeforeRollback, Bound, DataStage, Definitions, Mode, Pause, Proof, ProofStage, State,
 };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canary::Watching;
 use crate::control::{Control, Who};
+use crate::next::Next;
 
 /// All that is known about a run. Rebuilt from the journal's events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -267,7 +268,7 @@ pub struct Pause {
     /// What happened.
     pub why: String,
     /// The command that goes on.
-    pub next: String,
+    pub next: Next,
     /// Who said so; nobody when the run stopped by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Who>,
@@ -279,8 +280,8 @@ pub struct Pause {
 impl Pause {
     /// A run that stopped by itself.
     #[must_use]
-    pub fn new(why: String, next: &str) -> Pause {
-        Pause { why, next: next.to_owned(), by: None, finishing: false }
+    pub fn new(why: String, next: Next) -> Pause {
+        Pause { why, next, by: None, finishing: false }
     }
 }
 

@@ -6,7 +6,7 @@ mod real;
 
 use changeover_plan::{Program, Unloaded, parse, parse_program};
 use changeover_run::program::{Command, Event, Input, Order, State, apply, decide, due, wake};
-use changeover_run::{Mode, Pause, Who};
+use changeover_run::{Mode, Next, Pause, Who};
 use changeover_types::WallMs;
 
 pub use real::{Real, RealIs};
@@ -314,7 +314,7 @@ impl World {
         if rested.machine.pause.is_none() {
             return rested.rests_well();
         }
-        let says_why = |pause: &Pause| !pause.why.is_empty() && !pause.next.is_empty();
+        let says_why = |pause: &Pause| !pause.why.is_empty();
         rested.machine.pause.as_ref().is_some_and(says_why) && rested.goes_on(program)
     }
 
@@ -348,8 +348,8 @@ fn input_of((component, order, taken): &(usize, Order, bool)) -> Input {
     if *taken {
         return Input::Told { component, order };
     }
-    let (why, next) = ("refused".to_owned(), "changeover apply".to_owned());
-    Input::Unreachable { component, order: Some(order), why, next }
+    let why = "refused".to_owned();
+    Input::Unreachable { component, order: Some(order), why, next: Next::Apply }
 }
 
 fn said(word: Word) -> Input {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
-use changeover_run::{Command, Input, Mode, Reading, State, Who, decide, due, wake};
+use changeover_run::{Command, Input, Mode, Next, Reading, State, Who, decide, due, wake};
 use changeover_sim::run_shell::{self, cut_short, plan, success, without_epochs};
 use changeover_types::{Side, WallMs};
 
@@ -71,7 +71,7 @@ fn answers(state: &State, plan: &Plan) -> Vec<Input> {
     let mut answers = vec![Input::Restarted, Input::Deadline];
     let Some(command) = due(state, plan) else { return answers };
     answers.push(success(&command));
-    answers.push(Input::Failed { why: "failed".into(), next: "changeover apply".into() });
+    answers.push(Input::Failed { why: "failed".into(), next: Next::Apply });
     match command {
         Command::Verify | Command::MakeUpForProof => {
             answers.push(Input::Verified { rows: 2, different: 1 });
@@ -149,7 +149,7 @@ fn shape(state: &State, plan: &Plan) -> String {
     shape.control.guards.values_mut().for_each(|guard| guard.why.clear());
     shape.control.skipped.clear();
     if let Some(pause) = &mut shape.pause {
-        (pause.why, pause.next) = (String::new(), String::new());
+        (pause.why, pause.next) = (String::new(), Next::Apply);
     }
     if let Mode::RollingBack { why } | Mode::RolledBack { why } = &mut shape.mode {
         why.clear();
@@ -243,7 +243,7 @@ fn waits_with_a_reason(state: &State, plan: &Plan) {
     if due(state, plan).is_some() || ended {
         return;
     }
-    let paused = state.pause.as_ref().is_some_and(|it| !it.why.is_empty() && !it.next.is_empty());
+    let paused = state.pause.as_ref().is_some_and(|it| !it.why.is_empty());
     assert!(paused || state.control.held().is_some(), "{state:?}");
 }
 

@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use changeover_cutover as cutover;
 use changeover_plan::Plan;
 use changeover_run::canary::{Watching, watch_rules};
-use changeover_run::{Command, DataStage, Input, Mode, Proof, ProofStage, State, decide, due};
+use changeover_run::{
+    Command, DataStage, Input, Mode, Next, Proof, ProofStage, State, decide, due,
+};
 use changeover_sim::run_shell::{self, checked, cut_short, without_epochs};
 use changeover_types::{Decided, DecidedSecond, Epoch, LatencyBucket, Share, Side, WallMs};
 
@@ -107,11 +109,11 @@ fn inputs(state: &State, plan: &Plan) -> Vec<Input> {
         Input::Abort { by: None, lost: false },
         Input::Finish { by: None },
         Input::Deadline,
-        Input::Alarm { why: "a relay stopped".into(), next: "changeover apply".into() },
+        Input::Alarm { why: "a relay stopped".into(), next: Next::Apply },
     ];
     let Some(command) = due(state, plan) else { return inputs };
     inputs.push(success(&command, state));
-    inputs.push(Input::Failed { why: "failed".into(), next: "changeover apply".into() });
+    inputs.push(Input::Failed { why: "failed".into(), next: Next::Apply });
     if let Command::Cutover(_) = command {
         inputs.push(Input::Futile { why: "the schema has changed".into() });
     }

@@ -5,7 +5,7 @@ use changeover_engine::protocol::{
     RouteStatus, WindowStatus,
 };
 use changeover_routing::RouteMetrics;
-use changeover_run::{Standing, Who};
+use changeover_run::{Next, Standing, Who};
 use changeover_types::{Epoch, RouteName, Side};
 
 use super::*;
@@ -113,10 +113,7 @@ fn every_step_says_what_it_does() {
         ..CutoverStatus::default()
     });
     let mut paused = running("copy/verify");
-    paused.state = RunState::Paused {
-        reason: "2 rows differ".into(),
-        next_command: "changeover verify".into(),
-    };
+    paused.state = RunState::Paused { reason: "2 rows differ".into(), next_command: Next::Verify };
     let mut done = running("x");
     (done.step, done.phase, done.state) = (None, None, RunState::Done { alarms: Vec::new() });
     let all = [copying, indexes, catching_up, verifying, canary, cutover, paused, done];
@@ -128,10 +125,7 @@ fn every_step_says_what_it_does() {
 #[test]
 fn the_table_has_every_part() {
     let mut status = running("cutover/shift");
-    status.state = RunState::Paused {
-        reason: "the gate is gone".into(),
-        next_command: "changeover gate P".into(),
-    };
+    status.state = RunState::Paused { reason: "the gate is gone".into(), next_command: Next::Gate };
     status.copy = Some(copy());
     status.forward = Some(relay());
     status.reverse = Some(RelayStatus { segment_open: false, lag_ms: None, ..relay() });
@@ -189,8 +183,7 @@ fn times_and_sizes() {
 #[test]
 fn people_clocks_and_guards_have_their_rows() {
     let mut status = running("cutover/cutover");
-    status.state =
-        RunState::Paused { reason: "dinner".into(), next_command: "changeover resume".into() };
+    status.state = RunState::Paused { reason: "dinner".into(), next_command: Next::Resume };
     let guard = |name: &str, is, seen: &str, holds| GuardStatus {
         name: name.into(),
         is,

@@ -12,7 +12,7 @@ pub(crate) use command::keeper;
 use std::collections::BTreeMap;
 
 use changeover_plan::{Against, Step, Text};
-use changeover_run::{Input, State};
+use changeover_run::{Input, Next, State};
 use changeover_types::{CheckCase, CheckReport};
 use tokio::time::Instant;
 
@@ -101,5 +101,5 @@ impl Effects {
 }
 
 fn not_a_check(why: &str) -> Input {
-    Input::Failed { why: why.to_owned(), next: "changeover apply".to_owned() }
+    Input::Failed { why: why.to_owned(), next: Next::Apply }
 }

@@ -8,7 +8,7 @@ use changeover_postgres::objects;
 use changeover_postgres::preflight::{self, Trying};
 use changeover_postgres::session::Session;
 use changeover_relay::Stream;
-use changeover_run::Input;
+use changeover_run::{Input, Next};
 use changeover_types::{Epoch, Side};
 use tokio::time::{Instant, sleep};
 
@@ -44,7 +44,7 @@ impl Effects {
             Ok(Installed::Facts(facts)) => self.begin_gates(facts).await,
             Ok(Installed::Blocked(why)) => Input::Failed {
                 why: format!("the preflight found what must be mended first: {why}"),
-                next: "changeover apply".to_owned(),
+                next: Next::Apply,
             },
             Err(e) => failed("preparing both databases", &e),
         }
@@ -59,7 +59,7 @@ impl Effects {
                     "the gate still has the numbers of an earlier migration of this name: {}",
                     chain(&e)
                 ),
-                next: "changeover apply".to_owned(),
+                next: Next::Apply,
             },
         }
     }
@@ -188,5 +188,5 @@ pub(super) fn no_databases(report: crate::Report) -> Error {
 }
 
 pub(super) fn failed(doing: &str, error: &Error) -> Input {
-    Input::Failed { why: format!("{doing}: {}", chain(error)), next: "changeover apply".to_owned() }
+    Input::Failed { why: format!("{doing}: {}", chain(error)), next: Next::Apply }
 }

@@ -7,7 +7,7 @@ use changeover_postgres::replication::{SlotOptions, create_slot};
 use changeover_postgres::session::Session;
 use changeover_postgres::{barrier, objects};
 use changeover_relay::Stream;
-use changeover_run::Input;
+use changeover_run::{Input, Next};
 use changeover_types::{Side, Task};
 use tokio::time::{Instant, sleep};
 
@@ -29,7 +29,7 @@ impl Effects {
         match self.patiently(Self::refused_on_target).await {
             Ok(None) => {}
             Ok(Some(why)) => {
-                return Input::Failed { why, next: "changeover apply".to_owned() };
+                return Input::Failed { why, next: Next::Apply };
             }
             Err(e) => return failed("asking who may do what", &e),
         }

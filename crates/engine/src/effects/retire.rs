@@ -7,7 +7,7 @@ use changeover_postgres::error::{Error, ErrorKind};
 use changeover_postgres::retire::{self, AbortOptions, Retired};
 use changeover_postgres::schema;
 use changeover_postgres::session::Session;
-use changeover_run::{Input, State};
+use changeover_run::{Input, Next, State};
 use changeover_types::Side;
 use tokio::time::{Instant, sleep};
 
@@ -26,7 +26,7 @@ impl Effects {
     pub(super) async fn retire_aborted(&mut self, state: &State) -> Input {
         // Two that were begun at the same moment: only one of them has the databases.
         if let Some(doubt) = self.witness().another_lives(state).await {
-            let next = "changeover status".to_owned();
+            let next = Next::Status;
             return Input::Failed { why: format!("nothing is removed: {doubt}"), next };
         }
         self.retire("removing everything of ours", true).await
@@ -40,7 +40,7 @@ impl Effects {
         if !self.plan.moves_data() {
             return Input::Done;
         }
-        let next = if abort { "changeover abort" } else { "changeover finish" };
+        let next = if abort { Next::Abort } else { Next::Finish };
         self.relays.stop().await;
         let begun = Instant::now();
         loop {
@@ -53,7 +53,7 @@ impl Effects {
                 }
                 Err(e) => {
                     let why = format!("{doing}: {}", chain(&e));
-                    return Input::Failed { why, next: next.to_owned() };
+                    return Input::Failed { why, next };
                 }
             };
             let complete = retired.iter().all(Retired::is_complete);
@@ -71,7 +71,7 @@ impl Effects {
             let left = retired.iter().flat_map(|retired| &retired.left).filter(|left| !left.kept);
             let left: Vec<&str> = left.map(|left| left.what.as_str()).collect();
             let why = format!("{doing}: these are in use: {}", left.join(", "));
-            return Input::Failed { why, next: next.to_owned() };
+            return Input::Failed { why, next };
         }
     }
 

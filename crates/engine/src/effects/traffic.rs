@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use changeover_routing::{Decisions, GateMetrics, Route};
 use changeover_run::canary::{Judged, WatchRules, Watching, outside_seen, watch_rules};
-use changeover_run::{Input, State};
+use changeover_run::{Input, Next, State};
 use changeover_types::{RouteName, Share, WallMs};
 use tokio::time::{Instant, sleep};
 
@@ -49,7 +49,7 @@ impl Effects {
             && state.highest_permille() == 0
             && let Some(why) = self.refusing_target().await
         {
-            return Input::Failed { why, next: "changeover apply".to_owned() };
+            return Input::Failed { why, next: Next::Apply };
         }
         let (mut target_permille, mut split) = (state.target_permille, state.split.clone());
         split.set(of, share, &mut target_permille);
@@ -94,13 +94,13 @@ impl Effects {
         let Some(rules) = watch_rules(&self.plan, step, state.canary_index) else {
             return Input::Failed {
                 why: "the present step has nothing to watch".to_owned(),
-                next: "changeover status".to_owned(),
+                next: Next::Status,
             };
         };
         let Some(gates) = self.gates.clone() else {
             return Input::Failed {
                 why: "the plan has no gate that could be watched".to_owned(),
-                next: "changeover status".to_owned(),
+                next: Next::Status,
             };
         };
         let routes = self.plan.routes_judged(step, state.canary_index);
@@ -273,8 +273,5 @@ async fn ask_on(
 }
 
 fn gate_failed(error: &GateError) -> Input {
-    Input::Failed {
-        why: chain(error),
-        next: "start `changeover gate` with the plan, then changeover apply".to_owned(),
-    }
+    Input::Failed { why: chain(error), next: Next::Gate }
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{Board, ComponentFiles, ProgramFiles, Word};
 use crate::owned::{self, Owned};
+use changeover_run::Next;
 
 /// The workers.
 #[derive(Debug)]
@@ -118,7 +119,7 @@ fn begin(command: Command, desk: Desk, line: Line) -> Owned {
         let line = line.clone();
         move |why: String| {
             let (line, order) = (line.clone(), order.clone());
-            let next = "changeover apply".to_owned();
+            let next = Next::Apply;
             async move { line.say(Input::Unreachable { component, order, why, next }).await }
         }
     };
@@ -150,6 +151,6 @@ fn unreachable(component: usize, order: Option<Order>, report: &crate::Report) -
     if let Some(cause) = report.chain.first() {
         why = format!("{why}: {}", cause.trim().lines().last().unwrap_or_default());
     }
-    let next = "changeover apply".to_owned();
+    let next = Next::Apply;
     Input::Unreachable { component, order, why, next }
 }

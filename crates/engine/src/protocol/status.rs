@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use changeover_postgres::type_numbers::Comparison;
 use changeover_routing::RouteMetrics;
-use changeover_run::{Mode, ProofStage, State};
+use changeover_run::{Mode, Next, ProofStage, State};
 use changeover_types::{Epoch, RouteName, Side, WallMs};
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +83,7 @@ pub enum RunState {
         /// What happened.
         reason: String,
         /// The command that goes on.
-        next_command: String,
+        next_command: Next,
     },
     /// At the end of the phase that `apply --until` named; `apply` goes on.
     Resting {
@@ -128,7 +128,7 @@ pub enum RunState {
         /// What happened.
         reason: String,
         /// What to do.
-        next_command: String,
+        next_command: Next,
     },
 }
 
@@ -407,7 +407,7 @@ impl RunStatus {
             plan_digest: "00ff".into(),
             pid: 42,
             last_event: 7,
-            state: RunState::Paused { reason: "why".into(), next_command: "next".into() },
+            state: RunState::Paused { reason: "why".into(), next_command: Next::Apply },
             phase: Some("copy".into()),
             step: Some("copy/verify".into()),
             steps_done: 1,

@@ -5,6 +5,7 @@ use changeover_postgres::error::Result as PgResult;
 use changeover_postgres::objects::slot_on;
 use changeover_postgres::session::Session;
 use changeover_relay::Stream;
+use changeover_run::Next;
 use changeover_types::{MigrationName, Side, quote_literal};
 
 /// What the sending side says of our slot.
@@ -21,11 +22,11 @@ pub(super) async fn remedy(
     config: &ConnectConfig,
     migration: &MigrationName,
     stream: Stream,
-) -> (String, &'static str) {
+) -> (String, Next) {
     match look(config, migration).await {
         Ok(slot) => words(stream, slot.as_ref()),
         // The server may be gone: then it is what stopped the relay.
-        Err(_) => (String::new(), "changeover apply"),
+        Err(_) => (String::new(), Next::Apply),
     }
 }
 
@@ -47,10 +48,10 @@ async fn look(config: &ConnectConfig, migration: &MigrationName) -> PgResult<Opt
     }))
 }
 
-fn words(stream: Stream, slot: Option<&Slot>) -> (String, &'static str) {
+fn words(stream: Stream, slot: Option<&Slot>) -> (String, Next) {
     let from = stream.from();
     let gone = match slot {
-        Some(Slot { lost: false, .. }) => return (String::new(), "changeover apply"),
+        Some(Slot { lost: false, .. }) => return (String::new(), Next::Apply),
         Some(Slot { bound, .. }) => format!(
             "the {from} has given our slot up (max_slot_wal_keep_size = {bound}), and with it what \
              was written since: raise the setting"
@@ -60,14 +61,14 @@ fn words(stream: Stream, slot: Option<&Slot>) -> (String, &'static str) {
     match from {
         Side::Source => (
             format!("; {gone}; the copy has to begin anew: `changeover abort`, then apply again"),
-            "changeover abort",
+            Next::Abort,
         ),
         Side::Target => (
             format!(
                 "; {gone}; the source cannot follow any more, so that there is no way back: stay on \
                  the target and end with `changeover finish`"
             ),
-            "changeover finish",
+            Next::Finish,
         ),
     }
 }
@@ -79,12 +80,12 @@ mod tests {
     #[test]
     fn a_slot_that_is_gone_is_named_with_the_way_on() {
         let slot = |lost| Slot { lost, bound: "32MB".into() };
-        assert_eq!(words(Stream::Forward, Some(&slot(false))), (String::new(), "changeover apply"));
+        assert_eq!(words(Stream::Forward, Some(&slot(false))), (String::new(), Next::Apply));
         let (why, next) = words(Stream::Forward, Some(&slot(true)));
         assert!(why.contains("the source has given our slot up (max_slot_wal_keep_size = 32MB)"));
-        assert_eq!(next, "changeover abort");
+        assert_eq!(next, Next::Abort);
         let (why, next) = words(Stream::Reverse, None);
         assert!(why.contains("our slot on the target was dropped"), "{why}");
-        assert_eq!(next, "changeover finish");
+        assert_eq!(next, Next::Finish);
     }
 }

@@ -9,13 +9,14 @@ use crate::apply::apply;
 use crate::canary::{self, Judged, WatchRules, Watching, silenced, watch_rules};
 use crate::due::Command;
 use crate::event::Event;
+use crate::next::Next;
 use crate::state::{DataStage, Mode, Pause, State};
 
 /// How many attempts a rollback makes before it asks, and how long it waits between two.
 const ROLLBACK_ATTEMPTS: u32 = 5;
 const ROLLBACK_RETRY_MS: u64 = 5_000;
 
-pub(super) fn pause(why: String, next: &str) -> Event {
+pub(super) fn pause(why: String, next: Next) -> Event {
     Event::Paused { pause: Pause::new(why, next) }
 }
 
@@ -52,11 +53,11 @@ pub(super) fn to_due(
             return super::cutover_events(state, &cutover::Input::Done, now);
         }
         (Command::Copy, Input::Failed { why, next }) => {
-            vec![Event::CopyLost, pause(why.clone(), next)]
+            vec![Event::CopyLost, pause(why.clone(), *next)]
         }
         // The canary is watched while the run waits: it fails as before, and has nothing to add.
         (Command::Watch { .. }, Input::Failed { .. }) if state.pause.is_some() => vec![],
-        (_, Input::Failed { why, next }) => vec![pause(both_ways(state, why.clone()), next)],
+        (_, Input::Failed { why, next }) => vec![pause(both_ways(state, why.clone()), *next)],
 
         (Command::Install, Input::Installed { facts }) => {
             vec![Event::Installed { facts: facts.clone() }, Event::CopyBegun]
@@ -120,7 +121,7 @@ fn way_back(state: &State, by_itself: bool, against: &[String]) -> Event {
         "the way back is not ready, so the traffic stays where it is: {}",
         against.join("; ")
     );
-    pause(both_ways(state, why), "changeover rollback")
+    pause(both_ways(state, why), Next::Rollback)
 }
 
 /// A check that says no makes happen what its step says.
@@ -130,11 +131,11 @@ fn checked(state: &State, plan: &Plan, report: &CheckReport, now: WallMs) -> Vec
     events.extend(match on_fail {
         _ if report.passed() => vec![Event::StepDone],
         None | Some(OnFail::Rollback) => check_failed(state, &report.why(), now),
-        Some(OnFail::Pause) => vec![pause(report.why(), "changeover apply")],
+        Some(OnFail::Pause) => vec![pause(report.why(), Next::Apply)],
         // The rules of a plan allow it only before the cutover; if it is not possible even so, the
         // operator decides.
         Some(OnFail::Abort) => super::operator::abort(state, None, Some(&report.why()), now)
-            .unwrap_or_else(|_| vec![pause(report.why(), "changeover rollback")]),
+            .unwrap_or_else(|_| vec![pause(report.why(), Next::Rollback)]),
     });
     events
 }
@@ -144,7 +145,7 @@ fn check_failed(state: &State, why: &str, now: WallMs) -> Vec<Event> {
     if state.has_moved_something() && state.mode == Mode::Forward {
         automatic::rollback(state, why, now)
     } else {
-        vec![pause(why.to_owned(), "changeover apply")]
+        vec![pause(why.to_owned(), Next::Apply)]
     }
 }
 
@@ -154,7 +155,7 @@ fn verified(rows: u64, different: u64) -> Vec<Event> {
         return vec![verified, Event::StepDone];
     }
     let why = format!("{different} of {rows} rows differ between the sides");
-    vec![verified, pause(why, "changeover verify")]
+    vec![verified, pause(why, Next::Verify)]
 }
 
 /// The gates obey this share.
@@ -266,13 +267,11 @@ pub(super) fn attempt_ended(state: &State, plan: &Plan, why: &str, now: WallMs) 
         (Mode::Forward, Some(placed)) => match placed.step {
             Step::Cutover { attempts, retry_after } => {
                 let retry_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
-                (*attempts, retry_ms, "changeover apply")
+                (*attempts, retry_ms, Next::Apply)
             }
             _ => return vec![],
         },
-        (Mode::RollingBack { .. }, _) => {
-            (ROLLBACK_ATTEMPTS, ROLLBACK_RETRY_MS, "changeover rollback")
-        }
+        (Mode::RollingBack { .. }, _) => (ROLLBACK_ATTEMPTS, ROLLBACK_RETRY_MS, Next::Rollback),
         _ => return vec![],
     };
     if state.futile || state.attempts_used + 1 >= attempts {

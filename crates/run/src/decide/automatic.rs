@@ -7,6 +7,7 @@ use changeover_types::{Side, WallMs};
 use super::operator;
 use crate::control::Who;
 use crate::event::Event;
+use crate::next::Next;
 use crate::state::{DataStage, Mode, Pause, State};
 
 /// Nothing more is begun. An attempt that can still end for nothing does, one that cannot is
@@ -14,7 +15,7 @@ use crate::state::{DataStage, Mode, Pause, State};
 pub(crate) fn stop_here(
     state: &State,
     why: String,
-    next: &str,
+    next: Next,
     by: Option<Who>,
     now: WallMs,
 ) -> Vec<Event> {
@@ -22,7 +23,7 @@ pub(crate) fn stop_here(
         state.cutover.attempt.as_ref().is_some_and(|attempt| attempt.stage.is_before_seal());
     let mut events = if before_seal { operator::call_off(state, &why, now) } else { Vec::new() };
     let finishing = matches!(state.data, DataStage::Copying | DataStage::Copied);
-    let pause = Pause { why, next: next.to_owned(), by, finishing };
+    let pause = Pause { why, next, by, finishing };
     events.push(Event::Paused { pause });
     events
 }
@@ -39,14 +40,14 @@ pub(crate) fn rollback(state: &State, why: &str, now: WallMs) -> Vec<Event> {
         return vec![];
     }
     if !moved && !moving {
-        return stop_here(state, why.to_owned(), "changeover resume", None, now);
+        return stop_here(state, why.to_owned(), Next::Resume, None, now);
     }
     if again {
         let why = format!(
             "{why}; the run went back by itself once already, so that a second time is for you to \
              say"
         );
-        return stop_here(state, why, "changeover rollback", None, now);
+        return stop_here(state, why, Next::Rollback, None, now);
     }
     let mut events = operator::call_off(state, why, now);
     events.push(Event::RollbackBegun { why: why.to_owned(), automatic: true, by: None });
@@ -61,7 +62,7 @@ pub(crate) fn abort(state: &State, why: &str, now: WallMs) -> Vec<Event> {
     match operator::abort(state, None, Some(why), now) {
         Ok(events) => events,
         Err(_) if state.pause.is_some() => vec![],
-        Err(_) => stop_here(state, why.to_owned(), "changeover rollback", None, now),
+        Err(_) => stop_here(state, why.to_owned(), Next::Rollback, None, now),
     }
 }
 
@@ -69,7 +70,7 @@ pub(crate) fn abort(state: &State, why: &str, now: WallMs) -> Vec<Event> {
 pub(crate) fn outcome(state: &State, outcome: Outcome, why: &str, now: WallMs) -> Vec<Event> {
     match outcome {
         Outcome::Hold if state.pause.is_some() => vec![],
-        Outcome::Hold => stop_here(state, why.to_owned(), "changeover resume", None, now),
+        Outcome::Hold => stop_here(state, why.to_owned(), Next::Resume, None, now),
         Outcome::Rollback => rollback(state, why, now),
         Outcome::Abort => abort(state, why, now),
     }
@@ -80,7 +81,7 @@ pub(crate) fn stuck(state: &State, then: WhenStuck, why: String, now: WallMs) ->
     match then {
         WhenStuck::Hold => vec![],
         WhenStuck::Pause if state.pause.is_some() => vec![],
-        WhenStuck::Pause => stop_here(state, why, "changeover resume", None, now),
+        WhenStuck::Pause => stop_here(state, why, Next::Resume, None, now),
         WhenStuck::Rollback => rollback(state, &why, now),
     }
 }

@@ -8,6 +8,7 @@ use super::{Refusal, entrance};
 use crate::control::{WayBack, Who};
 pub(super) use crate::door::not_now;
 use crate::event::Event;
+use crate::next::Next;
 use crate::state::{Bound, DataStage, Mode, State};
 
 /// `apply`: it takes up what stopped by itself; what a person stopped, a person resumes.
@@ -96,7 +97,7 @@ pub(super) fn pause(
         Some(_) => Ok(vec![]),
         None => {
             let why = why.to_owned();
-            Ok(super::stop_here(state, why, "changeover resume", Some(who.clone()), now))
+            Ok(super::stop_here(state, why, Next::Resume, Some(who.clone()), now))
         }
     }
 }

@@ -212,24 +212,24 @@ fn each_reaction_does_what_its_name_says() {
         assert_eq!(state.control.way_back, WayBack::ToProve, "a look at the source comes first");
     }
     let (_, state) = act("rollback", not_moved());
-    assert_eq!(state.pause.unwrap().next, "changeover resume", "there is nothing to take back");
+    assert_eq!(state.pause.unwrap().next, Next::Resume, "there is nothing to take back");
     let mut again = on_target();
     again.control.automatic_rollbacks = 1;
     let (_, state) = act("rollback", again);
     assert_eq!(state.mode, Mode::Forward);
-    assert_eq!(state.pause.unwrap().next, "changeover rollback", "twice is for a person");
+    assert_eq!(state.pause.unwrap().next, Next::Rollback, "twice is for a person");
 
     let (done, state) = act("abort", half_way());
     assert_eq!((done, state.mode), (vec![Consequence::Aborted], Mode::Aborting));
     let (_, state) = act("abort", on_target());
     assert_eq!(state.mode, Mode::Forward);
-    assert_eq!(state.pause.unwrap().next, "changeover rollback", "too late to abort");
+    assert_eq!(state.pause.unwrap().next, Next::Rollback, "too late to abort");
 
     // Whom a person stopped is stopped; the guard has its say when they resume.
     for reaction in ["pause", "abort"] {
         let mut paused = on_target();
         let why = "a person's".to_owned();
-        paused.pause = Some(Pause { why, next: String::new(), by: None, finishing: false });
+        paused.pause = Some(Pause { why, next: crate::Next::Apply, by: None, finishing: false });
         let (done, state) = act(reaction, paused);
         assert_eq!(done, [], "{reaction}");
         assert_eq!(state.pause.unwrap().why, "a person's");

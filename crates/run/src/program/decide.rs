@@ -14,6 +14,7 @@ use super::state::{Component, Is, Order, Seen, State};
 use crate::control::Who;
 use crate::decide::Refusal;
 use crate::door::millis;
+use crate::next::Next;
 use crate::state::{Mode, Pause};
 
 /// What the shell saw or was asked.
@@ -37,7 +38,7 @@ pub enum Input {
         /// Why.
         why: String,
         /// The command that goes on.
-        next: String,
+        next: Next,
     },
     /// A component stands here now.
     Seen {
@@ -117,7 +118,7 @@ pub fn decide(
         Input::Restarted => vec![],
         Input::Told { component, order } => told(state, *component, order),
         Input::Unreachable { component, order, why, next } => {
-            let is = Is::Unreachable { why: why.clone(), next: next.clone() };
+            let is = Is::Unreachable { why: why.clone(), next: *next };
             unreachable(state, *component, order.as_ref(), is)
         }
         Input::Seen { component, seen } => seen_now(state, *component, seen),
@@ -187,9 +188,9 @@ fn next_by_itself(state: &State, program: &Program, now: WallMs) -> Option<Event
             _ => None,
         }),
         Mode::RollingBack { why } => rolling_back(state, program, why),
-        Mode::Aborting => stuck(state, "changeover abort")
+        Mode::Aborting => stuck(state, Next::Abort)
             .or_else(|| everywhere(state, &Order::Abort, &Is::Aborted, Event::Aborted)),
-        Mode::Finishing => stuck(state, "changeover finish")
+        Mode::Finishing => stuck(state, Next::Finish)
             .or_else(|| one_by_one(state, &Order::Finish, &Is::Finished, Event::Finished)),
         Mode::RolledBack { .. } | Mode::Aborted | Mode::Finished => None,
     }
@@ -275,7 +276,7 @@ fn failed(state: &State, program: &Program) -> Option<Event> {
     let something_moved = component.seen.moved() || others().any(Component::is_out);
     let finished = state.components.iter().find(|it| has_no_way_back(it));
     let arrived_already = !component.is_under_way() && !went_away(component);
-    let pause = |why: String, next: String| Some(Event::Paused { pause: Pause::new(why, &next) });
+    let pause = |why: String, next: Next| Some(Event::Paused { pause: Pause::new(why, next) });
     if let Some(finished) = finished {
         let why = format!("{why} (and {} has no way back any more)", finished.name);
         return pause(why, next);
@@ -291,7 +292,7 @@ fn failed(state: &State, program: &Program) -> Option<Event> {
 fn take_back(state: &State, why: String) -> Event {
     if state.went_back_by_itself {
         let why = format!("{why} (the program went back by itself once already)");
-        return Event::Paused { pause: Pause::new(why, "changeover rollback") };
+        return Event::Paused { pause: Pause::new(why, Next::Rollback) };
     }
     Event::RollbackBegun { why, by_itself: true }
 }
@@ -308,28 +309,25 @@ fn automatic_rollback(state: &State, why: String) -> Vec<Event> {
         Some(it) => format!("{why} (and {} has no way back any more)", it.name),
         None => why,
     };
-    let pause = |why| Event::Paused { pause: Pause::new(why, "changeover resume") };
+    let pause = |why| Event::Paused { pause: Pause::new(why, Next::Resume) };
     vec![if stays { pause(why) } else { take_back(state, why) }]
 }
 
 /// What is wrong with a component that was ordered to go forward.
-fn complaint(component: &Component) -> Option<(&Component, String, String)> {
+fn complaint(component: &Component) -> Option<(&Component, String, Next)> {
     let forward = matches!(component.order, Some(Order::Advance { .. }));
     if !forward {
         return None;
     }
-    let apply = || "changeover apply".to_owned();
     let (why, next) = match &component.seen.is {
-        Is::Unreachable { why, next } => (why.clone(), next.clone()),
+        Is::Unreachable { why, next } => (why.clone(), *next),
         _ if !component.told => return None,
-        Is::Paused { why, .. } => (why.clone(), apply()),
+        Is::Paused { why, .. } => (why.clone(), Next::Apply),
         Is::RollingBack { why } | Is::RolledBack { why } => {
-            (format!("it goes back to the source: {why}"), apply())
+            (format!("it goes back to the source: {why}"), Next::Apply)
         }
-        Is::Aborting | Is::Aborted => {
-            ("it was aborted".to_owned(), "changeover rollback".to_owned())
-        }
-        Is::Idle => ("its run is gone".to_owned(), apply()),
+        Is::Aborting | Is::Aborted => ("it was aborted".to_owned(), Next::Rollback),
+        Is::Idle => ("its run is gone".to_owned(), Next::Apply),
         _ => return None,
     };
     Some((component, why, next))
@@ -350,7 +348,7 @@ fn has_no_way_back(component: &Component) -> bool {
 /// Whoever is on its way there turns back at once; then, one after another, the last to have moved
 /// first. Nobody goes back while somebody who needs it is still on the target.
 fn rolling_back(state: &State, program: &Program, why: &str) -> Option<Event> {
-    if let Some(event) = stuck(state, "changeover rollback") {
+    if let Some(event) = stuck(state, Next::Rollback) {
         return Some(event);
     }
     let out = || state.components.iter().enumerate().filter(|(_, it)| it.is_out());
@@ -373,7 +371,7 @@ fn rolling_back(state: &State, program: &Program, why: &str) -> Option<Event> {
 }
 
 /// A component that cannot do what it was ordered on the way back, or out.
-fn stuck(state: &State, next: &str) -> Option<Event> {
+fn stuck(state: &State, next: Next) -> Option<Event> {
     let reason = |it: &Component| match (&it.order, &it.seen.is) {
         (Some(Order::Advance { .. } | Order::Halt) | None, _) => None,
         (Some(_), Is::Unreachable { why, .. }) => Some(format!("{}: {why}", it.name)),

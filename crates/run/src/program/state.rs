@@ -5,6 +5,7 @@ use changeover_types::{Side, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::control::Control;
+use crate::next::Next;
 use crate::state::{Bound, Mode, Pause};
 
 /// All that is known about a program's run. Rebuilt from the journal's events.
@@ -120,14 +121,14 @@ pub enum Is {
         /// Why.
         why: String,
         /// The command that goes on.
-        next: String,
+        next: Next,
     },
     /// An order could not be given.
     Unreachable {
         /// Why.
         why: String,
         /// The command that goes on.
-        next: String,
+        next: Next,
     },
     /// On its way to the source.
     RollingBack {

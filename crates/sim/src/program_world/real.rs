@@ -1,6 +1,7 @@
 //! A component as it really is: the shipping run, with its effects left out.
 
 use changeover_plan::Component;
+use changeover_run::Next;
 use changeover_run::program::{Is, Order, Seen};
 use changeover_types::Side;
 
@@ -62,7 +63,7 @@ impl Real {
             RealIs::Forward if self.steps == self.all_steps => Is::Done,
             RealIs::Forward if self.steps >= self.bound => Is::Resting,
             RealIs::Forward => Is::Running,
-            RealIs::Paused => Is::Paused { why: why(), next: "changeover apply".to_owned() },
+            RealIs::Paused => Is::Paused { why: why(), next: Next::Apply },
             RealIs::RollingBack => Is::RollingBack { why: why() },
             RealIs::RolledBack => Is::RolledBack { why: why() },
             RealIs::Aborting => Is::Aborting,

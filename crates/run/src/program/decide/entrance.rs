@@ -8,6 +8,7 @@ use crate::control::Who;
 use crate::decide::Refusal;
 use crate::door::{Door, nothing_waits, was_given, was_rejected};
 use crate::event::Event as RunEvent;
+use crate::next::Next;
 use crate::program::apply::Event;
 use crate::program::state::State;
 use crate::state::{Mode, Pause};
@@ -106,15 +107,15 @@ pub(super) fn deadline(state: &State, program: &Program, now: WallMs) -> Vec<Eve
     let Some((outcome, why)) = door(state, program, &placed).expired(now) else { return vec![] };
     let mut events = vec![condition(RunEvent::ApprovalExpired)];
     let paused = state.pause.is_some();
-    let hold = |why: String, next: &str| Event::Paused { pause: Pause::new(why, next) };
+    let hold = |why: String, next: Next| Event::Paused { pause: Pause::new(why, next) };
     events.extend(match outcome {
         Outcome::Hold if paused => vec![],
-        Outcome::Hold => vec![hold(why, "changeover resume")],
+        Outcome::Hold => vec![hold(why, Next::Resume)],
         Outcome::Rollback => automatic_rollback(state, why),
         Outcome::Abort => match operator::abort(state) {
             Ok(events) => events,
             Err(_) if paused => vec![],
-            Err(_) => vec![hold(why, "changeover rollback")],
+            Err(_) => vec![hold(why, Next::Rollback)],
         },
     });
     events

@@ -6,6 +6,7 @@ use crate::control::Who;
 use crate::decide::Refusal;
 use crate::door::not_now;
 use crate::event::Event as RunEvent;
+use crate::next::Next;
 use crate::program::apply::Event;
 use crate::program::state::{Component, Is, State};
 use crate::state::{Bound, Mode, Pause};
@@ -67,7 +68,7 @@ pub(super) fn pause(state: &State, why: &str) -> Result<Vec<Event>, Refusal> {
     }
     match &state.mode {
         Mode::Forward => {
-            let pause = Pause::new(why.to_owned(), "changeover apply");
+            let pause = Pause::new(why.to_owned(), Next::Apply);
             Ok(vec![Event::Paused { pause }])
         }
         Mode::Done => Err(not_now("pause", "the program is done")),

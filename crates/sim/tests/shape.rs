@@ -39,7 +39,7 @@ type Module = Vec<String>;
 
 /// `a/b.rs` is the module a, b; the crate's root is the empty path.
 fn module(root: &Path, file: &Path) -> Module {
-    let inside = file.strip_prefix(root).unwrap().with_extension("");
+    let inside = file.strip_prefix(root).unwrap_or(file).with_extension("");
     let parts: Module = inside.iter().map(|it| it.to_string_lossy().into_owned()).collect();
     if parts == ["lib"] || parts == ["main"] { Vec::new() } else { parts }
 }

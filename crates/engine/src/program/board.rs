@@ -221,7 +221,7 @@ pub(super) fn order_words(order: &Order) -> String {
 /// A program's state in the words of a run's.
 pub(super) fn run_state(state: &State) -> RunState {
     if let Some(pause) = &state.pause {
-        return RunState::Paused { reason: pause.why.clone(), next_command: pause.next.clone() };
+        return RunState::Paused { reason: pause.why.clone(), next_command: pause.next };
     }
     if let Some(bound) = state.rests() {
         return RunState::Resting { phase: bound.phase.clone() };

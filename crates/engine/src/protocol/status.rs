@@ -135,10 +135,7 @@ pub enum RunState {
 impl From<&State> for RunState {
     fn from(state: &State) -> RunState {
         if let Some(pause) = &state.pause {
-            return RunState::Paused {
-                reason: pause.why.clone(),
-                next_command: pause.next.clone(),
-            };
+            return RunState::Paused { reason: pause.why.clone(), next_command: pause.next };
         }
         if let Some(bound) = state.rests() {
             return RunState::Resting { phase: bound.phase.clone() };

@@ -119,7 +119,7 @@ fn seen(status: &RunStatus) -> Seen {
         // A person stopped it and will resume it: it has not failed.
         RunState::Paused { .. } if status.control.paused_by.is_some() => Is::Running,
         RunState::Paused { reason, next_command } | RunState::Failed { reason, next_command } => {
-            Is::Paused { why: reason.clone(), next: next_command.clone() }
+            Is::Paused { why: reason.clone(), next: *next_command }
         }
         RunState::Done { .. } => Is::Done,
         RunState::RollingBack { why } => Is::RollingBack { why: why.clone() },

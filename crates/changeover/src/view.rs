@@ -3,7 +3,7 @@
 use changeover_engine::protocol::{
     CanaryStatus, CopyStatus, OutsideStatus, RelayStatus, RunState, RunStatus, VerifyStatus,
 };
-use changeover_plan::show_instant;
+use changeover_plan::{StepKind, show_instant};
 use changeover_run::ProofStage;
 use changeover_types::WallMs;
 use jiff::Timestamp;
@@ -30,14 +30,13 @@ pub(crate) fn instant(at: WallMs) -> String {
 /// What is going on, in one line.
 pub(crate) fn activity(status: &RunStatus) -> String {
     let step = status.step.as_deref().unwrap_or("all steps done");
-    let kind = step.rsplit('/').next().unwrap_or(step);
     let detail = match &status.state {
         RunState::Paused { reason, .. }
         | RunState::Waiting { reason, .. }
         | RunState::Failed { reason, .. } => {
             return format!("{}: {reason}", status.state.word());
         }
-        RunState::Running => step_detail(kind, status),
+        RunState::Running => step_detail(status),
         _ => status.cutover.as_ref().and_then(|it| it.last_called_off.clone()),
     };
     let word = match status.state {
@@ -50,8 +49,9 @@ pub(crate) fn activity(status: &RunStatus) -> String {
     }
 }
 
-fn step_detail(kind: &str, status: &RunStatus) -> Option<String> {
-    if kind.starts_with("replicate") {
+fn step_detail(status: &RunStatus) -> Option<String> {
+    let kind = status.step_kind?;
+    if kind == StepKind::Replicate {
         let copy = status.copy.as_ref()?;
         return match &status.forward {
             Some(relay) if copy.tables > 0 && copy.tables_done == copy.tables => {
@@ -60,17 +60,17 @@ fn step_detail(kind: &str, status: &RunStatus) -> Option<String> {
             _ => Some(show_copy(copy)),
         };
     }
-    if kind.starts_with("verify") {
+    if kind == StepKind::Verify {
         return status.verify.as_ref().map(show_verify);
     }
     if let Some(check) = &status.check {
         let eta = check.eta_s.map(|s| format!(", {} left", seconds(s))).unwrap_or_default();
         return (!check.detail.is_empty()).then(|| format!("{}{eta}", check.detail));
     }
-    if ["canary", "blue-green", "phased"].iter().any(|watched| kind.starts_with(watched)) {
+    if matches!(kind, StepKind::Canary | StepKind::BlueGreen | StepKind::Phased) {
         return status.canary.as_ref().map(show_canary);
     }
-    if kind.starts_with("cutover") {
+    if kind == StepKind::Cutover {
         let cutover = status.cutover.as_ref()?;
         let attempt = format!("attempt {}", cutover.attempts.max(1));
         return Some(match &cutover.last_called_off {
@@ -86,8 +86,8 @@ pub(crate) fn amount(status: &RunStatus) -> Option<(u64, u64)> {
     if !matches!(status.state, RunState::Running) {
         return None;
     }
-    let kind = status.step.as_deref()?.rsplit('/').next()?;
-    if kind.starts_with("replicate") {
+    let kind = status.step_kind?;
+    if kind == StepKind::Replicate {
         let copy = status.copy.as_ref()?;
         let known = copy.stage == "rows" && copy.rows_estimated > 0;
         return known.then_some((copy.rows, copy.rows_estimated));
@@ -95,7 +95,7 @@ pub(crate) fn amount(status: &RunStatus) -> Option<(u64, u64)> {
     if let Some(done) = status.check.as_ref().and_then(|check| check.done_permille) {
         return Some((u64::from(done), 1000));
     }
-    if kind.starts_with("verify") {
+    if kind == StepKind::Verify {
         let verify = status.verify.as_ref()?;
         return (verify.tables > 0).then_some((verify.tables_done, verify.tables));
     }

@@ -7,7 +7,7 @@ mod results;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use changeover_cutover as cutover;
-use changeover_plan::{HttpGate, Plan};
+use changeover_plan::{HttpGate, Plan, StepKind};
 use changeover_postgres::type_numbers::Comparison;
 use changeover_run::{Event as RunEvent, Next, Standing, State};
 use changeover_types::{RouteName, Side, WallMs};
@@ -26,6 +26,7 @@ use crate::serve::{Lately, Watched};
 pub(crate) struct Board {
     inner: Mutex<Inner>,
     paths: Vec<String>,
+    kinds: Vec<StepKind>,
     phases: Vec<String>,
     /// The plan's routes, the rest last; none without routes.
     routes: Vec<RouteName>,
@@ -44,6 +45,7 @@ struct Inner {
 impl Board {
     pub(crate) fn new(plan: &Plan, run_id: &str) -> Arc<Board> {
         let paths: Vec<String> = plan.steps().map(|placed| placed.path).collect();
+        let kinds: Vec<StepKind> = plan.steps().map(|placed| placed.step.kind()).collect();
         let phases = plan.steps().map(|placed| plan.phases[placed.phase].name.clone()).collect();
         let status = RunStatus {
             name: plan.name.to_string(),
@@ -54,6 +56,7 @@ impl Board {
             state: RunState::Running,
             phase: plan.phases.first().map(|phase| phase.name.clone()),
             step: paths.first().cloned(),
+            step_kind: kinds.first().copied(),
             steps_done: 0,
             steps: paths.len(),
             authority: Side::Source,
@@ -77,7 +80,7 @@ impl Board {
         let inner = Inner { status, lately, held_at: None, limit, yardstick };
         let gate = plan.gates.http.as_ref().filter(|gate| !gate.routes.is_empty());
         let routes = gate.map(HttpGate::route_names).unwrap_or_default();
-        Arc::new(Board { inner: Mutex::new(inner), paths, phases, routes })
+        Arc::new(Board { inner: Mutex::new(inner), paths, kinds, phases, routes })
     }
 
     /// The status as it is.
@@ -163,7 +166,8 @@ impl Board {
     fn note(&self, at: WallMs, event: &RunEvent) {
         let mut inner = self.lock();
         let Inner { status, held_at, .. } = &mut *inner;
-        results::note(&mut status.control.results, status.step.as_deref(), at, event);
+        let present = (status.step.as_deref(), status.step_kind);
+        results::note(&mut status.control.results, present, at, event);
         let cutover = |status: &mut RunStatus| {
             status.cutover.get_or_insert_with(CutoverStatus::default).clone()
         };
@@ -270,6 +274,7 @@ impl Board {
 
     fn place(&self, status: &mut RunStatus, at: usize) {
         status.step = self.paths.get(at).cloned();
+        status.step_kind = self.kinds.get(at).copied();
         status.phase = self.phases.get(at).cloned();
         status.steps_done = at;
     }

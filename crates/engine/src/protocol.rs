@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::Report;
 
 pub use control::{
-    ApprovalStatus, ControlStatus, GuardStatus, ObjectiveStatus, StepResult, WaitsFor, WindowStatus,
+    ApprovalStatus, ControlStatus, GuardStatus, ObjectiveStatus, StepOutcome, StepResult, WaitsFor,
+    WindowStatus,
 };
 pub(crate) use control::{asked as approval_asked, waiting as waits_for};
 pub(crate) use program::waiting as program_waits;

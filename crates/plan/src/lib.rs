@@ -54,7 +54,7 @@ pub use model::{
     AfterDone, Against, Approve, ClientAuth, Data, Deadline, Entrance, Environment, GateUser,
     Gates, Guard, HttpGate, HttpLimits, HttpSide, Limit, Measure, Objectives, OnNoData, Opening,
     Outcome, Phase, PlacedStep, Plan, PostgresGate, PostgresLimits, PostgresSide, Reaction,
-    Rehearsal, SecretRef, Standbys, Step, Tablespaces, Unmovable, Window,
+    Rehearsal, SecretRef, Standbys, Step, StepKind, Tablespaces, Unmovable, Window,
 };
 pub use outside::{Outside, WhenStuck};
 pub use program::{

@@ -12,6 +12,7 @@ use crate::cost::Cost;
 pub(crate) mod checks;
 mod control;
 mod gates;
+mod kind;
 
 use crate::answers::Answers;
 use crate::canary::{BlueGreen, Canary, Phased};
@@ -23,6 +24,7 @@ pub use control::{
 pub use gates::{
     ClientAuth, GateUser, Gates, HttpGate, HttpLimits, PostgresGate, PostgresLimits, Unmovable,
 };
+pub use kind::StepKind;
 
 /// A sound plan: every value checked, every default filled in.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -235,37 +237,36 @@ pub enum Step {
 }
 
 impl Step {
+    /// Which kind of step it is.
+    #[must_use]
+    pub fn kind(&self) -> StepKind {
+        match self {
+            Step::Replicate => StepKind::Replicate,
+            Step::Verify => StepKind::Verify,
+            Step::Smoke(_) => StepKind::Smoke,
+            Step::Load(_) => StepKind::Load,
+            Step::Mirror(_) => StepKind::Mirror,
+            Step::Run { .. } => StepKind::Run,
+            Step::Canary(_) => StepKind::Canary,
+            Step::BlueGreen(_) => StepKind::BlueGreen,
+            Step::Phased(_) => StepKind::Phased,
+            Step::Cutover { .. } => StepKind::Cutover,
+            Step::Shift { .. } => StepKind::Shift,
+            Step::Soak { .. } => StepKind::Soak,
+            Step::Finish => StepKind::Finish,
+        }
+    }
+
     /// Whether it moves requests or authority.
     #[must_use]
     pub fn moves(&self) -> bool {
-        matches!(
-            self,
-            Step::Canary(_)
-                | Step::BlueGreen(_)
-                | Step::Phased(_)
-                | Step::Cutover { .. }
-                | Step::Shift { .. }
-        )
+        self.kind().moves()
     }
 
     /// As written in the plan.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self {
-            Step::Replicate => "replicate",
-            Step::Verify => "verify",
-            Step::Smoke(_) => "smoke",
-            Step::Load(_) => "load",
-            Step::Mirror(_) => "mirror",
-            Step::Run { .. } => "run",
-            Step::Canary(_) => "canary",
-            Step::BlueGreen(_) => "blue-green",
-            Step::Phased(_) => "phased",
-            Step::Cutover { .. } => "cutover",
-            Step::Shift { .. } => "shift",
-            Step::Soak { .. } => "soak",
-            Step::Finish => "finish",
-        }
+        self.kind().name()
     }
 
     /// What a check that says no makes happen; `None` for a step that is no check.

@@ -20,6 +20,7 @@ fn running(step: &str) -> RunStatus {
         state: RunState::Running,
         phase: step.split('/').next().map(str::to_owned),
         step: Some(step.into()),
+        step_kind: step.rsplit('/').next().and_then(|it| serde_json::from_value(it.into()).ok()),
         steps_done: 1,
         steps: 6,
         authority: Side::Source,
@@ -74,6 +75,7 @@ fn every_step_says_what_it_does() {
     catching_up.copy = Some(CopyStatus { tables_done: 12, ..copy() });
     catching_up.forward = Some(relay());
     let mut verifying = running("copy/verify-2");
+    verifying.step_kind = Some(StepKind::Verify);
     verifying.verify = Some(VerifyStatus {
         tables_done: 5,
         tables: 12,

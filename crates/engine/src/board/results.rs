@@ -1,10 +1,12 @@
 //! How each step ended, and what the run waits for, as the board shows it.
 
-use changeover_plan::Plan;
+use changeover_plan::{Plan, StepKind};
 use changeover_run::{Event, Standing, State};
 use changeover_types::WallMs;
 
-use crate::protocol::{ControlStatus, GuardStatus, StepResult, WindowStatus, approval_asked};
+use crate::protocol::{
+    ControlStatus, GuardStatus, StepOutcome, StepResult, WindowStatus, approval_asked,
+};
 
 /// Before anything was seen.
 pub(super) fn first(plan: &Plan) -> ControlStatus {
@@ -18,48 +20,48 @@ pub(super) fn first(plan: &Plan) -> ControlStatus {
     ControlStatus { guards, ..ControlStatus::default() }
 }
 
-/// What an event says of the present step.
-pub(super) fn note(results: &mut Vec<StepResult>, step: Option<&str>, at: WallMs, event: &Event) {
+/// What an event says of the present step, which is of this kind.
+pub(super) fn note(
+    results: &mut Vec<StepResult>,
+    (step, kind): (Option<&str>, Option<StepKind>),
+    at: WallMs,
+    event: &Event,
+) {
+    use StepOutcome::{Done, Failed, Running, Skipped, TakenBack};
     let Some(step) = step else { return };
     match event {
         Event::StepBegun { .. } => {
             results.retain(|result| result.step != step);
             results.push(StepResult {
                 step: step.to_owned(),
-                is: "running".to_owned(),
+                kind,
+                is: Running,
                 begun: at,
                 ended: None,
                 why: None,
             });
         }
         Event::StepSkipped { who, why, .. } => {
-            end(results, step, at, "skipped", Some(format!("{who}: {why}")))
+            end(results, step, at, Skipped, Some(format!("{who}: {why}")))
         }
-        Event::StepDone if present(results, step).is_some_and(|it| it.is == "skipped") => {}
-        Event::StepDone => end(results, step, at, "done", None),
+        Event::StepDone if present(results, step).is_some_and(|it| it.is == Skipped) => {}
+        Event::StepDone => end(results, step, at, Done, None),
         Event::Paused { pause } if pause.by.is_none() => {
-            end(results, step, at, "failed", Some(pause.why.clone()))
+            end(results, step, at, Failed, Some(pause.why.clone()))
         }
         Event::Resumed { .. } => {
-            if let Some(result) = present(results, step).filter(|it| it.is == "failed") {
-                (result.is, result.ended) = ("running".to_owned(), None);
+            if let Some(result) = present(results, step).filter(|it| it.is == Failed) {
+                (result.is, result.ended) = (Running, None);
             }
         }
         Event::RollbackBegun { why, .. } => {
-            end(results, step, at, "failed", Some(why.clone()));
-            results.iter_mut().filter(|it| it.is == "done").for_each(|it| {
-                if ["canary", "blue-green", "phased", "cutover", "shift"]
-                    .iter()
-                    .any(|move_| names(&it.step, move_))
-                {
-                    it.is = "taken-back".to_owned();
-                }
-            });
+            end(results, step, at, Failed, Some(why.clone()));
+            let moved =
+                |it: &&mut StepResult| it.is == Done && it.kind.is_some_and(StepKind::moves);
+            results.iter_mut().filter(moved).for_each(|it| it.is = TakenBack);
         }
         Event::RollbackGivenUp { .. } => {
-            results.iter_mut().filter(|it| it.is == "taken-back").for_each(|it| {
-                it.is = "done".to_owned();
-            });
+            results.iter_mut().filter(|it| it.is == TakenBack).for_each(|it| it.is = Done);
         }
         _ => {}
     }
@@ -69,18 +71,11 @@ fn present<'r>(results: &'r mut [StepResult], step: &str) -> Option<&'r mut Step
     results.iter_mut().rfind(|result| result.step == step)
 }
 
-fn end(results: &mut [StepResult], step: &str, at: WallMs, is: &str, why: Option<String>) {
+fn end(results: &mut [StepResult], step: &str, at: WallMs, is: StepOutcome, why: Option<String>) {
     if let Some(result) = present(results, step) {
-        (result.is, result.ended) = (is.to_owned(), Some(at));
+        (result.is, result.ended) = (is, Some(at));
         result.why = why.or(result.why.take());
     }
-}
-
-/// Whether `phase/step-2` is a step of this kind.
-fn names(path: &str, kind: &str) -> bool {
-    path.rsplit('/')
-        .next()
-        .is_some_and(|step| step == kind || step.starts_with(&format!("{kind}-")))
 }
 
 /// What the state says of conditions.

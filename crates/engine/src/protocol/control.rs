@@ -1,6 +1,6 @@
 //! What people, clocks and guards have said of a run.
 
-use changeover_plan::show_instant;
+use changeover_plan::{StepKind, show_instant};
 use changeover_run::{Control, Standing, Who};
 use changeover_types::{Task, WallMs};
 use serde::{Deserialize, Serialize};
@@ -105,14 +105,33 @@ pub struct GuardStatus {
 pub struct StepResult {
     /// As `phase/step`.
     pub step: String,
-    /// `running`, `done`, `skipped`, `failed` or `taken-back`.
-    pub is: String,
+    /// What it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<StepKind>,
+    /// How it stands.
+    pub is: StepOutcome,
     /// When it began.
     pub begun: WallMs,
     /// When it ended.
     pub ended: Option<WallMs>,
     /// Why, and who said so, where there is something to say.
     pub why: Option<String>,
+}
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepOutcome {
+    /// It goes on.
+    Running,
+    /// It is done.
+    Done,
+    /// It was left out.
+    Skipped,
+    /// It failed, or the run paused in it.
+    Failed,
+    /// What it moved went back.
+    TakenBack,
 }
 
 /// What a run that goes forward waits for, if it does.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use changeover_plan::StepKind;
 use changeover_postgres::type_numbers::Comparison;
 use changeover_routing::RouteMetrics;
 use changeover_run::{Mode, Next, ProofStage, State};
@@ -30,6 +31,9 @@ pub struct RunStatus {
     pub phase: Option<String>,
     /// The present step, as `phase/step`; `None` when all steps are done.
     pub step: Option<String>,
+    /// What it does.
+    #[serde(default)]
+    pub step_kind: Option<StepKind>,
     /// How many steps are done.
     pub steps_done: usize,
     /// How many steps the plan has.
@@ -407,6 +411,7 @@ impl RunStatus {
             state: RunState::Paused { reason: "why".into(), next_command: Next::Apply },
             phase: Some("copy".into()),
             step: Some("copy/verify".into()),
+            step_kind: Some(StepKind::Verify),
             steps_done: 1,
             steps: 6,
             authority: Side::Source,

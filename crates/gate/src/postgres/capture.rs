@@ -76,16 +76,14 @@ pub(super) async fn capture(
             BackendMessage::ErrorResponse(error) => Some(error),
             _ => None,
         });
-        match error {
-            None => return Ok(read(&answers, user)),
-            Some(error) if error.sqlstate == "57014" && tries < TRIES => {
-                // The statement may be there already: parsing it again must not fail.
-                let mut close = BytesMut::new();
-                frontend::close(&mut close, Target::Statement, NAME);
-                frontend::sync(&mut close);
-                server.ask(&close, 1, aside).await?;
-            }
-            Some(error) => return Err(ServerFault::Said(Box::new(error.clone()))),
+        let Some(error) = error else { return Ok(read(&answers, user)) };
+        // The statement may be there already: parsing it again, now or later, must not fail.
+        let mut close = BytesMut::new();
+        frontend::close(&mut close, Target::Statement, NAME);
+        frontend::sync(&mut close);
+        server.ask(&close, 1, aside).await?;
+        if error.sqlstate != "57014" || tries >= TRIES {
+            return Err(ServerFault::Said(Box::new(error.clone())));
         }
     }
 }

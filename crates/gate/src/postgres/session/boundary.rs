@@ -12,7 +12,7 @@ use changeover_types::Side;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::super::admit::fatal;
-use super::super::capture::capture;
+use super::super::capture::{Captured, capture};
 use super::super::code;
 use super::super::replay::{DescribedByName, ReplayFault, replay};
 use super::super::server::{Server, ServerFault};
@@ -50,9 +50,18 @@ impl Session {
         let of_code = code::settings(&config, self.server.side, self.held_since).await;
         let read_by = self.read_by.take();
         if read_by.is_none() || read_by.as_ref() != of_code.as_ref().ok() {
-            self.ask_state(of_code.as_deref().ok()).await?;
+            match self.ask_state(of_code.as_deref().ok()).await {
+                Ok(()) => self.read_by = of_code.as_ref().ok().cloned(),
+                // The server is well and does not answer this: the session stays as it is.
+                Err(ServerFault::Said(error)) if !error.is_fatal() => {
+                    let pin = format!("its state cannot be read: {}", error.message);
+                    self.captured = Captured { pins: BTreeSet::from([pin]), ..Captured::default() };
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        } else {
+            self.read_by = read_by;
         }
-        self.read_by = of_code.as_ref().ok().cloned();
         if ahead {
             // It may speak before the hold: until then it stays among the unread.
             return Ok(());
@@ -73,7 +82,7 @@ impl Session {
 
     /// Asks the server for the session's state; for custom settings by the names that the database's
     /// code has, too.
-    async fn ask_state(&mut self, of_code: Option<&BTreeSet<String>>) -> Result<(), End> {
+    async fn ask_state(&mut self, of_code: Option<&BTreeSet<String>>) -> Result<(), ServerFault> {
         let noticed = self.tracker.noticed();
         let too_many = noticed.is_none();
         let mut watched: BTreeSet<String> =
@@ -82,13 +91,11 @@ impl Session {
         let mut aside = BytesMut::new();
         let side = self.server.side;
         let question = capture(&mut self.server, &self.client.user, &watched, &mut aside);
-        let captured = timeout(CAPTURE_TIME, question)
-            .await
-            .map_err(|_| ServerFault::Late(side, CAPTURE_TIME))??;
+        let captured = timeout(CAPTURE_TIME, question).await;
         // Whatever came in between goes the way of all messages from the server.
         aside.unsplit(self.server.wire.rx.split());
         self.down.rx = aside;
-        self.captured = captured;
+        self.captured = captured.map_err(|_| ServerFault::Late(side, CAPTURE_TIME))??;
         let held = std::mem::take(&mut self.captured.statements);
         self.tracker.statements_mut().retain_named(|name| held.contains(name));
         if self.tracker.statements().lost() {

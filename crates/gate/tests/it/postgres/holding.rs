@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use changeover_pgwire::backend::BackendMessage;
 use changeover_pgwire::frontend;
+use changeover_routing::Order;
 use changeover_types::Side;
 use tokio::task::JoinSet;
 
@@ -236,4 +237,25 @@ async fn what_cannot_move_is_ended_when_authority_has_moved_and_not_before() {
     bench.gate.release();
     eventually("ended", async || pinned.is_closed().then_some(())).await;
     assert_eq!(place(&free).await, "green");
+}
+
+#[tokio::test]
+async fn a_session_whose_state_cannot_be_read_is_named_and_goes_on() {
+    let bench = Bench::new().await;
+    let closed = "create role app login; \
+                  revoke execute on function pg_catalog.pg_listening_channels() from public";
+    bench.both(closed).await;
+    let client = through(&bench.gate, "user=app").await;
+    assert_eq!(place(&client).await, "blue");
+    // Neither a look ahead of the hold nor the hold's own ends it.
+    bench.gate.obey(&Order::Prepare { within_ms: 60_000 });
+    eventually("it is connected", async || {
+        (bench.gate.status().ahead.unwrap().connected == 1).then_some(())
+    })
+    .await;
+    assert_eq!(place(&client).await, "blue");
+    bench.gate.hold(20_000);
+    bench.gate.open("pinned: its state cannot be read: permission denied").await;
+    bench.gate.release();
+    assert_eq!(place(&client).await, "blue");
 }

@@ -76,6 +76,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Report> {
         // Nobody could ask it for anything any more: its supervisor starts another.
         () = serving.ended() => Err(Report::new("CO0146", "the daemon's socket has died")),
     };
+    drop(serving);
     socket_file.remove().ok();
     supervisor::remove_worker_pid(&config.state_dir);
     outcome

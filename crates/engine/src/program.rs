@@ -104,6 +104,7 @@ pub(crate) async fn run(files: ProgramFiles, until: Option<String>) -> Result<()
         // Nobody could ask it for anything any more: its supervisor starts another.
         () = serving.ended() => Err(Report::new("CO0146", "the daemon's socket has died")),
     };
+    drop(serving);
     workers.stop();
     socket_file.remove().ok();
     supervisor::remove_worker_pid(&files.state_dir);

@@ -146,7 +146,7 @@ fn the_digest_follows_the_meaning() {
     let plan = |text: &str| parse("p", text).unwrap().digest;
     let text = template(TemplateKind::Service);
     let digest = plan(text);
-    assert_eq!(digest.len(), 32);
+    assert_eq!(digest.len(), 64);
     let comments = text.replace("# 100", "").replace("kind: Migration", "kind:   'Migration' # x");
     assert_eq!(plan(&comments), digest);
     assert_ne!(plan(&text.replace("500ms", "501ms")), digest);
